@@ -1,1 +1,27 @@
-//! Scaffold.
+//! Locks an address, such as the EC2 instance metadata service, to named OS users.
+//!
+//! ```text
+//! argv -> policy (names resolved to ids) -> desired rules --+
+//!                                                           +-> plan -> transaction -> read back
+//! firewall read-out ------------------> observed rules -----+            -> probes -> findings
+//! ```
+//! One direction, no way back. Left of the plan everything is pure data:
+//!
+//! - [`cli`]: the command line as types
+//! - [`policy`]: address, subjects, policy: validated once, at the edge
+//! - [`ruleset`]: the firewall as data: desired, parse, plan, render
+//! - [`verify`]: what was seen -> findings
+//! - [`logging`]: log lines for people
+//! - [`exit_code`]: what the findings mean to a script
+//!
+//! Effects live in [`sys`], which decides nothing; [`commands`] wires the two together.
+#![warn(unreachable_pub)]
+
+pub mod cli;
+pub mod commands;
+pub mod exit_code;
+pub mod logging;
+pub mod policy;
+pub mod ruleset;
+pub mod sys;
+pub mod verify;

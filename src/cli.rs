@@ -1,0 +1,301 @@
+//! The command line, as types. No I/O.
+
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// Only named OS users reach an address, such as the EC2 instance metadata service.
+///
+/// `ip-lockdown 169.254.169.254 root` installs owner-match iptables rules so that only root
+/// reaches the instance metadata service, over IPv4 and IPv6, reads them back, and proves with
+/// real sockets that they hold. It never opens the address while changing who may pass, and
+/// leaves all other rules and traffic alone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ip-lockdown",
+    version,
+    override_usage = "ip-lockdown [OPTIONS] ADDRESS [USER]...\n       ip-lockdown COMMAND ...",
+    after_long_help = AFTER_HELP,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+impl Cli {
+    /// Reads the words of the command line, the program's name first. `ADDRESS [USER]...` alone,
+    /// with whatever options, means `apply`.
+    ///
+    /// # Errors
+    /// The words do not fit, or ask for help or the version; clap's error says how to print it.
+    pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut words: Vec<OsString> = words.into_iter().collect();
+        let mut definition = Self::command();
+        definition.build();
+        let first = first_positional(&definition, words.get(1..).unwrap_or_default());
+        if first.is_some_and(|word| definition.find_subcommand(word).is_none()) {
+            words.insert(1, "apply".into());
+        }
+        Self::try_parse_from(words)
+    }
+}
+
+/// The first word that is neither an option nor an option's value.
+fn first_positional<'a>(definition: &clap::Command, words: &'a [OsString]) -> Option<&'a OsString> {
+    let options: Vec<&clap::Arg> = definition
+        .find_subcommand("apply")
+        .into_iter()
+        .flat_map(clap::Command::get_arguments)
+        .filter(|option| option.get_action().takes_values())
+        .collect();
+    let takes_next = |word: &str| {
+        options
+            .iter()
+            .filter_map(|option| option.get_long())
+            .any(|long| word.strip_prefix("--") == Some(long))
+    };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--") => return words.next(),
+            Some(option) if takes_next(option) => drop(words.next()),
+            Some(option) if option.starts_with('-') && option.len() > 1 => {}
+            _ => return Some(word),
+        }
+    }
+    None
+}
+
+/// The end of `--help`, and of the man page.
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  in force, or done
+  1  looked, and it does not hold: drift, failed probe
+  2  bad usage or name; nothing was changed
+  3  could not do it or could not look: privileges, a missing program, a lock held too long;
+     what stood still stands
+  4  in force but degraded: no backstop layer, or behaviour not probed on request
+
+Environment:
+  RUST_LOG  what to log on standard error, such as `debug`; goes before -v. Nothing else of the
+            environment is used, and programs get none of it.
+
+Files:
+  /run/ip-lockdown.lock  held while rules are changed. No state is kept anywhere but in the
+                         firewall itself.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Put a lockdown in force, read it back and probe it; the same as giving ADDRESS alone
+    Apply(ApplyArgs),
+    /// Look whether what is in force holds: rules, their place, and real packets; changes nothing
+    Verify(VerifyArgs),
+    /// Show what is locked, to whom, and how many packets passed and were refused
+    Status,
+    /// Take our rules, and only ours, away: the one way to open an address
+    Remove(RemoveArgs),
+    /// Print the man page or shell completions
+    Generate(GenerateArgs),
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// Which iptables to use; `auto` is what `iptables` means on this host
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "VARIANT"
+    )]
+    pub variant: VariantChoice,
+
+    /// How to print the result; JSON is described in docs/json.md
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: Format,
+
+    /// How many seconds to wait for another run, and for the xtables lock
+    #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub wait: u32,
+
+    /// Log more on standard error; twice for all
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Which iptables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum VariantChoice {
+    /// What `iptables` means on this host
+    #[default]
+    Auto,
+    /// iptables-nft
+    Nft,
+    /// iptables-legacy
+    Legacy,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// What becomes of forwarded packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ForwardedChoice {
+    /// Refuse them: containers and VMs behind this host do not reach the address
+    #[default]
+    Refuse,
+    /// Leave them alone: for container hosts whose containers need the address
+    Allow,
+}
+
+/// An address and who may pass.
+#[derive(Debug, Clone, Args)]
+pub struct PolicyArgs {
+    /// Who may pass: a user's name, a uid, or a range of uids such as 1000-1099. None: nobody
+    #[arg(value_name = "USER", allow_negative_numbers = true)]
+    pub users: Vec<OsString>,
+
+    /// A group whose members may pass, supplementary memberships included; may be repeated
+    #[arg(long = "group", value_name = "GROUP", allow_negative_numbers = true)]
+    pub groups: Vec<OsString>,
+
+    /// Lock just this address: not the other one of the metadata service as well
+    #[arg(long)]
+    pub only: bool,
+
+    /// What becomes of packets that this host routes or bridges for containers and VMs
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub forwarded: ForwardedChoice,
+}
+
+/// `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// The address to lock: IPv4 or IPv6. Either address of the metadata service
+    /// (169.254.169.254, fd00:ec2::254) locks both
+    #[arg(value_name = "ADDRESS")]
+    pub address: OsString,
+
+    /// Who may pass.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// Print the exact transaction and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Expect this address to be locked for just these users. Without it, everything that is
+    /// locked is verified against what was applied
+    #[arg(value_name = "ADDRESS")]
+    pub address: Option<OsString>,
+
+    /// Who may pass.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// Look at the rules only; behaviour stays unknown, and the exit code is 4 at best
+    #[arg(long)]
+    pub no_probe: bool,
+}
+
+/// `remove`.
+#[derive(Debug, Clone, Args)]
+pub struct RemoveArgs {
+    /// The address to open; without it, all of them. Either address of the metadata service
+    /// opens both
+    #[arg(value_name = "ADDRESS")]
+    pub address: Option<OsString>,
+
+    /// Open just this address: not the other one of the metadata service as well
+    #[arg(long, requires = "address")]
+    pub only: bool,
+}
+
+/// `generate`.
+#[derive(Debug, Clone, Args)]
+pub struct GenerateArgs {
+    /// What to print.
+    #[command(subcommand)]
+    pub what: Generate,
+}
+
+/// What can be generated.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Generate {
+    /// The man page, in roff
+    Man,
+    /// A completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(words: &str) -> Command {
+        let words = std::iter::once("ip-lockdown").chain(words.split(' '));
+        Cli::from_words(words.map(OsString::from)).unwrap().command
+    }
+
+    #[test]
+    fn an_address_alone_means_apply() {
+        for words in [
+            "169.254.169.254",
+            "169.254.169.254 root verify",
+            "--variant nft 169.254.169.254 root",
+            "-v --group=ops --group verify 169.254.169.254",
+            "--dry-run --wait 3 -- 169.254.169.254",
+            "apply 169.254.169.254 status",
+            "instance-data root",
+        ] {
+            assert!(matches!(command(words), Command::Apply(_)), "{words}");
+        }
+    }
+
+    #[test]
+    fn commands_keep_their_names_behind_options() {
+        assert!(matches!(
+            command("--variant legacy verify"),
+            Command::Verify(_)
+        ));
+        assert!(matches!(
+            command("-vv --output=json status"),
+            Command::Status
+        ));
+        assert!(matches!(command("--wait 1 remove"), Command::Remove(_)));
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,114 @@
+//! One file a command: wiring between the policy, the firewall and the findings.
+//!
+//! ```text
+//! argv -> words -> policy (names resolved to ids) -> desired rules --+
+//!                                                                   +-> plan -> transaction
+//! iptables-save ------------------------------> observed rules -----+        -> read back
+//!                                                                            -> probes -> findings
+//! ```
+//! Input is checked before anything is looked at, and privileges before anything is tried.
+
+mod apply;
+mod generate;
+mod inspect;
+mod remove;
+mod report;
+mod status;
+mod verify;
+mod words;
+
+use nix::errno::Errno;
+use thiserror::Error;
+use tracing::error;
+
+use crate::cli::{Cli, Command, CommonArgs, Format, VariantChoice};
+use crate::exit_code::ExitCode;
+use crate::policy::{AddressError, Family, SubjectError};
+use crate::ruleset::model::Variant;
+use crate::sys::accounts::AccountError;
+use crate::sys::iptables::{Iptables, IptablesError};
+use crate::sys::lock::LockError;
+use crate::sys::privileges::PrivilegeError;
+use crate::sys::{kernel, privileges};
+
+/// Why a command did not come to its end.
+#[derive(Debug, Error)]
+enum CommandError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    #[error("{0} is not valid UTF-8")]
+    NotUtf8(String),
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Iptables(#[from] IptablesError),
+    #[error("cannot tell whether this kernel has IPv6: {0}")]
+    Ipv6(#[source] Errno),
+    #[error("this kernel has no {0}, so there is nothing to lock {1} with")]
+    NoFamily(Family, crate::policy::Target),
+    #[error("cannot write the result: {0}")]
+    Write(#[from] std::io::Error),
+}
+
+impl CommandError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Address(_)
+            | Self::Subject(_)
+            | Self::NotUtf8(_)
+            | Self::Account(AccountError::Unknown { .. } | AccountError::BadId { .. }) => {
+                ExitCode::BadInput
+            }
+            Self::Account(AccountError::LookUp { .. })
+            | Self::Privilege(_)
+            | Self::Lock(_)
+            | Self::Iptables(_)
+            | Self::Ipv6(_)
+            | Self::NoFamily(..)
+            | Self::Write(_) => ExitCode::CouldNot,
+        }
+    }
+}
+
+/// Runs the command and prints its result; errors go to standard error.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let common = &cli.common;
+    let (name, result) = match &cli.command {
+        Command::Apply(args) => ("apply", apply::run(args, common)),
+        Command::Verify(args) => ("verify", verify::run(args, common)),
+        Command::Status => ("status", status::run(common)),
+        Command::Remove(args) => ("remove", remove::run(args, common)),
+        Command::Generate(args) => ("generate", generate::run(&args.what)),
+    };
+    result.unwrap_or_else(|failure| {
+        let code = failure.exit_code();
+        error!("{failure}");
+        if common.output == Format::Json {
+            // Standard error has the message already; there is no third place to complain to.
+            let _ = report::print_error(name, code, &failure.to_string());
+        }
+        code
+    })
+}
+
+/// The host's iptables for a command, once its privileges are down to what it needs.
+fn open(common: &CommonArgs, probing: bool) -> Result<Iptables, CommandError> {
+    privileges::keep_only_needed(probing)?;
+    let families = match kernel::has_ipv6().map_err(CommandError::Ipv6)? {
+        true => &Family::ALL[..],
+        false => &[Family::V4],
+    };
+    let variant = match common.variant {
+        VariantChoice::Auto => None,
+        VariantChoice::Nft => Some(Variant::Nft),
+        VariantChoice::Legacy => Some(Variant::Legacy),
+    };
+    Ok(Iptables::find(variant, families, common.wait)?)
+}

@@ -1,0 +1,175 @@
+//! Results, for people and for programs. docs/json.md describes the JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::exit_code::ExitCode;
+use crate::verify::{Finding, Lock, ProbeResult, Status};
+
+/// The version of the JSON schema; it changes only when something is taken away or means
+/// something else.
+const SCHEMA: u32 = 1;
+
+/// What every JSON result begins with.
+#[derive(Serialize)]
+struct Envelope<'a, T: Serialize> {
+    schema: u32,
+    command: &'a str,
+    exit_code: u8,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// Prints one JSON object.
+pub(super) fn print_json<T: Serialize>(command: &str, code: ExitCode, body: T) -> io::Result<()> {
+    let envelope = Envelope {
+        schema: SCHEMA,
+        command,
+        exit_code: code.number(),
+        body,
+    };
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, &envelope)?;
+    writeln!(out)
+}
+
+/// Prints why there is no result.
+pub(super) fn print_error(command: &str, code: ExitCode, error: &str) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        error: &'a str,
+    }
+    print_json(command, code, Failure { error })
+}
+
+/// Prints the findings, one a line: all, or those that did not pass.
+pub(super) fn print_findings(
+    out: &mut impl Write,
+    findings: &[Finding],
+    all: bool,
+) -> io::Result<()> {
+    findings
+        .iter()
+        .filter(|finding| all || finding.status != Status::Pass)
+        .try_for_each(|finding| writeln!(out, "{finding}"))
+}
+
+/// A subject, for people and programs.
+#[derive(Serialize)]
+pub(super) struct SubjectView {
+    /// `user` or `group`.
+    kind: &'static str,
+    /// An id, or a range of ids.
+    ids: String,
+    /// The names it was given by.
+    names: Vec<String>,
+}
+
+/// Who may pass, users first, in the order of their ids.
+pub(super) fn subjects(lock: &Lock) -> Vec<SubjectView> {
+    let subjects = &lock.policy.subjects;
+    let strings =
+        |names: &std::collections::BTreeSet<_>| names.iter().map(ToString::to_string).collect();
+    let mut users: Vec<(u32, SubjectView)> = subjects
+        .named()
+        .iter()
+        .map(|(uid, names)| (uid.get(), uid.to_string(), strings(names)))
+        .chain(
+            subjects
+                .unnamed()
+                .iter()
+                .map(|uids| (uids.first().get(), uids.to_string(), Vec::new())),
+        )
+        .map(|(first, ids, names)| {
+            (
+                first,
+                SubjectView {
+                    kind: "user",
+                    ids,
+                    names,
+                },
+            )
+        })
+        .collect();
+    users.sort_by_key(|(first, _)| *first);
+    let groups = subjects.groups().iter().map(|(gid, names)| SubjectView {
+        kind: "group",
+        ids: gid.to_string(),
+        names: strings(names),
+    });
+    users
+        .into_iter()
+        .map(|(_, view)| view)
+        .chain(groups)
+        .collect()
+}
+
+/// Who may pass, in one line: at most ten of them by name.
+pub(super) fn who(lock: &Lock) -> String {
+    const SHOWN: usize = 10;
+    let all: Vec<String> = subjects(lock)
+        .iter()
+        .map(|view| {
+            let group = if view.kind == "group" { "group " } else { "" };
+            match view.names.as_slice() {
+                [] if group.is_empty() => format!("uid {}", view.ids),
+                [] => format!("{group}{}", view.ids),
+                names => format!("{group}{} ({})", names.join(","), view.ids),
+            }
+        })
+        .collect();
+    match all.len() {
+        0 => "nobody".to_owned(),
+        count if count > SHOWN => {
+            format!(
+                "{} and {} more",
+                all.iter()
+                    .take(SHOWN)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                count - SHOWN
+            )
+        }
+        _ => all.join(", "),
+    }
+}
+
+/// Who may pass and what is locked, in JSON.
+#[derive(Serialize)]
+pub(super) struct LockView {
+    addresses: Vec<String>,
+    only: bool,
+    subjects: Vec<SubjectView>,
+    forwarded: &'static str,
+    backstop: crate::ruleset::Backstop,
+}
+
+impl From<&Lock> for LockView {
+    fn from(lock: &Lock) -> Self {
+        let policy = &lock.policy;
+        Self {
+            addresses: policy
+                .target
+                .addresses()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            only: policy.target.only(),
+            subjects: subjects(lock),
+            forwarded: match policy.forwarded {
+                crate::policy::Forwarded::Refuse => "refuse",
+                crate::policy::Forwarded::Allow => "allow",
+            },
+            backstop: lock.backstop,
+        }
+    }
+}
+
+/// Findings and the probes behind them, in JSON.
+#[derive(Serialize)]
+pub(super) struct FindingsView<'a> {
+    pub(super) findings: &'a [Finding],
+    pub(super) probes: &'a [ProbeResult],
+}

@@ -1,0 +1,191 @@
+//! `status`: what is locked, to whom, where, and how many packets passed and were refused.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+use tracing::error;
+
+use super::report::{LockView, print_json, who};
+use super::{CommandError, open};
+use crate::cli::{CommonArgs, Format};
+use crate::exit_code::ExitCode;
+use crate::policy::{Address, Family};
+use crate::ruleset::model::{ChainName, Counters, Hook, Layer, Rule, Variant};
+use crate::sys::lock;
+use crate::verify::{Lock, Observation, in_force};
+
+/// What one layer counted for one address.
+#[derive(Serialize)]
+struct Counted {
+    address: Address,
+    family: Family,
+    layer: Layer,
+    /// Packets of listed users.
+    passed: Counters,
+    /// Closing packets, which belong to no socket any more.
+    closing: Counters,
+    /// Packets made on this host and refused.
+    refused: Counters,
+    /// Packets forwarded for others and refused.
+    forwarded_refused: Counters,
+}
+
+pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
+    let iptables = open(common, false)?;
+    let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
+    let seen = iptables.observe();
+    let errors: Vec<String> = seen
+        .families
+        .iter()
+        .filter_map(|(family, ruleset)| Some(format!("{family}: {}", ruleset.as_ref().err()?)))
+        .collect();
+    for failure in &errors {
+        error!("{failure}");
+    }
+    let code = match errors.is_empty() {
+        true => ExitCode::Done,
+        false => ExitCode::CouldNot,
+    };
+    let found = in_force(&seen);
+    match common.output {
+        Format::Json => {
+            #[derive(Serialize)]
+            struct Locked {
+                #[serde(flatten)]
+                lock: LockView,
+                counters: Vec<Counted>,
+            }
+            #[derive(Serialize)]
+            struct Body {
+                variant: Variant,
+                families: Vec<Family>,
+                locks: Vec<Locked>,
+                damaged: Vec<Address>,
+                errors: Vec<String>,
+            }
+            let body = Body {
+                variant: iptables.variant(),
+                families: seen.families.iter().map(|(family, _)| *family).collect(),
+                locks: found
+                    .locks
+                    .iter()
+                    .map(|lock| Locked {
+                        lock: lock.into(),
+                        counters: counted(lock, &seen),
+                    })
+                    .collect(),
+                damaged: found.damaged,
+                errors,
+            };
+            print_json("status", code, body)?;
+        }
+        Format::Text => {
+            let mut out = io::stdout().lock();
+            for lock in &found.locks {
+                print_lock(&mut out, lock, &seen)?;
+            }
+            for address in &found.damaged {
+                writeln!(
+                    out,
+                    "{address}\n  damaged     no layer holds an intact copy; apply it again"
+                )?;
+            }
+            if found.locks.is_empty() && found.damaged.is_empty() && errors.is_empty() {
+                writeln!(out, "no address is locked")?;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn print_lock(out: &mut impl Write, lock: &Lock, seen: &Observation) -> io::Result<()> {
+    let policy = &lock.policy;
+    let counted = counted(lock, seen);
+    let mut layers: Vec<&str> = counted.iter().map(|one| one.layer.table()).collect();
+    layers.sort_unstable();
+    layers.dedup();
+    let mut families: Vec<String> = counted.iter().map(|one| one.family.to_string()).collect();
+    families.sort();
+    families.dedup();
+    writeln!(
+        out,
+        "{}{}",
+        policy.target,
+        if policy.target.only() { " only" } else { "" }
+    )?;
+    writeln!(out, "  may pass    {}", who(lock))?;
+    writeln!(
+        out,
+        "  rules in    {} (iptables-{}), {}",
+        layers.join(" and "),
+        seen.variant,
+        families.join(" and ")
+    )?;
+    writeln!(out, "  backstop    {}", lock.backstop)?;
+    let forwarded = match policy.forwarded {
+        crate::policy::Forwarded::Refuse => "refused",
+        crate::policy::Forwarded::Allow => "left alone",
+    };
+    writeln!(out, "  forwarded   {forwarded}")?;
+    for &address in policy.target.addresses() {
+        let of_address = || counted.iter().filter(move |one| one.address == address);
+        // What filter lets pass meets the backstop too: count it once, where it was met first.
+        let Some(first) = of_address().next() else {
+            continue;
+        };
+        let total = |what: fn(&Counted) -> Counters| {
+            of_address().fold(Counters::default(), |mut sum, one| {
+                sum += what(one);
+                sum
+            })
+        };
+        writeln!(
+            out,
+            "  {address}: {} packets passed, {} refused, {} forwarded refused",
+            first.passed.packets,
+            total(|one| one.refused).packets,
+            total(|one| one.forwarded_refused).packets
+        )?;
+    }
+    Ok(())
+}
+
+/// The counters of every layer of every address of the lock that is there.
+fn counted(lock: &Lock, seen: &Observation) -> Vec<Counted> {
+    let mut all = Vec::new();
+    for &address in lock.policy.target.addresses() {
+        for layer in Layer::ALL {
+            let Some(table) = seen.table(address, layer.table()) else {
+                continue;
+            };
+            let chain = |hook| table.chain(&ChainName { hook, address }.to_string());
+            let Some(output) = chain(Hook::Output) else {
+                continue;
+            };
+            let mut counted = Counted {
+                address,
+                family: address.family(),
+                layer,
+                passed: Counters::default(),
+                closing: Counters::default(),
+                refused: Counters::default(),
+                forwarded_refused: Counters::default(),
+            };
+            for rule in &output.rules {
+                let place = match rule.own() {
+                    Some(Rule::PassUids { .. } | Rule::PassGroup { .. }) => &mut counted.passed,
+                    Some(Rule::PassClosing) => &mut counted.closing,
+                    Some(Rule::RefuseTcp | Rule::Refuse { .. }) => &mut counted.refused,
+                    Some(Rule::Jump(_)) | None => continue,
+                };
+                *place += rule.counters.unwrap_or_default();
+            }
+            for rule in chain(Hook::Forward).iter().flat_map(|chain| &chain.rules) {
+                counted.forwarded_refused += rule.counters.unwrap_or_default();
+            }
+            all.push(counted);
+        }
+    }
+    all
+}

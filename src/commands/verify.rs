@@ -1,0 +1,118 @@
+//! `verify`: looks whether what is in force holds, and changes nothing.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::inspect::inspect;
+use super::report::{FindingsView, LockView, print_findings, print_json, who};
+use super::words::Unresolved;
+use super::{CommandError, open};
+use crate::cli::{CommonArgs, Format, VerifyArgs};
+use crate::exit_code::ExitCode;
+use crate::policy::Policy;
+use crate::ruleset::Backstop;
+use crate::ruleset::model::Variant;
+use crate::sys::lock;
+use crate::verify::{
+    Check, Finding, InForce, Lock, Observation, Status, exit_code, in_force, nothing_locked,
+};
+
+pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
+    let words = match &args.address {
+        Some(address) => Some(Unresolved::parse(address, &args.policy)?),
+        None => None,
+    };
+    let iptables = open(common, !args.no_probe)?;
+    let expected = words.map(Unresolved::resolve).transpose()?;
+    let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
+    let seen = iptables.observe();
+    let (locks, mut findings) = match expected {
+        Some(policy) => (vec![expected_lock(policy, &seen)], Vec::new()),
+        None => whatever_is_locked(&seen),
+    };
+    let mut probes = Vec::new();
+    for lock in &locks {
+        let mut inspection = inspect(lock, &seen, !args.no_probe);
+        findings.append(&mut inspection.findings);
+        probes.append(&mut inspection.probes);
+    }
+    findings.sort_by_key(|finding| finding.address);
+    let code = exit_code(&findings);
+    match common.output {
+        Format::Json => {
+            #[derive(Serialize)]
+            struct Body<'a> {
+                variant: Variant,
+                locks: Vec<LockView>,
+                #[serde(flatten)]
+                findings: FindingsView<'a>,
+            }
+            let body = Body {
+                variant: iptables.variant(),
+                locks: locks.iter().map(LockView::from).collect(),
+                findings: FindingsView {
+                    findings: &findings,
+                    probes: &probes,
+                },
+            };
+            print_json("verify", code, body)?;
+        }
+        Format::Text => {
+            let mut out = io::stdout().lock();
+            print_findings(&mut out, &findings, true)?;
+            for lock in &locks {
+                writeln!(out, "{}: {} may pass", lock.policy.target, who(lock))?;
+            }
+            writeln!(out, "{}", verdict(code, &findings))?;
+        }
+    }
+    Ok(code)
+}
+
+/// The lock that the caller expects, with the backstop that is in force if it is the same policy:
+/// a kernel without one is no drift.
+fn expected_lock(policy: Policy, seen: &Observation) -> Lock {
+    let backstop = in_force(seen)
+        .locks
+        .into_iter()
+        .find(|lock| lock.policy.target == policy.target)
+        .map_or(Backstop::Security, |lock| lock.backstop);
+    Lock { policy, backstop }
+}
+
+fn whatever_is_locked(seen: &Observation) -> (Vec<Lock>, Vec<Finding>) {
+    let in_force: InForce = in_force(seen);
+    let unreadable: Vec<Finding> = seen
+        .families
+        .iter()
+        .filter_map(|(_, ruleset)| ruleset.as_ref().err())
+        .map(|reason| Finding::unknown(Check::SomethingLocked, reason.clone()))
+        .collect();
+    let mut findings = nothing_locked(&in_force);
+    if !unreadable.is_empty() {
+        // With a family unread, "nothing is locked" is more than we know.
+        findings.retain(|finding| finding.check != Check::SomethingLocked);
+        findings.extend(unreadable);
+    }
+    (in_force.locks, findings)
+}
+
+fn verdict(code: ExitCode, findings: &[Finding]) -> String {
+    let count = |status| {
+        findings
+            .iter()
+            .filter(|finding| finding.status == status)
+            .count()
+    };
+    let (failed, unknown) = (count(Status::Fail), count(Status::Unknown));
+    match code {
+        ExitCode::Done => format!("holds: {} checks passed", findings.len()),
+        ExitCode::Degraded => format!("holds, but degraded: {failed} failed, {unknown} unknown"),
+        ExitCode::DoesNotHold => format!("does not hold: {failed} checks failed"),
+        ExitCode::BadInput | ExitCode::CouldNot => {
+            format!("not known: {unknown} checks could not be made")
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The address that is locked, and the target it belongs to.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+/// The IPv4 address of the EC2 instance metadata service (AWS: "Access instance metadata").
+pub const IMDS_V4: Address = Address(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)));
+
+/// The IPv6 address of the EC2 instance metadata service, `fd00:ec2::254`.
+pub const IMDS_V6: Address = Address(IpAddr::V6(Ipv6Addr::new(
+    0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254,
+)));
+
+/// An IP address family: which of `iptables` and `ip6tables` speaks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Family {
+    /// IPv4: `iptables`.
+    #[serde(rename = "ipv4")]
+    V4,
+    /// IPv6: `ip6tables`.
+    #[serde(rename = "ipv6")]
+    V6,
+}
+
+impl Family {
+    /// Both families, IPv4 first.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// One IP address that can be locked.
+///
+/// An IPv4-mapped IPv6 address is the IPv4 address it stands for: that is what the kernel puts
+/// on the wire (RFC 4291, section 2.5.5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(IpAddr);
+
+impl Address {
+    /// The address as the standard library knows it.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+
+    /// The family in whose rules it stands.
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self.0 {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+
+    /// Whether the host's own services live behind it (127.0.0.0/8, `::1`).
+    #[must_use]
+    pub fn is_loopback(self) -> bool {
+        self.0.is_loopback()
+    }
+
+    fn other_half(self) -> Option<Self> {
+        match self {
+            IMDS_V4 => Some(IMDS_V6),
+            IMDS_V6 => Some(IMDS_V4),
+            _ => None,
+        }
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Self {
+        Self(ip.to_canonical())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Why a word is not an address that can be locked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AddressError {
+    /// The empty string.
+    #[error("the address is empty; give an IP address such as 169.254.169.254")]
+    Empty,
+    /// An address with a prefix length.
+    #[error(
+        "\"{0}\" is a network; one address is locked at a time, so that neighbours such as the \
+         VPC's DNS and time servers keep working: give it without the /prefix"
+    )]
+    Network(String),
+    /// An IPv6 address with a scope.
+    #[error("\"{0}\" has a scope (the part after %); give the address without it")]
+    Scoped(String),
+    /// 0.0.0.0 or ::.
+    #[error("\"{0}\" stands for no particular address, so no packet ever goes to it")]
+    Unspecified(String),
+    /// A word that might be a host name.
+    #[error(
+        "\"{0}\" is not an IP address; host names are not looked up, since what they mean can \
+         change: give the address itself, such as 169.254.169.254"
+    )]
+    NotAnAddress(String),
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let shown = || word.escape_debug().to_string();
+        if word.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        let bare = word
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(word);
+        match bare.parse::<IpAddr>() {
+            Ok(ip) if ip.is_unspecified() => Err(AddressError::Unspecified(shown())),
+            Ok(ip) => Ok(ip.into()),
+            Err(_) if starts_with_address(bare, '/') => Err(AddressError::Network(shown())),
+            Err(_) if starts_with_address(bare, '%') => Err(AddressError::Scoped(shown())),
+            Err(_) => Err(AddressError::NotAnAddress(shown())),
+        }
+    }
+}
+
+fn starts_with_address(word: &str, mark: char) -> bool {
+    word.split_once(mark)
+        .is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok())
+}
+
+/// What one lockdown covers: one address, or the two addresses of the metadata service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    addresses: Vec<Address>,
+    only: bool,
+}
+
+impl Target {
+    /// The target that `address` belongs to: the IMDS pair for either of its halves unless
+    /// `only` is set, the address alone in every other case.
+    #[must_use]
+    pub fn new(address: Address, only: bool) -> Self {
+        match address.other_half() {
+            Some(other) if !only => {
+                let mut addresses = vec![address, other];
+                addresses.sort_unstable();
+                Self {
+                    addresses,
+                    only: false,
+                }
+            }
+            half => Self {
+                addresses: vec![address],
+                only: half.is_some(),
+            },
+        }
+    }
+
+    /// The addresses, one or two, IPv4 first.
+    #[must_use]
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Whether this is one half of the IMDS pair, locked alone by `--only`.
+    #[must_use]
+    pub fn only(&self) -> bool {
+        self.only
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, address) in self.addresses.iter().enumerate() {
+            if position > 0 {
+                f.write_str(" and ")?;
+            }
+            address.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(word: &str) -> Result<Address, AddressError> {
+        word.parse()
+    }
+
+    #[test]
+    fn every_wrong_word_gets_its_own_reason() {
+        assert_eq!(parse(""), Err(AddressError::Empty));
+        assert!(matches!(
+            parse("169.254.0.0/16"),
+            Err(AddressError::Network(_))
+        ));
+        assert!(matches!(
+            parse("fd00:ec2::/64"),
+            Err(AddressError::Network(_))
+        ));
+        assert!(matches!(
+            parse("fe80::1%eth0"),
+            Err(AddressError::Scoped(_))
+        ));
+        assert!(matches!(
+            parse("0.0.0.0"),
+            Err(AddressError::Unspecified(_))
+        ));
+        assert!(matches!(parse("::"), Err(AddressError::Unspecified(_))));
+        for word in [
+            "instance-data",
+            "169.254.169",
+            "169.254.169.256",
+            "0251.0376.0251.0376",
+            " 1.2.3.4",
+            "1.2.3.4\n",
+            "fd00:ec2::254::",
+            "[1.2.3.4",
+            "/",
+            "%",
+        ] {
+            assert!(
+                matches!(parse(word), Err(AddressError::NotAnAddress(_))),
+                "{word:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_never_carries_raw_control_characters() {
+        let message = parse("a\u{1b}[2J\n").unwrap_err().to_string();
+        assert!(!message.contains(['\u{1b}', '\n']), "{message:?}");
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address_it_stands_for() {
+        assert_eq!(parse("::ffff:169.254.169.254"), Ok(IMDS_V4));
+        assert_eq!(parse("[fd00:ec2::254]"), Ok(IMDS_V6));
+        assert_eq!(parse("fd00:0ec2:0:0:0:0:0:0254"), Ok(IMDS_V6));
+    }
+
+    #[test]
+    fn either_half_of_imds_means_both_unless_only() {
+        let both = Target::new(IMDS_V4, false);
+        assert_eq!(both, Target::new(IMDS_V6, false));
+        assert_eq!(both.addresses(), [IMDS_V4, IMDS_V6]);
+        assert_eq!(Target::new(IMDS_V6, true).addresses(), [IMDS_V6]);
+        let other = parse("192.0.2.1").unwrap();
+        assert_eq!(Target::new(other, true), Target::new(other, false));
+    }
+}

@@ -1,0 +1,374 @@
+//! Rules, chains and tables as values.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
+
+use super::Stamp;
+use crate::policy::{AccountName, Address, Family, Gid, UidRange};
+
+/// Which iptables: the same rules, kept in two places of the kernel that do not see each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Variant {
+    /// iptables on top of `nf_tables` (`iptables-nft`).
+    Nft,
+    /// iptables on top of `ip_tables` (`iptables-legacy`).
+    Legacy,
+}
+
+impl Variant {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Nft => Self::Legacy,
+            Self::Legacy => Self::Nft,
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nft => "nft",
+            Self::Legacy => "legacy",
+        })
+    }
+}
+
+/// A place in the kernel where the whole decision is enforced; a refusal in any is a refusal.
+///
+/// `Security` comes after `Filter` on a packet's way (priorities 0 and 50, linux/netfilter_ipv4.h;
+/// iptables-nft gives it 150), so an ACCEPT in `filter` does not end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layer {
+    /// The iptables table `filter`: refuses fast, and is what `iptables -S` shows.
+    Filter,
+    /// The iptables table `security`: the backstop that no other tool touches.
+    Security,
+}
+
+impl Layer {
+    /// Every layer, in the order of a packet's way.
+    pub const ALL: [Self; 2] = [Self::Filter, Self::Security];
+
+    /// The table of that layer, as iptables calls it.
+    #[must_use]
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Security => "security",
+        }
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.table())
+    }
+}
+
+/// A built-in chain in which a lockdown has its jump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// Packets made on this host.
+    Output,
+    /// Packets that this host routes or bridges for others.
+    Forward,
+}
+
+impl Hook {
+    /// Both hooks.
+    pub const ALL: [Self; 2] = [Self::Output, Self::Forward];
+
+    /// The built-in chain, as iptables calls it.
+    #[must_use]
+    pub fn chain(self) -> &'static str {
+        match self {
+            Self::Output => "OUTPUT",
+            Self::Forward => "FORWARD",
+        }
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Output => "IPL-",
+            Self::Forward => "IPF-",
+        }
+    }
+}
+
+/// The name of a chain of ours: `IPL-<address>` below OUTPUT, `IPF-<address>` below FORWARD.
+///
+/// Chain names have at most 28 bytes (`XT_EXTENSION_MAXNAMELEN` - 1, linux/netfilter/x_tables.h).
+/// An IPv6 address too long for that is written as its 16 bytes in base64url (RFC 4648), 22
+/// characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChainName {
+    /// The built-in chain that jumps to it.
+    pub hook: Hook,
+    /// The address that it locks.
+    pub address: Address,
+}
+
+const MAX_ADDRESS_IN_NAME: usize = 24;
+
+impl fmt::Display for ChainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.hook.prefix())?;
+        let text = self.address.to_string();
+        match self.address.ip() {
+            std::net::IpAddr::V6(ip) if text.len() > MAX_ADDRESS_IN_NAME => {
+                f.write_str(&BASE64URL_NOPAD.encode(&ip.octets()))
+            }
+            _ => f.write_str(&text),
+        }
+    }
+}
+
+/// The chain is not one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotOurs;
+
+impl FromStr for ChainName {
+    type Err = NotOurs;
+
+    fn from_str(name: &str) -> Result<Self, NotOurs> {
+        let (hook, rest) = Hook::ALL
+            .into_iter()
+            .find_map(|hook| Some((hook, name.strip_prefix(hook.prefix())?)))
+            .ok_or(NotOurs)?;
+        let address = match rest.parse::<Address>() {
+            Ok(address) => address,
+            Err(_) => BASE64URL_NOPAD
+                .decode(rest.as_bytes())
+                .ok()
+                .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+                .map(|bytes| std::net::IpAddr::from(bytes).into())
+                .ok_or(NotOurs)?,
+        };
+        let parsed = Self { hook, address };
+        (parsed.to_string() == name)
+            .then_some(parsed)
+            .ok_or(NotOurs)
+    }
+}
+
+/// How a refusal is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// REJECT: an ICMP port-unreachable goes back. Valid in `filter` only.
+    Reject,
+    /// DROP: nothing goes back; the sender of a UDP datagram sees EPERM.
+    Drop,
+}
+
+/// A rule of ours; each variant is one of the few forms that a lockdown is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// In a built-in chain: packets to the address go to our chain.
+    Jump(ChainName),
+    /// Packets of these uids go on (RETURN: the host's other rules still have their say).
+    /// One name per uid, in order; for a single uid, all its names; none if given by number.
+    PassUids {
+        /// The uids.
+        uids: UidRange,
+        /// Their names.
+        names: Vec<AccountName>,
+    },
+    /// Packets of this group's members, supplementary memberships included, go on.
+    PassGroup {
+        /// The gid.
+        gid: Gid,
+        /// The names it was given by.
+        names: Vec<AccountName>,
+    },
+    /// TCP packets that belong to no socket and open nothing go on: the FIN and ACK that the
+    /// kernel sends for a socket whose process has closed it.
+    PassClosing,
+    /// TCP is refused with a reset, which ends a connect at once.
+    RefuseTcp,
+    /// Everything else is refused. The stamp says what `apply` wrote.
+    Refuse {
+        /// How.
+        verdict: Verdict,
+        /// In an output chain, the stamp.
+        stamp: Option<Stamp>,
+    },
+}
+
+/// Packets and bytes that matched a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counters {
+    /// How many packets.
+    pub packets: u64,
+    /// How many bytes, headers included.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.packets = self.packets.saturating_add(other.packets);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// What a rule that was read says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spec {
+    /// Exactly one of our forms.
+    Own(Rule),
+    /// Anything else, as it was printed.
+    Foreign(String),
+}
+
+/// A rule that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedRule {
+    /// Its counters, if they were printed.
+    pub counters: Option<Counters>,
+    /// What it says.
+    pub spec: Spec,
+}
+
+impl ObservedRule {
+    /// The rule, if it is one of our forms.
+    #[must_use]
+    pub fn own(&self) -> Option<&Rule> {
+        match &self.spec {
+            Spec::Own(rule) => Some(rule),
+            Spec::Foreign(_) => None,
+        }
+    }
+}
+
+/// A chain that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// What a built-in chain does with packets that reach its end; `None` for a user's chain.
+    pub policy: Option<String>,
+    /// The counters of the policy.
+    pub counters: Counters,
+    /// Its rules, in order.
+    pub rules: Vec<ObservedRule>,
+}
+
+impl Chain {
+    /// Its rules, when every one is a form of ours.
+    #[must_use]
+    pub fn own_rules(&self) -> Option<Vec<&Rule>> {
+        self.rules.iter().map(ObservedRule::own).collect()
+    }
+
+    /// How many rules at its head are jumps of ours, to whichever address.
+    #[must_use]
+    pub fn leading_jumps(&self) -> usize {
+        self.rules
+            .iter()
+            .take_while(|rule| matches!(rule.own(), Some(Rule::Jump(_))))
+            .count()
+    }
+}
+
+/// A table that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, such as `filter`.
+    pub name: String,
+    /// Its chains, in the order read.
+    pub chains: Vec<Chain>,
+}
+
+impl Table {
+    /// The chain of that name.
+    #[must_use]
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    /// The chains of ours.
+    pub fn own_chains(&self) -> impl Iterator<Item = (ChainName, &Chain)> {
+        self.chains
+            .iter()
+            .filter_map(|chain| Some((chain.name.parse().ok()?, chain)))
+    }
+}
+
+/// All tables of one family and one variant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    /// The family.
+    pub family: Family,
+    /// The tables, in the order read. A table that is not in use may be missing.
+    pub tables: Vec<Table>,
+    /// Tables that are in use but that iptables cannot show; never `filter` or `security`.
+    pub hidden: Vec<String>,
+}
+
+impl Ruleset {
+    /// The table of that name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// The addresses for which any table has a chain of ours: sorted, each once.
+    #[must_use]
+    pub fn locked_addresses(&self) -> Vec<Address> {
+        let mut addresses: Vec<Address> = self
+            .tables
+            .iter()
+            .flat_map(Table::own_chains)
+            .map(|(name, _)| name.address)
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_names_are_short_enough_and_read_back() {
+        for text in [
+            "169.254.169.254",
+            "fd00:ec2::254",
+            "2001:db8:1234:5678:9abc:def0:1234:5678",
+            "2001:db8:0:0:1:2:3:4",
+        ] {
+            for hook in Hook::ALL {
+                let name = ChainName {
+                    hook,
+                    address: text.parse().unwrap(),
+                };
+                let written = name.to_string();
+                assert!(written.len() <= 28, "{written}");
+                assert_eq!(written.parse(), Ok(name));
+            }
+        }
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        for name in [
+            "OUTPUT",
+            "IPL-",
+            "IPL-x",
+            "IPL-169.254.169.254 ",
+            "IPL-fd00:0ec2::254",
+            "ipl-1.2.3.4",
+            "IPL-AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(name.parse::<ChainName>(), Err(NotOurs), "{name}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The only home of `unsafe`.
+#![allow(unsafe_code)]
+
+use nix::unistd::{ForkResult, Pid};
+
+/// Empties this process's environment, so that neither programs nor the C library's name service
+/// modules are led by it. Call it first thing in `main`, when everything wanted has been read.
+pub fn clear_environment() {
+    for (name, _) in std::env::vars_os() {
+        #[expect(clippy::disallowed_methods, reason = "before any other thread exists")]
+        // SAFETY: `main` calls this before any other thread exists, so nobody reads the
+        // environment at the same time (std::env::remove_var, "Safety").
+        unsafe {
+            std::env::remove_var(name);
+        };
+    }
+}
+
+/// Forks; `run` is what the child does, and it never returns.
+///
+/// The caller must not hold locks that `run` takes. Everywhere in this program forks happen on
+/// the main thread while no other thread runs: [`crate::sys::iptables`] joins its threads before
+/// it returns.
+pub(super) fn fork(run: impl FnOnce()) -> nix::Result<Pid> {
+    // SAFETY: this process has one thread at this point (see above), so the child inherits no
+    // lock that another thread holds and may allocate and call the C library (fork(2), POSIX
+    // "fork", signal-safety(7)). It leaves by `_exit`, which runs none of the parent's handlers.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            run();
+            // SAFETY: `_exit(2)` has no preconditions.
+            unsafe { nix::libc::_exit(0) }
+        }
+    }
+}
+
+/// The names of all users that the name service lists, at most `most`.
+pub(super) fn user_names(most: usize) -> Vec<String> {
+    // SAFETY: `getpwent(3)` keeps one cursor for the whole process, so only one iterator may
+    // live at a time: this is the only call, and the iterator ends here.
+    unsafe { users::all_users() }
+        .take(most)
+        .filter_map(|user| user.name().to_str().map(str::to_owned))
+        .collect()
+}
+
+/// The names of all groups that the name service lists, at most `most`.
+pub(super) fn group_names(most: usize) -> Vec<String> {
+    // SAFETY: as for `user_names`, with `getgrent(3)`.
+    unsafe { users::all_groups() }
+        .take(most)
+        .filter_map(|group| group.name().to_str().map(str::to_owned))
+        .collect()
+}

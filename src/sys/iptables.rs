@@ -1,0 +1,453 @@
+//! iptables as programs: which variant, what the firewall says, and one transaction a family.
+//!
+//! Rules are read with `iptables-save -c` and written with `iptables-restore --noflush`, a
+//! process a family each, both families at the same time. The crate `iptables` asks the rest. Its
+//! own look-ups take a failed look for "absent", so only its `execute` is used, in a child
+//! process that is ended when it takes too long.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+use tracing::{debug, info};
+
+use super::child::{Child, reports};
+use super::kernel::{LegacyTables, how_to_install_iptables, legacy_tables};
+use super::program::{ProgramError, find, run};
+use crate::policy::Family;
+use crate::ruleset::model::{Ruleset, Variant};
+use crate::ruleset::parse::{self, ParseError};
+use crate::verify::{Observation, Seen};
+
+/// Where programs are looked for, and nowhere else.
+pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// What a program gets on top of the time it may wait for the xtables lock.
+const PROGRAM_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why iptables could not be used.
+#[derive(Debug, Error)]
+pub enum IptablesError {
+    /// A program is not there.
+    #[error("{program} is not in {}; install {package}", SEARCH_PATH.join(", "))]
+    Missing {
+        /// Its name.
+        program: String,
+        /// Where it comes from.
+        package: &'static str,
+    },
+    /// It gave no exit code.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Another process held the xtables lock, or changed rules all the time.
+    #[error(
+        "{program} could not get its turn within {wait} s, since another process is changing \
+         the firewall (exit code 4): {stderr}; what stood still stands: run it again"
+    )]
+    Busy {
+        /// The program.
+        program: String,
+        /// How long it waited, in seconds.
+        wait: u32,
+        /// What it said.
+        stderr: String,
+    },
+    /// It ended with an error.
+    #[error("{program} failed with exit code {code}: {stderr}; what stood still stands")]
+    Failed {
+        /// The program.
+        program: String,
+        /// Its exit code.
+        code: u32,
+        /// What it said.
+        stderr: String,
+    },
+    /// What it printed is no ruleset.
+    #[error("cannot understand what {program} printed: {source}")]
+    Rubbish {
+        /// The program.
+        program: String,
+        /// The first thing that is wrong with it.
+        #[source]
+        source: ParseError,
+    },
+    /// It does not say which variant it is.
+    #[error("cannot tell which variant {program} is: {reason}; say --variant nft or legacy")]
+    NoVariant {
+        /// The program.
+        program: String,
+        /// What it did instead.
+        reason: String,
+    },
+    /// The kernel's list of legacy tables cannot be read.
+    #[error("cannot read which legacy tables are in use: {0}")]
+    LegacyTables(#[source] std::io::Error),
+}
+
+/// The programs of one family.
+#[derive(Debug, Clone)]
+struct Programs {
+    ask: PathBuf,
+    save: PathBuf,
+    restore: PathBuf,
+}
+
+/// The programs of one variant.
+#[derive(Debug)]
+pub struct Iptables {
+    variant: Variant,
+    wait: u32,
+    families: Vec<(Family, Programs)>,
+}
+
+impl Iptables {
+    /// Finds the programs of `variant` (`None`: whatever `iptables` means on this host) for the
+    /// families. They wait at most `wait` seconds for the xtables lock.
+    ///
+    /// # Errors
+    /// A program is missing, or the variant cannot be told.
+    pub fn find(
+        variant: Option<Variant>,
+        families: &[Family],
+        wait: u32,
+    ) -> Result<Self, IptablesError> {
+        let variant = match variant {
+            Some(variant) => variant,
+            None => host_variant(wait)?,
+        };
+        let families = families
+            .iter()
+            .map(|&family| Ok((family, programs(family, variant, wait)?)))
+            .collect::<Result<_, IptablesError>>()?;
+        Ok(Self {
+            variant,
+            wait,
+            families,
+        })
+    }
+
+    /// Which variant it is.
+    #[must_use]
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// Reads every family of this variant and, where it has rules, of the other one: all at the
+    /// same time. Changes nothing, and brings no legacy table into being.
+    #[must_use]
+    pub fn observe(&self) -> Observation {
+        // Before any thread starts, since telling a variant may fork.
+        let others: Vec<(Family, Result<Programs, IptablesError>)> = match self.others_in_use() {
+            Ok(families) => families
+                .into_iter()
+                .map(|family| (family, programs(family, self.variant.other(), self.wait)))
+                .collect(),
+            Err(error) => self
+                .families
+                .first()
+                .map(|&(family, _)| (family, Err(error)))
+                .into_iter()
+                .collect(),
+        };
+        std::thread::scope(|scope| {
+            let own: Vec<_> = self
+                .families
+                .iter()
+                .map(|(family, programs)| {
+                    (
+                        *family,
+                        scope.spawn(|| read(*family, programs, self.limit())),
+                    )
+                })
+                .collect();
+            let other: Vec<_> = others
+                .into_iter()
+                .map(|(family, programs)| {
+                    let look = scope.spawn(move || read(family, &programs?, self.limit()));
+                    (family, look)
+                })
+                .collect();
+            let seen = |looks: Vec<(Family, Look<'_>)>| {
+                looks
+                    .into_iter()
+                    .map(|(family, look)| (family, joined(look)))
+                    .collect()
+            };
+            Observation {
+                variant: self.variant,
+                families: seen(own),
+                other: seen(other),
+            }
+        })
+    }
+
+    /// The families in which the other variant may have rules. Nobody lays rules with a variant
+    /// that is not installed; legacy tables tell by themselves whether they are in use.
+    fn others_in_use(&self) -> Result<Vec<Family>, IptablesError> {
+        let mut in_use = Vec::new();
+        for &(family, _) in &self.families {
+            let used = match self.variant.other() {
+                Variant::Legacy => {
+                    legacy_tables(family).map_err(IptablesError::LegacyTables)?
+                        == LegacyTables::InUse
+                }
+                Variant::Nft => programs(family, Variant::Nft, self.wait).is_ok(),
+            };
+            if used {
+                in_use.push(family);
+            }
+        }
+        Ok(in_use)
+    }
+
+    /// The same for the other variant, in the families where it has rules.
+    ///
+    /// # Errors
+    /// It has rules but its programs are missing.
+    pub fn other(&self) -> Result<Self, IptablesError> {
+        Self::find(
+            Some(self.variant.other()),
+            &self.others_in_use()?,
+            self.wait,
+        )
+    }
+
+    /// Runs the transactions, one process a family, at the same time.
+    #[must_use]
+    pub fn restore(
+        &self,
+        transactions: &[(Family, String)],
+    ) -> Vec<(Family, Result<(), IptablesError>)> {
+        std::thread::scope(|scope| {
+            let runs: Vec<_> = self
+                .families
+                .iter()
+                .filter_map(|(family, programs)| {
+                    let (_, input) = transactions.iter().find(|(of, _)| of == family)?;
+                    let run = scope.spawn(|| restore(programs, input, self.wait, self.limit()));
+                    Some((*family, run))
+                })
+                .collect();
+            runs.into_iter()
+                .map(|(family, run)| {
+                    (
+                        family,
+                        run.join()
+                            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                    )
+                })
+                .collect()
+        })
+    }
+
+    /// The command line that [`Self::restore`] runs for the family.
+    #[must_use]
+    pub fn restore_command(&self, family: Family) -> Vec<String> {
+        let program = self
+            .families
+            .iter()
+            .find(|(of, _)| *of == family)
+            .map(|(_, programs)| programs.restore.display().to_string());
+        let args = restore_args(self.wait);
+        program.into_iter().chain(args).collect()
+    }
+
+    /// Whether this kernel has the table, by asking iptables for it. With the legacy variant the
+    /// question itself brings the table into being, so it is asked only on the way to writing it.
+    ///
+    /// # Errors
+    /// iptables could not be asked.
+    pub fn has_table(&self, family: Family, table: &str) -> Result<bool, IptablesError> {
+        let Some((_, programs)) = self.families.iter().find(|(of, _)| *of == family) else {
+            return Ok(false);
+        };
+        let question = format!("-w {} -S OUTPUT", self.wait);
+        let answer = ask(&programs.ask, table, &question, self.limit())?;
+        debug!(?answer, table, "asked for the table");
+        Ok(answer.code == Some(0))
+    }
+
+    fn limit(&self) -> Duration {
+        PROGRAM_LIMIT + Duration::from_secs(self.wait.into())
+    }
+}
+
+type Look<'scope> = std::thread::ScopedJoinHandle<'scope, Result<Ruleset, IptablesError>>;
+
+fn joined(look: Look<'_>) -> Seen {
+    match look.join() {
+        Ok(Ok(ruleset)) => Ok(ruleset),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn read(family: Family, programs: &Programs, limit: Duration) -> Result<Ruleset, IptablesError> {
+    let program = programs.save.display().to_string();
+    let output = run(&programs.save, &["-c"], "", limit)?;
+    if output.code != 0 {
+        return Err(IptablesError::Failed {
+            program,
+            code: output.code,
+            stderr: output.stderr,
+        });
+    }
+    parse::ruleset(family, &output.stdout)
+        .map_err(|source| IptablesError::Rubbish { program, source })
+}
+
+fn restore_args(wait: u32) -> [String; 3] {
+    ["--noflush".to_owned(), "-w".to_owned(), wait.to_string()]
+}
+
+fn restore(
+    programs: &Programs,
+    input: &str,
+    wait: u32,
+    limit: Duration,
+) -> Result<(), IptablesError> {
+    let program = programs.restore.display().to_string();
+    let args = restore_args(wait);
+    let output = run(
+        &programs.restore,
+        &args.each_ref().map(String::as_str),
+        input,
+        limit,
+    )?;
+    let stderr = output.stderr;
+    match output.code {
+        0 => {
+            if !stderr.is_empty() {
+                info!(%program, %stderr, "said");
+            }
+            Ok(())
+        }
+        // iptables(8), xtables.h: RESOURCE_PROBLEM.
+        4 => Err(IptablesError::Busy {
+            program,
+            wait,
+            stderr,
+        }),
+        code => Err(IptablesError::Failed {
+            program,
+            code,
+            stderr,
+        }),
+    }
+}
+
+/// What `iptables` on this host is; where there is no program of that name, whichever is there.
+fn host_variant(wait: u32) -> Result<Variant, IptablesError> {
+    match find(&SEARCH_PATH, "iptables") {
+        Some(path) => variant_of(&path, wait),
+        None if find(&SEARCH_PATH, "iptables-nft").is_some() => Ok(Variant::Nft),
+        None if find(&SEARCH_PATH, "iptables-legacy").is_some() => Ok(Variant::Legacy),
+        None => Err(missing("iptables")),
+    }
+}
+
+/// The variant by the program that the links lead to, else by what it says of itself.
+fn variant_of(path: &Path, wait: u32) -> Result<Variant, IptablesError> {
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match real.file_name().and_then(|name| name.to_str()) {
+        Some("xtables-nft-multi") => return Ok(Variant::Nft),
+        Some("xtables-legacy-multi" | "xtables-multi") => return Ok(Variant::Legacy),
+        _ => {}
+    }
+    let limit = PROGRAM_LIMIT + Duration::from_secs(wait.into());
+    let answer = ask(path, "filter", "--version", limit)?;
+    // "iptables v1.8.9 (nf_tables)", "iptables v1.8.9 (legacy)", before 1.8 "iptables v1.6.1".
+    let nft = answer.stdout.contains("(nf_tables)");
+    let is_version = answer.code == Some(0) && answer.stdout.contains("tables v1.");
+    match (is_version, nft) {
+        (true, true) => Ok(Variant::Nft),
+        (true, false) => Ok(Variant::Legacy),
+        (false, _) => Err(IptablesError::NoVariant {
+            program: path.display().to_string(),
+            reason: match answer.code {
+                Some(0) => "its --version says nothing that iptables says".to_owned(),
+                Some(code) => format!("its --version ended with exit code {code}"),
+                None => "its --version was ended by a signal".to_owned(),
+            },
+        }),
+    }
+}
+
+fn programs(family: Family, variant: Variant, wait: u32) -> Result<Programs, IptablesError> {
+    let plain = match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
+    };
+    let of = |base: &str| {
+        Some(Programs {
+            ask: find(&SEARCH_PATH, base)?,
+            save: find(&SEARCH_PATH, &format!("{base}-save"))?,
+            restore: find(&SEARCH_PATH, &format!("{base}-restore"))?,
+        })
+    };
+    let suffixed = format!("{plain}-{variant}");
+    if let Some(programs) = of(&suffixed) {
+        return Ok(programs);
+    }
+    // Distributions that ship one variant only call it by the plain name.
+    match of(plain) {
+        Some(programs) if variant_of(&programs.ask, wait)? == variant => Ok(programs),
+        Some(_) => Err(missing(&suffixed)),
+        None => Err(missing(plain)),
+    }
+}
+
+fn missing(program: &str) -> IptablesError {
+    IptablesError::Missing {
+        program: program.to_owned(),
+        package: how_to_install_iptables(),
+    }
+}
+
+/// What `iptables -t TABLE QUESTION` answered; no code when a signal ended it.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Answer {
+    code: Option<i32>,
+    stdout: String,
+}
+
+/// Asks by the crate `iptables`, in a child: the crate knows no time limit. The environment was
+/// emptied when this process began, and the program's path is absolute.
+fn ask(
+    program: &Path,
+    table: &str,
+    question: &str,
+    limit: Duration,
+) -> Result<Answer, IptablesError> {
+    let shown = format!("{} -t {table} {question}", program.display());
+    let cannot_run = |reason: String| {
+        ProgramError::CannotRun {
+            call: shown.clone(),
+            source: std::io::Error::other(reason),
+        }
+        .into()
+    };
+    let child = Child::start(|| {
+        let iptables = iptables::IPTables {
+            // The crate wants it for the rest of the program's life; this child's is short.
+            cmd: String::leak(program.display().to_string()),
+            has_check: true,
+            has_wait: false,
+            is_numeric: true,
+        };
+        iptables
+            .execute(table, question)
+            .map(|output| Answer {
+                code: output.status.code(),
+                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            })
+            .map_err(|error| error.to_string())
+    })
+    .map_err(|errno| cannot_run(format!("fork: {errno}")))?;
+    match reports::<Result<Answer, String>>(vec![child], limit).pop() {
+        Some(Ok(Ok(answer))) => Ok(answer),
+        Some(Ok(Err(reason))) => Err(cannot_run(reason)),
+        Some(Err(reason)) => Err(cannot_run(reason.to_string())),
+        None => Err(cannot_run("no child".to_owned())),
+    }
+}

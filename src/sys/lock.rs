@@ -1,0 +1,80 @@
+//! One change at a time: a lock file that every changing command holds.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use thiserror::Error;
+
+/// The lock file. `/run` belongs to root and is emptied at boot, as the rules are.
+pub const PATH: &str = "/run/ip-lockdown.lock";
+
+/// How long to wait between two tries.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Held until dropped; the kernel lets go when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "holds the lock")] Flock<File>);
+
+/// Why the lock is not held.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// The file cannot be opened.
+    #[error("cannot open the lock file {PATH}: {0}")]
+    Open(#[source] io::Error),
+    /// The file cannot be locked.
+    #[error("cannot lock {PATH}: {0}")]
+    Lock(#[source] Errno),
+    /// Another run holds it.
+    #[error(
+        "another ip-lockdown held {PATH} for {0:?}; nothing was changed by this one: run it again"
+    )]
+    Busy(Duration),
+}
+
+/// Takes the lock for a change, waiting at most `limit`.
+///
+/// # Errors
+/// The file cannot be opened or locked, or another run held it all the time.
+pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
+    let file =
+        open(OpenOptions::new().read(true).write(true).create(true)).map_err(LockError::Open)?;
+    take(file, FlockArg::LockExclusiveNonblock, limit)
+}
+
+/// Takes the lock for a look, so that no change happens in the middle of it. Writes nothing:
+/// where no change was ever made there is no file, and nothing to wait for.
+///
+/// # Errors
+/// As for [`exclusive`].
+pub fn shared(limit: Duration) -> Result<Option<Held>, LockError> {
+    match open(OpenOptions::new().read(true)) {
+        Ok(file) => take(file, FlockArg::LockSharedNonblock, limit).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LockError::Open(error)),
+    }
+}
+
+fn open(options: &mut OpenOptions) -> io::Result<File> {
+    options
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC)
+        .open(Path::new(PATH))
+}
+
+fn take(mut file: File, how: FlockArg, limit: Duration) -> Result<Held, LockError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        file = match Flock::lock(file, how) {
+            Ok(held) => return Ok(Held(held)),
+            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < deadline => file,
+            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => return Err(LockError::Busy(limit)),
+            Err((_, errno)) => return Err(LockError::Lock(errno)),
+        };
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,301 @@
+//! Whether a foreign rule could let an address through, or send it elsewhere.
+//!
+//! Conservative: a match that is not understood may match, a target that is not known may
+//! accept. Only what certainly concerns other packets is ruled out.
+
+use std::net::IpAddr;
+
+use crate::policy::{Address, Target};
+use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
+use crate::ruleset::parse;
+
+/// Targets after which the packet goes on to the next rule (iptables-extensions(8)).
+const GOES_ON: &[&str] = &[
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CLUSTERIP",
+    "CONNMARK",
+    "CONNSECMARK",
+    "CT",
+    "DSCP",
+    "ECN",
+    "HL",
+    "HMARK",
+    "IDLETIMER",
+    "LED",
+    "LOG",
+    "MARK",
+    "NFLOG",
+    "NOTRACK",
+    "RATEEST",
+    "SECMARK",
+    "SET",
+    "TCPMSS",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
+    "TRACE",
+    "TTL",
+    "ULOG",
+];
+
+/// How deep chains may call each other before we stop following and assume the worst; the kernel
+/// bounds it as well.
+const MAX_DEPTH: usize = 32;
+
+/// The first of the `above` rules at the head of a built-in chain after which a packet to
+/// `address` might leave the table accepted.
+#[must_use]
+pub(super) fn lets_through(
+    table: &Table,
+    above: &[ObservedRule],
+    address: Address,
+    policy: Option<&str>,
+) -> Option<String> {
+    above
+        .iter()
+        .find_map(|rule| match may_accept(table, rule, address, policy, 0) {
+            true => Some(text(rule)),
+            false => None,
+        })
+}
+
+fn may_accept(
+    table: &Table,
+    rule: &ObservedRule,
+    address: Address,
+    policy: Option<&str>,
+    depth: usize,
+) -> bool {
+    let Spec::Foreign(spec) = &rule.spec else {
+        // A jump to the chain of another address: no packet to this one takes it.
+        return matches!(rule.own(), Some(Rule::Jump(chain)) if chain.address == address);
+    };
+    let words = parse::words(spec);
+    if !may_match(&words, address) {
+        return false;
+    }
+    match target(&words) {
+        None | Some((_, "DROP" | "REJECT")) => false,
+        // At the top, RETURN means the chain's policy; further down, the calling chain goes on.
+        Some((_, "RETURN")) => depth == 0 && policy != Some("DROP"),
+        Some((goto, name)) => match table.chain(name) {
+            Some(_) if goto || depth >= MAX_DEPTH => true,
+            Some(chain) => chain
+                .rules
+                .iter()
+                .any(|rule| may_accept(table, rule, address, policy, depth + 1)),
+            None => !GOES_ON.contains(&name),
+        },
+    }
+}
+
+/// The first rule reachable from `chain` of the table `nat` that may rewrite the address.
+#[must_use]
+pub(super) fn rewrites(nat: &Table, chain: &str, address: Address) -> Option<String> {
+    rewrites_below(nat, chain, address, 0)
+}
+
+fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> Option<String> {
+    nat.chain(chain)?.rules.iter().find_map(|rule| {
+        let Spec::Foreign(spec) = &rule.spec else {
+            return None;
+        };
+        let words = parse::words(spec);
+        if !may_match(&words, address) || !may_match_service(&words, address) {
+            return None;
+        }
+        match target(&words)? {
+            (_, "DNAT" | "REDIRECT" | "NETMAP") => Some(text(rule)),
+            (_, name) if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1),
+            _ => None,
+        }
+    })
+}
+
+/// The rule as `iptables -S` shows it, without its chain.
+fn text(rule: &ObservedRule) -> String {
+    match &rule.spec {
+        Spec::Foreign(spec) => spec.clone(),
+        Spec::Own(rule) => format!("{rule:?}"),
+    }
+}
+
+/// The target, and whether it is a goto.
+fn target(words: &[String]) -> Option<(bool, &str)> {
+    words.windows(2).find_map(|pair| match pair[0].as_str() {
+        "-j" => Some((false, pair[1].as_str())),
+        "-g" => Some((true, pair[1].as_str())),
+        _ => None,
+    })
+}
+
+/// False only if the rule's destination certainly excludes the address.
+fn may_match(words: &[String], address: Address) -> bool {
+    words.iter().enumerate().all(|(at, word)| {
+        let negated = at > 0 && words[at - 1] == "!";
+        let value = words.get(at + 1).map(String::as_str);
+        match (word.as_str(), value) {
+            ("-d" | "--destination", Some(network)) => {
+                contains(network, address.ip()).is_none_or(|inside| inside != negated)
+            }
+            // Only an address of this host itself is local to it.
+            ("--dst-type", Some("LOCAL")) => address.is_loopback() || negated,
+            ("--dst-type", Some("MULTICAST")) => address.ip().is_multicast() || negated,
+            // No packet made on this host comes in by an interface; forwarded ones do.
+            _ => true,
+        }
+    })
+}
+
+/// False only if the rule's protocol or port certainly excludes the metadata service, TCP 80.
+fn may_match_service(words: &[String], address: Address) -> bool {
+    let is_imds = Target::new(address, false).addresses().len() > 1;
+    !is_imds
+        || words.iter().enumerate().all(|(at, word)| {
+            let negated = at > 0 && words[at - 1] == "!";
+            let value = words.get(at + 1).map(String::as_str);
+            match (word.as_str(), value) {
+                ("-p" | "--protocol", Some("tcp" | "6")) => !negated,
+                ("-p" | "--protocol", Some("udp" | "17" | "icmp" | "ipv6-icmp")) => negated,
+                ("--dport" | "--dports", Some(ports)) => ports.split(',').any(is_http) != negated,
+                _ => true,
+            }
+        })
+}
+
+/// Whether `PORT` or `PORT:PORT` takes in port 80.
+fn is_http(ports: &str) -> bool {
+    let (first, last) = ports.split_once(':').unwrap_or((ports, ports));
+    match (first.parse::<u16>(), last.parse::<u16>()) {
+        (Ok(first), Ok(last)) => (first..=last).contains(&80),
+        // A service's name, or something newer: it may.
+        _ => true,
+    }
+}
+
+/// Whether the network has the address; `None` when it cannot be told.
+fn contains(network: &str, address: IpAddr) -> Option<bool> {
+    let (base, mask) = network.split_once('/').unwrap_or((network, ""));
+    match (base.parse().ok()?, address) {
+        (IpAddr::V4(base), IpAddr::V4(address)) => {
+            let mask = match mask.parse::<std::net::Ipv4Addr>() {
+                // A mask with holes, such as 255.0.0.255, is printed in full.
+                Ok(mask) => mask.to_bits(),
+                Err(_) => !u32::MAX.checked_shr(bits(mask, 32)?).unwrap_or(0),
+            };
+            Some(base.to_bits() & mask == address.to_bits() & mask)
+        }
+        (IpAddr::V6(base), IpAddr::V6(address)) => {
+            let mask = match mask.parse::<std::net::Ipv6Addr>() {
+                Ok(mask) => mask.to_bits(),
+                Err(_) => !u128::MAX.checked_shr(bits(mask, 128)?).unwrap_or(0),
+            };
+            Some(base.to_bits() & mask == address.to_bits() & mask)
+        }
+        _ => Some(false),
+    }
+}
+
+/// The prefix length, the whole address where there is none.
+fn bits(mask: &str, all: u32) -> Option<u32> {
+    match mask {
+        "" => Some(all),
+        mask => mask.parse().ok().filter(|&bits| bits <= all),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Family, IMDS_V4, IMDS_V6};
+
+    fn table(text: &str, family: Family) -> Table {
+        parse::ruleset(family, text).unwrap().tables.remove(0)
+    }
+
+    /// Whether a rule of OUTPUT in `filter` may let the metadata address through.
+    fn opens(rule: &str, rest: &str) -> bool {
+        let text = format!(
+            "*filter\n:OUTPUT ACCEPT [0:0]\n:A - [0:0]\n:B - [0:0]\n-A OUTPUT {rule}\n{rest}COMMIT\n"
+        );
+        let table = table(&text, Family::V4);
+        let output = table.chain("OUTPUT").unwrap();
+        lets_through(&table, &output.rules, IMDS_V4, Some("ACCEPT")).is_some()
+    }
+
+    #[test]
+    fn what_may_let_the_address_through_is_found() {
+        for rule in [
+            "-j ACCEPT",
+            "-d 169.254.0.0/16 -j ACCEPT",
+            "! -d 10.0.0.0/8 -j ACCEPT",
+            "-d 169.0.0.254/255.0.0.255 -j ACCEPT",
+            "-p tcp -m tcp --dport 80 -j ACCEPT",
+            "-m comment --comment \"-d 10.0.0.1\" -j ACCEPT",
+            "-j RETURN",
+            "-j NFQUEUE --queue-num 0",
+            "-j SOMETHING-NEW",
+            "-g A",
+        ] {
+            assert!(opens(rule, ""), "{rule}");
+        }
+        assert!(opens("-j A", "-A A -j B\n-A B -o eth0 -j ACCEPT\n"));
+        assert!(opens("-j A", "-A A -j A\n"), "endless: assume the worst");
+    }
+
+    #[test]
+    fn what_cannot_let_it_through_is_not_held_against_anyone() {
+        for rule in [
+            "-d 10.0.0.0/8 -j ACCEPT",
+            "-d 127.0.0.1 -j ACCEPT",
+            "! -d 169.254.169.254/32 -j ACCEPT",
+            "-m addrtype --dst-type LOCAL -j ACCEPT",
+            "-j LOG --log-prefix \"-j ACCEPT\"",
+            "-j DROP",
+            "-j REJECT --reject-with icmp-port-unreachable",
+            "-m mark --mark 0x1",
+            "-j A",
+        ] {
+            assert!(!opens(rule, ""), "{rule}");
+        }
+        assert!(!opens(
+            "-j A",
+            "-A A -d 10.0.0.1 -j ACCEPT\n-A A -j RETURN\n"
+        ));
+    }
+
+    #[test]
+    fn nat_rules_that_rewrite_the_address_are_found() {
+        let nat = |rule: &str| {
+            let text = format!(
+                "*nat\n:OUTPUT ACCEPT [0:0]\n:D - [0:0]\n-A OUTPUT {rule}\n-A D -j DNAT --to-destination 10.0.0.1\nCOMMIT\n"
+            );
+            rewrites(&table(&text, Family::V4), "OUTPUT", IMDS_V4).is_some()
+        };
+        assert!(nat(
+            "-d 169.254.169.254/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8181"
+        ));
+        assert!(nat("-p tcp -m multiport --dports 22,80:90 -j D"));
+        assert!(!nat(
+            "-d 169.254.170.2/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 51679"
+        ));
+        assert!(!nat("! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j D"));
+        assert!(!nat("-p udp -m udp --dport 53 -j D"));
+        assert!(!nat("-p tcp -m tcp --dport 443 -j D"));
+        assert!(!nat("-o eth0 -j MASQUERADE"));
+    }
+
+    #[test]
+    fn networks_of_both_families() {
+        let has = |network, address: Address| contains(network, address.ip());
+        assert_eq!(has("fd00:ec2::/32", IMDS_V6), Some(true));
+        assert_eq!(has("::/0", IMDS_V6), Some(true));
+        assert_eq!(has("0.0.0.0/0", IMDS_V4), Some(true));
+        assert_eq!(has("fd00:ec2::253/128", IMDS_V6), Some(false));
+        assert_eq!(has("10.0.0.0/8", IMDS_V6), Some(false));
+        assert_eq!(has("somewhere", IMDS_V4), None);
+        assert_eq!(has("10.0.0.0/33", IMDS_V4), None);
+    }
+}

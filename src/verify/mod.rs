@@ -1,0 +1,20 @@
+//! What was seen -> findings. Pure: the commands look and probe, this module judges.
+//!
+//! "Could not look" is `unknown`, never `pass`; a finding that is not `pass` decides the exit
+//! code ([`exit_code`]). The same look gives the same findings.
+#![forbid(unsafe_code)]
+
+mod behaviour;
+mod bypass;
+mod finding;
+mod in_force;
+mod observation;
+mod structure;
+
+pub use behaviour::{
+    Expected, Outcome, ProbeResult, Sample, Transport, Witness, behaviour, not_probed, sample,
+};
+pub use finding::{Check, Finding, Severity, Status, exit_code};
+pub use in_force::{InForce, Lock, in_force};
+pub use observation::{Observation, Seen};
+pub use structure::{LookedUp, names, nothing_locked, structure};

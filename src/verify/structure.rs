@@ -1,0 +1,326 @@
+//! Do the rules that were read say what the policy wants?
+
+use super::bypass;
+use super::finding::{Check, Finding};
+use super::{InForce, Lock, Observation};
+use crate::policy::{AccountName, Address, Family, Forwarded};
+use crate::ruleset::desired::{LockedAddress, desired, layers};
+use crate::ruleset::model::{Hook, Layer, ObservedRule, Rule, Ruleset, Spec, Table};
+use crate::ruleset::{Backstop, plan, render};
+
+/// The finding for a host on which no address is locked, or some chain of ours is damaged.
+#[must_use]
+pub fn nothing_locked(in_force: &InForce) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = in_force
+        .damaged
+        .iter()
+        .map(|&address| {
+            Finding::fail(
+                Check::RulesMatch,
+                "no layer holds an intact copy of this lockdown, so who may pass is not known",
+            )
+            .about(address)
+            .cure("apply it again with its users, or `ip-lockdown remove` it")
+        })
+        .collect();
+    if in_force.locks.is_empty() && in_force.damaged.is_empty() {
+        findings.push(
+            Finding::fail(Check::SomethingLocked, "no address is locked")
+                .cure("`ip-lockdown 169.254.169.254 root`, or whoever needs the address"),
+        );
+    }
+    findings
+}
+
+/// Compares what `lock` wants with what was seen, layer by layer.
+#[must_use]
+pub fn structure(lock: &Lock, seen: &Observation) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for &address in lock.policy.target.addresses() {
+        findings.extend(of_address(lock, seen, address));
+    }
+    if lock.backstop == Backstop::None {
+        findings.push(
+            Finding::fail(
+                Check::BackstopPresent,
+                "this kernel offered no second layer: a rule or flush of another tool in \
+                 `filter` would open the address",
+            )
+            .degraded()
+            .cure("use iptables-nft, or a kernel with the table `security`, and apply again"),
+        );
+    }
+    findings.push(other_variant(lock, seen));
+    findings
+}
+
+fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding> {
+    let family = address.family();
+    let ruleset = match seen.family(family) {
+        None => {
+            let message = format!("this kernel has no {family}: no packet can go there");
+            return vec![Finding::pass(Check::AddressLocked, message).about(address)];
+        }
+        Some(Err(reason)) => {
+            return vec![Finding::unknown(Check::AddressLocked, reason.clone()).about(address)];
+        }
+        Some(Ok(ruleset)) => ruleset,
+    };
+    let mut findings = Vec::new();
+    let mut standing = Vec::new();
+    for &layer in layers(lock.backstop) {
+        let table = ruleset.table(layer.table());
+        let wanted = desired(&lock.policy, lock.backstop, layer, family);
+        for locked in wanted.iter().filter(|locked| locked.address == address) {
+            let (enforced, mut of_layer) = of_layer(locked, layer, table);
+            findings.append(&mut of_layer);
+            standing.extend(enforced.then_some(layer));
+        }
+    }
+    findings.push(address_locked(address, &standing, lock.backstop));
+    findings.push(nat(lock, ruleset, address));
+    findings
+}
+
+fn address_locked(address: Address, standing: &[Layer], backstop: Backstop) -> Finding {
+    let names: Vec<&str> = standing.iter().map(|layer| layer.table()).collect();
+    let finding = if names.is_empty() {
+        Finding::fail(
+            Check::AddressLocked,
+            "OPEN: no layer enforces the whole decision",
+        )
+    } else if names.len() < layers(backstop).len() {
+        let message = format!(
+            "still locked, but by the layer {} alone",
+            names.join(" and ")
+        );
+        Finding::pass(Check::AddressLocked, message)
+    } else {
+        Finding::pass(Check::AddressLocked, format!("by {}", names.join(" and ")))
+    };
+    finding.about(address)
+}
+
+const REAPPLY: &str = "apply the lockdown again, and find out which tool changed the rules";
+
+/// The findings on one layer, and whether it enforces the whole decision by itself.
+fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (bool, Vec<Finding>) {
+    let mut wrong_rules = Vec::new();
+    let mut wrong_jumps = Vec::new();
+    let mut bypasses = Vec::new();
+    let mut enforced = true;
+    for hook in Hook::ALL {
+        let (chain, wanted) = locked.at(hook);
+        let name = chain.to_string();
+        let Some(wanted) = wanted else {
+            let left_over = table.is_some_and(|table| {
+                table.chain(&name).is_some() || plan::jumps_to(table, chain).next().is_some()
+            });
+            if left_over {
+                wrong_rules.push(format!(
+                    "{name} is there, but forwarded packets are allowed"
+                ));
+            }
+            continue;
+        };
+        if !plan::stands(table, chain, wanted) {
+            enforced = false;
+            let seen = table.and_then(|table| table.chain(&name));
+            let seen = seen.map(|chain| chain.rules.as_slice());
+            wrong_rules.push(difference(&name, wanted, seen, locked.address.family()));
+        }
+        let jumps = table.map_or_else(Vec::new, |table| plan::jumps_to(table, chain).collect());
+        let first = jumps
+            .iter()
+            .filter(|(holder, _, spec)| *holder == hook.chain() && matches!(spec, Spec::Own(_)))
+            .map(|&(_, position, _)| position)
+            .min();
+        if !plan::jump_is_in_place(table, chain) {
+            wrong_jumps.push(match (jumps.len(), first) {
+                (0, _) => format!("{} has no jump to {name}", hook.chain()),
+                (_, None) => format!("{} has no plain jump to {name}", hook.chain()),
+                (1, Some(position)) => format!(
+                    "the jump to {name} is rule {} of {}, behind foreign rules",
+                    position + 1,
+                    hook.chain()
+                ),
+                (count, _) => format!("{count} rules lead to {name}, one should"),
+            });
+        }
+        let built_in = table.and_then(|table| Some((table, table.chain(hook.chain())?)));
+        match (first, built_in) {
+            (Some(position), Some((table, built_in))) => {
+                let above = built_in.rules.get(..position).unwrap_or_default();
+                let policy = built_in.policy.as_deref();
+                if let Some(rule) = bypass::lets_through(table, above, locked.address, policy) {
+                    bypasses.push(format!("{}: `{rule}`", hook.chain()));
+                }
+            }
+            _ => enforced = false,
+        }
+    }
+    enforced &= bypasses.is_empty();
+    let about = |finding: Finding| finding.about(locked.address).within(layer);
+    let judge = |check, wrong: Vec<String>, fine: &str| {
+        about(if wrong.is_empty() {
+            Finding::pass(check, fine)
+        } else {
+            Finding::fail(check, wrong.join("; ")).cure(REAPPLY)
+        })
+    };
+    let findings = vec![
+        judge(
+            Check::RulesMatch,
+            wrong_rules,
+            "the rules are those that were applied",
+        ),
+        judge(
+            Check::JumpFirst,
+            wrong_jumps,
+            "every packet to the address meets them first",
+        ),
+        judge(
+            Check::NoBypass,
+            bypasses,
+            "no foreign rule above lets it through",
+        ),
+    ];
+    (enforced, findings)
+}
+
+/// The first difference between the rules of a chain, in iptables' words.
+fn difference(
+    name: &str,
+    wanted: &[Rule],
+    seen: Option<&[ObservedRule]>,
+    family: Family,
+) -> String {
+    let Some(seen) = seen else {
+        return format!("{name} is missing");
+    };
+    let wanted: Vec<String> = wanted
+        .iter()
+        .map(|rule| render::rule(rule, family))
+        .collect();
+    let seen: Vec<String> = seen
+        .iter()
+        .map(|rule| render::spec(&rule.spec, family))
+        .collect();
+    let at = wanted.iter().zip(&seen).take_while(|(a, b)| a == b).count();
+    match (wanted.get(at), seen.get(at)) {
+        (Some(wanted), Some(seen)) => {
+            format!("{name} rule {} is `{seen}`, should be `{wanted}`", at + 1)
+        }
+        (Some(wanted), None) => format!("{name} lacks rule {}: `{wanted}`", at + 1),
+        (None, Some(seen)) => format!("{name} has one too many, rule {}: `{seen}`", at + 1),
+        (None, None) => format!("{name} differs"),
+    }
+}
+
+fn nat(lock: &Lock, ruleset: &Ruleset, address: Address) -> Finding {
+    if ruleset.hidden.iter().any(|table| table == "nat") {
+        let message = "iptables cannot show the table nat, since `nft` has put rules into it";
+        return Finding::unknown(Check::NatUntouched, message)
+            .degraded()
+            .about(address)
+            .cure("look at it yourself: `nft list table ip nat`");
+    }
+    let nat = ruleset.table("nat");
+    let mut chains = vec!["OUTPUT"];
+    if lock.policy.forwarded == Forwarded::Refuse {
+        chains.push("PREROUTING");
+    }
+    let rewriting = nat.and_then(|nat| {
+        chains
+            .iter()
+            .find_map(|chain| Some((chain, bypass::rewrites(nat, chain, address)?)))
+    });
+    let finding = match rewriting {
+        None => Finding::pass(Check::NatUntouched, "nat leaves it as it is"),
+        Some((chain, rule)) => Finding::fail(
+            Check::NatUntouched,
+            format!(
+                "nat {chain} may send its packets elsewhere before our rules see them: `{rule}`"
+            ),
+        )
+        .cure("remove that rule, or guard the service that it leads to by itself"),
+    };
+    finding.about(address)
+}
+
+fn other_variant(lock: &Lock, seen: &Observation) -> Finding {
+    let other = seen.variant.other();
+    let check = Check::OtherVariantClear;
+    let stale = seen.other.iter().find_map(|(_, ruleset)| {
+        let locked = ruleset.as_ref().ok()?.locked_addresses();
+        lock.policy
+            .target
+            .addresses()
+            .iter()
+            .copied()
+            .find(|address| locked.contains(address))
+    });
+    if let Some(address) = stale {
+        return Finding::fail(
+            check,
+            format!("iptables-{other} holds a lockdown too; a packet must pass both lists"),
+        )
+        .about(address)
+        .cure(format!(
+            "apply again with the variant that you mean: it takes away what iptables-{other} holds"
+        ));
+    }
+    match seen
+        .other
+        .iter()
+        .find_map(|(_, ruleset)| ruleset.as_ref().err())
+    {
+        // It could only refuse more than this one does: nothing is open by it.
+        Some(reason) => Finding::unknown(check, reason.clone()).degraded(),
+        None => Finding::pass(
+            check,
+            format!("iptables-{other} holds no lockdown beside it"),
+        ),
+    }
+}
+
+/// What a look-up of a name said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookedUp {
+    /// The id that the name has now.
+    Id(u32),
+    /// There is no such name any more.
+    Gone,
+    /// The look-up failed, with this reason.
+    Failed(String),
+}
+
+/// Whether the names in the rules still belong to the ids that the rules admit.
+///
+/// `looked_up`: name, the id in the rules, and what a look-up says now.
+#[must_use]
+pub fn names(looked_up: &[(&AccountName, u32, LookedUp)]) -> Finding {
+    let check = Check::NamesCurrent;
+    let mut wrong = Vec::new();
+    let mut failed = Vec::new();
+    for (name, id, now) in looked_up {
+        match now {
+            LookedUp::Id(now) if now == id => {}
+            LookedUp::Id(now) => wrong.push(format!("{name} was {id} and is {now} now")),
+            LookedUp::Gone => wrong.push(format!("{name} ({id}) does not exist any more")),
+            LookedUp::Failed(reason) => failed.push(format!("{name}: {reason}")),
+        }
+    }
+    if !wrong.is_empty() {
+        Finding::fail(check, wrong.join("; "))
+            .cure("apply again with the names that are meant; the rules admit the old ids")
+    } else if !failed.is_empty() {
+        Finding::unknown(check, failed.join("; "))
+    } else {
+        match looked_up.len() {
+            0 => Finding::pass(check, "no subject was given by name"),
+            1 => Finding::pass(check, "the name still belongs to the id in the rules"),
+            count => Finding::pass(check, format!("{count} names still belong to their ids")),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-N IPL-169.254.169.254
+-A OUTPUT -d 168.63.129.16/32 -p tcp -m tcp --dport 53 -j ACCEPT
+-A OUTPUT -d 168.63.129.16/32 -p tcp -m owner --uid-owner 0 -j ACCEPT
+-A OUTPUT -d 168.63.129.16/32 -p tcp -m conntrack --ctstate INVALID,NEW -j DROP
+-A OUTPUT -d 169.254.169.254/32 -p tcp -j IPL-169.254.169.254
+-A OUTPUT -j CONNSECMARK --save
+-A OUTPUT -j AUDIT --type accept
+-A IPL-169.254.169.254 -m owner --uid-owner 0 -j ACCEPT
+-A IPL-169.254.169.254 -m comment --comment "ip-lockdown v2 9f86d081884c7d65 backstop=security" -j DROP

@@ -1,0 +1,80 @@
+-P PREROUTING ACCEPT
+-P INPUT ACCEPT
+-P OUTPUT ACCEPT
+-P POSTROUTING ACCEPT
+-N AWS-CONNMARK-CHAIN-0
+-N AWS-SNAT-CHAIN-0
+-N CNI-HOSTPORT-DNAT
+-N DOCKER
+-N DOCKER_OUTPUT
+-N ISTIO_IN_REDIRECT
+-N ISTIO_OUTPUT
+-N ISTIO_REDIRECT
+-N KUBE-MARK-DROP
+-N KUBE-MARK-MASQ
+-N KUBE-NODEPORTS
+-N KUBE-POSTROUTING
+-N KUBE-SEP-IT2ZTR26TO4XFPTO
+-N KUBE-SEP-YIL6JZP7A3QYXJU2
+-N KUBE-SERVICES
+-N KUBE-SVC-NPX46M4PTMTKRN6Y
+-N KUBE-SVC-TCOU7JCQXEZGVUNU
+-N POSTROUTING_ZONES
+-N POST_public
+-N POST_public_allow
+-N ts-postrouting
+-A PREROUTING -d 169.254.170.2/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 127.0.0.1:51679
+-A PREROUTING -d 169.254.169.254/32 ! -i eth0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5:8181
+-A PREROUTING -d 169.254.169.254/32 -i cali+ -p tcp -m tcp --dport 80 -m comment --comment kube2iam -j DNAT --to-destination 10.0.0.5:8181
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -d 169.254.170.2/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 51679
+-A OUTPUT -d 169.254.170.2/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 127.0.0.1:51679
+-A OUTPUT -d 169.254.169.254/32 -p tcp -m tcp --dport 80 -m owner ! --uid-owner 0 -j REDIRECT --to-ports 8181
+-A OUTPUT -d 169.254.0.0/16 -p tcp -j REDIRECT --to-ports 9000-9010 --random
+-A OUTPUT -p tcp -j REDIRECT
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -p tcp -j ISTIO_OUTPUT
+-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+-A POSTROUTING -s 172.17.0.2/32 -d 172.17.0.2/32 -p tcp -m tcp --dport 5432 -j MASQUERADE
+-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING
+-A POSTROUTING -m comment --comment "AWS SNAT CHAIN" -j AWS-SNAT-CHAIN-0
+-A POSTROUTING -o eth0 -p tcp -j SNAT --to-source 10.0.1.17-10.0.1.20:1024-65535
+-A POSTROUTING -p tcp -j MASQUERADE --to-ports 1024-65535
+-A POSTROUTING -s 10.8.0.0/24 -j NETMAP --to 10.9.0.0/24
+-A POSTROUTING -j POSTROUTING_ZONES
+-A AWS-CONNMARK-CHAIN-0 ! -d 10.0.0.0/16 -m comment --comment "AWS CONNMARK CHAIN, VPC CIDR" -j RETURN
+-A AWS-SNAT-CHAIN-0 ! -d 10.0.0.0/16 ! -o vlan+ -m comment --comment "AWS, SNAT" -m addrtype ! --dst-type LOCAL -j SNAT --to-source 10.0.1.17 --random-fully
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"cbr0\" id: \"8b5d\"" -m multiport --dports 8080,8443 -j DNAT --to-destination 10.88.0.4
+-A DOCKER -i docker0 -j RETURN
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432
+-A DOCKER -d 127.0.0.1/32 ! -i br-0123456789ab -p udp -m udp --dport 53 -j DNAT --to-destination 172.18.0.2:53
+-A DOCKER_OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j DNAT --to-destination 127.0.0.11:41321
+-A ISTIO_OUTPUT -s 127.0.0.6/32 -o lo -j RETURN
+-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -m owner --uid-owner 1337 -j ISTIO_IN_REDIRECT
+-A ISTIO_OUTPUT -o lo -m owner ! --uid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -m owner --gid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -m owner ! --gid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
+-A ISTIO_OUTPUT -j ISTIO_REDIRECT
+-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
+-A KUBE-MARK-DROP -j MARK --set-xmark 0x8000/0x8000
+-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
+-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
+-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully
+-A KUBE-SEP-IT2ZTR26TO4XFPTO -s 192.168.1.10/32 -m comment --comment "default/kubernetes:https" -j KUBE-MARK-MASQ
+-A KUBE-SEP-IT2ZTR26TO4XFPTO -p tcp -m tcp -j DNAT --to-destination 192.168.1.10:6443 --random --persistent
+-A KUBE-SEP-YIL6JZP7A3QYXJU2 -p udp -m comment --comment "kube-system/kube-dns:dns" -m recent --set --name KUBE-SEP-YIL6JZP7A3QYXJU2 --mask 255.255.255.255 --rsource -m udp -j DNAT --to-destination 10.244.0.2:53
+-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment "default/kubernetes:https cluster IP" -m tcp --dport 443 -j KUBE-SVC-NPX46M4PTMTKRN6Y
+-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+-A KUBE-SVC-NPX46M4PTMTKRN6Y ! -s 10.244.0.0/16 -d 10.96.0.1/32 -p tcp -m comment --comment "default/kubernetes:https cluster IP" -m tcp --dport 443 -j KUBE-MARK-MASQ
+-A KUBE-SVC-NPX46M4PTMTKRN6Y -m comment --comment "default/kubernetes:https -> 192.168.1.10:6443" -m statistic --mode random --probability 0.33333333349 -j KUBE-SEP-IT2ZTR26TO4XFPTO
+-A KUBE-SVC-NPX46M4PTMTKRN6Y -m comment --comment "default/kubernetes:https" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-IT2ZTR26TO4XFPTO
+-A KUBE-SVC-NPX46M4PTMTKRN6Y -m statistic --mode nth --every 3 --packet 1 -j KUBE-SEP-YIL6JZP7A3QYXJU2
+-A KUBE-SVC-TCOU7JCQXEZGVUNU -m comment --comment "kube-system/kube-dns:dns" -m recent --rcheck --seconds 10800 --reap --name KUBE-SEP-YIL6JZP7A3QYXJU2 --mask 255.255.255.255 --rsource -j KUBE-SEP-YIL6JZP7A3QYXJU2
+-A POSTROUTING_ZONES -o eth0 -g POST_public
+-A POST_public -j POST_public_allow
+-A POST_public_allow ! -o lo -j MASQUERADE
+-A ts-postrouting -m mark --mark 0x40000/0xff0000 -j MASQUERADE

@@ -1,0 +1,22 @@
+-P PREROUTING ACCEPT
+-P INPUT ACCEPT
+-P OUTPUT ACCEPT
+-P POSTROUTING ACCEPT
+-N DOCKER
+-N ISTIO_OUTPUT
+-N KUBE-SERVICES
+-N KUBE-SVC-NPX46M4PTMTKRN6Y
+-A PREROUTING -d fd00:ec2::254/128 -i cali+ -p tcp -m tcp --dport 80 -m comment --comment kube2iam -j DNAT --to-destination [fd00::5]:8181
+-A OUTPUT -d fd00:ec2::254/128 -p tcp -m tcp --dport 80 -m owner ! --uid-owner 0 -j REDIRECT --to-ports 8181
+-A OUTPUT -d fd00:ec2::23/128 -p tcp -m tcp --dport 80 -j DNAT --to-destination [::1]:51679
+-A OUTPUT -d fd00:ec2::/32 -j DNAT --to-destination fd00::1
+-A OUTPUT ! -d ::1/128 -m addrtype --dst-type LOCAL -j DOCKER
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -p tcp -j ISTIO_OUTPUT
+-A POSTROUTING -s fd17::/64 ! -o docker0 -j MASQUERADE
+-A POSTROUTING -o eth0 -j SNAT --to-source 2001:db8::1-2001:db8::9 --persistent
+-A POSTROUTING -s fd00:1::/64 -j NETMAP --to 2001:db8:2::/64
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination [fd17::2]:5432
+-A ISTIO_OUTPUT -s ::6/128 -o lo -j RETURN
+-A ISTIO_OUTPUT -o lo -m owner ! --uid-owner 1337 -j RETURN
+-A KUBE-SERVICES -d fd00:10:96::1/128 -p tcp -m comment --comment "default/kubernetes:https cluster IP" -m tcp --dport 443 -j KUBE-SVC-NPX46M4PTMTKRN6Y

@@ -1,0 +1,113 @@
+-P INPUT DROP
+-P FORWARD DROP
+-P OUTPUT ACCEPT
+-N DOCKER-USER
+-N ufw6-before-input
+-N ufw6-user-input
+-N ufw6-logging-deny
+-N IN_public
+-N f2b-sshd
+-N abcdefghijklmnopqrstuvwxyz12
+-N kété-grüße-链
+-N odd"quote
+-N IPL-fd00:ec2::254
+-N IPF-fd00:ec2::254
+-N IPL-fd00:ec2::254-x
+-N IPL-FD00:EC2::254
+-A INPUT -i lo -j ACCEPT
+-A INPUT 
+-A INPUT -s ::1/128 
+-A INPUT -s fe80::/10 -j ACCEPT
+-A INPUT -j ACCEPT
+-A INPUT -s ::/128 -d ff02::1/128 -j ACCEPT
+-A INPUT ! -s ::/0 -j DROP
+-A INPUT -s ::ffff:192.0.2.1/128 -j DROP
+-A INPUT -s ::192.0.2.1/128 -j DROP
+-A INPUT -s 64:ff9b::/96 -j DROP
+-A INPUT -d fd00:ec2::254/128 -j DROP
+-A INPUT -d fd00:ec2::254/128 -j DROP
+-A INPUT -d fd00:ec2::254/127 -j DROP
+-A INPUT -d fd00::254/ffff::ffff -j DROP
+-A INPUT ! -s 2001:db8::/32 ! -d 2001:db8:1::/48 -j ACCEPT
+-A INPUT -s 2001:db8::1/128 -j ACCEPT
+-A INPUT -s 2001:db8::2/128 -j ACCEPT
+-A INPUT -p ipv6-icmp -j ACCEPT
+-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 128 -j ACCEPT
+-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 136 -m hl --hl-eq 255 -j ACCEPT
+-A INPUT -p ipv6-icmp -m icmp6 ! --icmpv6-type 1/4 -j ACCEPT
+-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 255/0 -j ACCEPT
+-A INPUT -p ipv6-icmp -j ACCEPT
+-A INPUT -p icmp -j ACCEPT
+-A INPUT -p sctp -j ACCEPT
+-A INPUT -p sctp -m sctp --chunk-types any DATA -j ACCEPT
+-A INPUT -p 253 -j ACCEPT
+-A INPUT -j ACCEPT
+-A INPUT -p ipv6-nonxt -j ACCEPT
+-A INPUT -j ACCEPT
+-A INPUT ! -p tcp -j ACCEPT
+-A INPUT -m frag --fragid 1:5 --fragmore -j DROP
+-A INPUT -m rt --rt-type 0 -j DROP
+-A INPUT -m rt --rt-type 0 --rt-segsleft 1:2 -j DROP
+-A INPUT -m ipv6header --header hop-by-hop,ipv6-opts --soft -j DROP
+-A INPUT -m ipv6header ! --header ipv6-frag -j DROP
+-A INPUT -m hbh --hbh-len 8 -j DROP
+-A INPUT -m dst --dst-opts 5  -j DROP
+-A INPUT -m eui64 -j ACCEPT
+-A INPUT -p mobility-header -m mh --mh-type 1:3 -j ACCEPT
+-A INPUT -p ah -m ah --ahspi 1 --ahlen 5 --ahres -j ACCEPT
+-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT
+-A INPUT -p tcp -m multiport --dports 22,80:81 -j ACCEPT
+-A INPUT -m comment --comment "" -j ACCEPT
+-A INPUT -m comment --comment "say \"hi\" it\'s \\ all" -j ACCEPT
+-A INPUT -m comment --comment "-A OUTPUT -d fd00:ec2::254/128 -j ACCEPT" -j ACCEPT
+-A INPUT -m comment --comment "grüße 你好" -j ACCEPT
+-A INPUT -m comment --comment "latin1 gr��e ��" -j ACCEPT
+-A INPUT -p tcp -m comment --comment first -m comment --comment second -m tcp --dport 22 -j ACCEPT
+-A INPUT -i eth+ -j ACCEPT
+-A INPUT -j LOG --log-prefix "[UFW BLOCK] "
+-A INPUT -j NFLOG --nflog-prefix  "x \"y\"" --nflog-group 5
+-A INPUT -m limit --limit 3/min -j ACCEPT
+-A INPUT -m conntrack --ctstate INVALID -j DROP
+-A INPUT -m conntrack --ctorigsrc fd00::/8 -j ACCEPT
+-A INPUT -m hashlimit --hashlimit-above 10/sec --hashlimit-burst 5 --hashlimit-mode srcip --hashlimit-name h1 --hashlimit-srcmask 64 -j DROP
+-A INPUT -m recent --update --seconds 30 --name ssh --mask ffff:ffff:ffff:ffff:: --rsource -j DROP
+-A INPUT -m iprange --src-range 2001:db8::1-2001:db8::9 -j ACCEPT
+-A INPUT -m policy --dir in --pol ipsec --mode tunnel --tunnel-src 2001:db8::1 -j ACCEPT
+-A INPUT -j REJECT --reject-with icmp6-port-unreachable
+-A INPUT -j REJECT --reject-with icmp6-no-route
+-A INPUT -j REJECT --reject-with icmp6-adm-prohibited
+-A INPUT -j REJECT --reject-with icmp6-addr-unreachable
+-A INPUT -j REJECT --reject-with icmp6-port-unreachable
+-A INPUT -j REJECT --reject-with icmp6-policy-fail
+-A INPUT -j REJECT --reject-with icmp6-reject-route
+-A INPUT -p tcp -j REJECT --reject-with tcp-reset
+-A INPUT -j abcdefghijklmnopqrstuvwxyz12
+-A INPUT -j kété-grüße-链
+-A INPUT -j odd"quote
+-A INPUT -p tcp -g IN_public
+-A FORWARD -j DOCKER-USER
+-A FORWARD -d fd00:ec2::254/128 -j IPF-fd00:ec2::254
+-A OUTPUT -d fd00:ec2::254/128 -p tcp -m owner ! --uid-owner 0 -j REJECT --reject-with icmp6-port-unreachable
+-A OUTPUT -d fd00:ec2::254/128 -j ACCEPT
+-A OUTPUT -d fd00:ec2::254/128 -j IPL-fd00:ec2::254
+-A OUTPUT -d fd00:ec2::254/128 -j IPL-fd00:ec2::254
+-A OUTPUT -d fd00:ec2::254/128 -p tcp -j IPL-fd00:ec2::254
+-A OUTPUT ! -d fd00:ec2::254/128 -j IPL-fd00:ec2::254
+-A OUTPUT -d fd00:ec2::254/127 -j IPL-fd00:ec2::254
+-A OUTPUT -d fd00:ec2::254/128 -g IPL-fd00:ec2::254
+-A OUTPUT -d fd00:ec2::254/128 -j IPL-FD00:EC2::254
+-A DOCKER-USER -d fd00:ec2::254/128 -j DROP
+-A ufw6-before-input -m rt --rt-type 0 -j DROP
+-A ufw6-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+-A ufw6-logging-deny -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "
+-A f2b-sshd -s 2001:db8::bad/128 -j REJECT --reject-with icmp6-port-unreachable
+-A IPL-fd00:ec2::254 -j ACCEPT
+-A IPL-fd00:ec2::254 -m owner --uid-owner 1000-1002 -m comment --comment alice -j ACCEPT
+-A IPL-fd00:ec2::254 -m owner ! --uid-owner 1000 -j RETURN
+-A IPL-fd00:ec2::254 -m owner --uid-owner 1000 --gid-owner 100 -j RETURN
+-A IPL-fd00:ec2::254 -m owner ! --gid-owner 500 --suppl-groups -j RETURN
+-A IPL-fd00:ec2::254 -m owner ! --socket-exists -j RETURN
+-A IPL-fd00:ec2::254 -m limit --limit 10/min --limit-burst 20 -j LOG --log-prefix "ip-lockdown: " --log-uid
+-A IPL-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
+-A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp6-port-unreachable
+-A IPF-fd00:ec2::254 -j RETURN

@@ -1,0 +1,16 @@
+-P INPUT ACCEPT
+-P FORWARD ACCEPT
+-P OUTPUT ACCEPT
+-N IPF-fd00:ec2::254
+-N IPL-fd00:ec2::254
+-A FORWARD -d fd00:ec2::254/128 -j IPF-fd00:ec2::254
+-A OUTPUT -d fd00:ec2::254/128 -j IPL-fd00:ec2::254
+-A IPF-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
+-A IPF-fd00:ec2::254 -j REJECT --reject-with icmp6-port-unreachable
+-A IPL-fd00:ec2::254 -m owner --uid-owner 0 -m comment --comment root -j RETURN
+-A IPL-fd00:ec2::254 -m owner --uid-owner 1000-1002 -m comment --comment "alice,bob,svc-web" -j RETURN
+-A IPL-fd00:ec2::254 -m owner --uid-owner 2000-2999 -j RETURN
+-A IPL-fd00:ec2::254 -m owner --gid-owner 500 --suppl-groups -m comment --comment metadata -j RETURN
+-A IPL-fd00:ec2::254 -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m owner ! --socket-exists -j RETURN
+-A IPL-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
+-A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp6-port-unreachable

@@ -1,0 +1,51 @@
+//! The program of the test bench: the fake metadata service and the clients, each run in a namespace of the lab.
+//! A client reports one line of JSON; see the `lab` library for what is in it.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench that cannot be set up must stop the test loudly"
+)]
+
+mod attempt;
+mod hammer;
+mod hold;
+mod identity;
+mod imds;
+mod no_ipv6;
+mod requests;
+
+use clap::Parser;
+use serde::Serialize;
+
+#[derive(Parser)]
+#[command(
+    name = "lab",
+    about = "The fake metadata service of ip-lockdown's test bench, and its clients"
+)]
+enum Command {
+    Imds(imds::Imds),
+    Hammer(hammer::Hammer),
+    Requests(requests::Requests),
+    Try(attempt::Try),
+    Hold(hold::Hold),
+    NoIpv6(no_ipv6::NoIpv6),
+}
+
+fn main() {
+    match Command::parse() {
+        Command::Imds(imds) => imds.serve(),
+        Command::Hammer(hammer) => report(hammer.run()),
+        Command::Requests(requests) => report(requests.run()),
+        Command::Try(attempt) => report(attempt.run()),
+        Command::Hold(hold) => report(hold.run()),
+        Command::NoIpv6(no_ipv6) => no_ipv6.run(),
+    }
+}
+
+fn report(what: impl Serialize) {
+    println!(
+        "{}",
+        serde_json::to_string(&what).expect("a report can be written as JSON")
+    );
+}

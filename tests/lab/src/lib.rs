@@ -1,0 +1,41 @@
+//! The test bench of ip-lockdown: a small network with a fake instance metadata service, on a real kernel.
+//!
+//! ```text
+//!                     +--------------------- host --------------------+
+//!   container --------| alice, bob, ...; the program under test;      |-------- imds
+//!   routed through    | iptables and nft of its own                   |         169.254.169.254, fd00:ec2::254
+//!   the host          +-----------------------------------------------+         and the "VPC DNS", ...253
+//! ```
+//!
+//! Each of the three is a network namespace of its own, joined by veth pairs. They share one mount namespace,
+//! in which `/run` is empty and whatever is written below `/etc`, `/usr` and `/var` stays in memory. So a test
+//! may install rules, add users, write units or break `iptables` without the machine noticing, and any number
+//! of labs can exist at once. Dropping a [`Lab`] ends every process in it, and the kernel takes the rest away.
+//!
+//! A machine where this cannot work (not root, a program missing) makes [`Lab::new`] panic with the reason:
+//! a test of a lockdown that did not run must never look like one that passed.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench that cannot be set up must stop the test loudly"
+)]
+#![expect(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "asserting on a result is a use of it, and often the only one"
+)]
+
+mod background;
+mod done;
+mod lab;
+mod namespace;
+mod report;
+mod topology;
+mod user;
+
+pub use background::{Hammer, Hold};
+pub use done::Done;
+pub use lab::{DNS_V4, DNS_V6, Family, IMDS, IMDS_V4, IMDS_V6, Lab, Variant, lockdown_program};
+pub use report::{Counts, Ending, How, Outcome, Served};
+pub use user::User;
