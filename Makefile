@@ -57,6 +57,12 @@ test: ## everything that has to hold: lint, deny, all tests (root; installs what
 	@$(MAKE) --no-print-directory lint deny
 	cargo test --workspace --locked
 
+.PHONY: bench
+bench: ## what apply costs beside the bare iptables-restore calls (root)
+	@tests/requirements.sh test
+	cargo build --release --locked --workspace
+	cargo bench --locked --bench cost
+
 .PHONY: lint
 lint: ## format, clippy, documentation, shell scripts; a warning is an error
 	cargo fmt --all --check

@@ -80,7 +80,8 @@ Exit codes:
   2  bad usage or name; nothing was changed
   3  could not do it or could not look: privileges, a missing program, a lock held too long;
      what stood still stands
-  4  in force but degraded: no backstop layer, or behaviour not probed on request
+  4  in force but degraded: no backstop layer, not probed (--no-probe), or a lesser check could
+     not be made
 
 Environment:
   RUST_LOG  what to log on standard error, such as `debug`; goes before -v. Nothing else of the
@@ -97,7 +98,7 @@ pub enum Command {
     Apply(ApplyArgs),
     /// Look whether what is in force holds: rules, their place, and real packets; changes nothing
     Verify(VerifyArgs),
-    /// Show what is locked, to whom, and how many packets passed and were refused
+    /// Show what is locked, to whom, and how many packets passed and were refused; judges nothing
     Status,
     /// Take our rules, and only ours, away: the one way to open an address
     Remove(RemoveArgs),
@@ -133,7 +134,7 @@ pub struct CommonArgs {
           value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub wait: u32,
 
-    /// Log more on standard error; twice for all
+    /// Log what is done on standard error; twice: everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -181,7 +182,7 @@ pub struct PolicyArgs {
     #[arg(long = "group", value_name = "GROUP", allow_negative_numbers = true)]
     pub groups: Vec<OsString>,
 
-    /// Lock just this address: not the other one of the metadata service as well
+    /// This address alone, not the other one of the metadata service with it
     #[arg(long)]
     pub only: bool,
 
@@ -210,8 +211,8 @@ pub struct ApplyArgs {
 /// `verify`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
-    /// Expect this address to be locked for just these users. Without it, everything that is
-    /// locked is verified against what was applied
+    /// Expect this address to be locked for just these users, and for nobody if none is given.
+    /// Without it, everything that is locked is verified against what was applied
     #[arg(value_name = "ADDRESS")]
     pub address: Option<OsString>,
 
@@ -232,7 +233,7 @@ pub struct RemoveArgs {
     #[arg(value_name = "ADDRESS")]
     pub address: Option<OsString>,
 
-    /// Open just this address: not the other one of the metadata service as well
+    /// This address alone, not the other one of the metadata service with it
     #[arg(long, requires = "address")]
     pub only: bool,
 }

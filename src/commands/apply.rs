@@ -1,31 +1,25 @@
 //! `apply`: puts a policy in force, reads it back, probes it.
 //!
-//! Fails closed: each table is swapped whole, the backstop is laid first, and nothing that stands
-//! is taken away before what replaces it stands. Applying what is in force changes nothing.
+//! The change itself is made in [`super::enforce`].
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
-use tracing::{debug, error, info, warn};
+use tracing::{error, warn};
 
+use super::enforce::{enforce, transactions, unread, wanted};
 use super::inspect::{Inspection, inspect};
-use super::report::{FindingsView, LockView, print_findings, print_json, who};
+use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
 use super::words::Unresolved;
 use super::{CommandError, open};
 use crate::cli::{ApplyArgs, CommonArgs, Format};
 use crate::exit_code::ExitCode;
 use crate::policy::{Family, Policy};
-use crate::ruleset::desired::{desired, layers};
-use crate::ruleset::model::{Layer, Ruleset};
-use crate::ruleset::{Backstop, plan, render};
-use crate::sys::iptables::{Iptables, IptablesError};
+use crate::ruleset::Backstop;
+use crate::sys::iptables::Iptables;
 use crate::sys::lock;
-use crate::verify::{Lock, Observation, exit_code, in_force};
-
-/// How often a transaction is tried. Another tool may change the rules between our look and our
-/// change; then nothing is changed, and we look again.
-const TRIES: usize = 3;
+use crate::verify::exit_code;
 
 pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let words = Unresolved::parse(&args.address, &args.policy)?;
@@ -77,7 +71,7 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
             print_json("apply", code, body)?;
         }
         Format::Text => {
-            let mut out = io::stdout().lock();
+            let mut out = Vec::new();
             print_findings(&mut out, &findings, false)?;
             if matches!(code, ExitCode::Done | ExitCode::Degraded) {
                 let how = if applied.changed { "" } else { " (as it was)" };
@@ -89,6 +83,7 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
                     probes.len()
                 )?;
             }
+            print(&out)?;
         }
     }
     Ok(code)
@@ -106,180 +101,6 @@ fn warn_about(policy: &Policy) {
             warn!("{address} is this host itself: services that talk over it may stop working");
         }
     }
-}
-
-/// A policy in force, as far as each family went.
-struct Applied {
-    lock: Lock,
-    seen: Observation,
-    changed: bool,
-    failures: Vec<(Family, String)>,
-}
-
-/// What was wanted of one try: the lock itself, and the other half of the IMDS pair if `--only`
-/// has just cut it off.
-fn wanted(policy: &Policy, seen: &Observation) -> Vec<Policy> {
-    let cut_off = in_force(seen)
-        .locks
-        .into_iter()
-        .filter(|lock| lock.policy.target != policy.target)
-        .filter_map(|lock| {
-            let left = lock.policy.without(&policy.target)?;
-            (left != lock.policy).then_some(left)
-        });
-    std::iter::once(policy.clone()).chain(cut_off).collect()
-}
-
-fn enforce(policy: Policy, iptables: &Iptables) -> Result<Applied, CommandError> {
-    let mut backstop = Backstop::Security;
-    let mut seen = iptables.observe();
-    let has_family = |family| seen.family(family).is_some();
-    if let [address] = policy.target.addresses()
-        && !has_family(address.family())
-    {
-        return Err(CommandError::NoFamily(
-            address.family(),
-            policy.target.clone(),
-        ));
-    }
-    let policies = wanted(&policy, &seen);
-    let mut changed = false;
-    let mut failures: Vec<(Family, IptablesError)> = Vec::new();
-    for attempt in 1..=TRIES {
-        let transactions = transactions(&policies, backstop, &seen);
-        if transactions.is_empty() {
-            failures.clear();
-            break;
-        }
-        debug!(attempt, ?transactions, "restoring");
-        let results = iptables.restore(&transactions);
-        changed |= results.iter().any(|(_, result)| result.is_ok());
-        failures = results
-            .into_iter()
-            .filter_map(|(family, result)| Some((family, result.err()?)))
-            .collect();
-        seen = iptables.observe();
-        // Only a transaction that was refused may fare better after a new look.
-        let refused = |error: &IptablesError| matches!(error, IptablesError::Failed { .. });
-        if failures.is_empty() || !failures.iter().all(|(_, error)| refused(error)) {
-            break;
-        }
-        if backstop == Backstop::Security && lacks_backstop(&failures, iptables)? {
-            info!("this kernel has no table `security`: locking without a backstop");
-            backstop = Backstop::None;
-        }
-    }
-    let mut failures: Vec<(Family, String)> = failures
-        .into_iter()
-        .map(|(family, error)| (family, error.to_string()))
-        .chain(unread(&seen))
-        .collect();
-    let lock = Lock { policy, backstop };
-    if failures.is_empty() {
-        match clear_other_variant(&lock.policy, iptables, &seen) {
-            Ok(false) => {}
-            Ok(true) => {
-                changed = true;
-                seen = iptables.observe();
-            }
-            Err(error) => failures.push((Family::V4, error.to_string())),
-        }
-    }
-    Ok(Applied {
-        lock,
-        seen,
-        changed,
-        failures,
-    })
-}
-
-/// Families that could not be read, so that nothing could be done there.
-fn unread(seen: &Observation) -> Vec<(Family, String)> {
-    seen.families
-        .iter()
-        .filter_map(|(family, ruleset)| Some((*family, ruleset.as_ref().err()?.clone())))
-        .collect()
-}
-
-fn lacks_backstop(
-    failures: &[(Family, IptablesError)],
-    iptables: &Iptables,
-) -> Result<bool, IptablesError> {
-    for (family, _) in failures {
-        if !iptables.has_table(*family, Layer::Security.table())? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// What has to be sent, a family each; a family with nothing to do, or that could not be read,
-/// has none.
-fn transactions(
-    policies: &[Policy],
-    backstop: Backstop,
-    seen: &Observation,
-) -> Vec<(Family, String)> {
-    seen.read()
-        .map(|ruleset| (ruleset.family, transaction(policies, backstop, ruleset)))
-        .filter(|(_, text)| !text.is_empty())
-        .collect()
-}
-
-fn transaction(policies: &[Policy], backstop: Backstop, ruleset: &Ruleset) -> String {
-    let family = ruleset.family;
-    let laid = layers(backstop);
-    // The backstop is laid first; a layer that is not wanted any more is taken away last.
-    let lay = laid.iter().rev().map(|&layer| {
-        let wanted: Vec<_> = policies
-            .iter()
-            .flat_map(|policy| desired(policy, backstop, layer, family))
-            .collect();
-        (
-            layer.table(),
-            plan::plan(&wanted, ruleset.table(layer.table())),
-        )
-    });
-    let clear = Layer::ALL
-        .into_iter()
-        .filter(|layer| !laid.contains(layer))
-        .filter_map(|layer| {
-            let table = ruleset.table(layer.table())?;
-            let addresses: Vec<_> = policies
-                .iter()
-                .flat_map(|policy| policy.target.addresses().to_vec())
-                .collect();
-            Some((layer.table(), plan::removal(&addresses, table)))
-        });
-    render::transaction(family, &lay.chain(clear).collect::<Vec<_>>())
-}
-
-/// Takes away what the other variant holds for the same target, now that this one stands: two
-/// lists would both have to be passed. Whether there was anything.
-fn clear_other_variant(
-    policy: &Policy,
-    iptables: &Iptables,
-    seen: &Observation,
-) -> Result<bool, IptablesError> {
-    let removals: Vec<(Family, String)> = seen
-        .other
-        .iter()
-        .filter_map(|(family, ruleset)| {
-            let ruleset = ruleset.as_ref().ok()?;
-            let text = super::remove::removal(policy.target.addresses(), ruleset);
-            (!text.is_empty()).then_some((*family, text))
-        })
-        .collect();
-    if removals.is_empty() {
-        return Ok(false);
-    }
-    let other = iptables.other()?;
-    info!(variant = %other.variant(), "taking away the lockdown of the other variant");
-    other
-        .restore(&removals)
-        .into_iter()
-        .try_for_each(|(_, result)| result)
-        .map(|()| true)
 }
 
 fn dry_run(
@@ -329,7 +150,7 @@ fn dry_run(
             print_json("apply", code, body)?;
         }
         Format::Text => {
-            let mut out = io::stdout().lock();
+            let mut out = Vec::new();
             if transactions.is_empty() && failures.is_empty() {
                 writeln!(out, "# {}: in force already, nothing to do", policy.target)?;
             }
@@ -337,6 +158,7 @@ fn dry_run(
                 let command = iptables.restore_command(family).join(" ");
                 writeln!(out, "# {family}: {command}\n{input}")?;
             }
+            print(&out)?;
         }
     }
     Ok(code)

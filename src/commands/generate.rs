@@ -6,6 +6,7 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 
 use super::CommandError;
+use super::report::print;
 use crate::cli::{Cli, Generate};
 use crate::exit_code::ExitCode;
 
@@ -17,7 +18,7 @@ pub(super) fn run(what: &Generate) -> Result<ExitCode, CommandError> {
             clap_complete::generate(*shell, &mut Cli::command(), "ip-lockdown", &mut text);
         }
     }
-    io::stdout().lock().write_all(&text)?;
+    print(&text)?;
     Ok(ExitCode::Done)
 }
 

@@ -9,6 +9,7 @@
 //! Input is checked before anything is looked at, and privileges before anything is tried.
 
 mod apply;
+mod enforce;
 mod generate;
 mod inspect;
 mod remove;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{debug, error};
 
-use super::report::print_json;
-use super::{CommandError, open, words};
+use super::report::{self, print_json};
+use super::{CommandError, enforce, open, words};
 use crate::cli::{CommonArgs, Format, RemoveArgs};
 use crate::exit_code::ExitCode;
 use crate::policy::{Address, Family};
@@ -31,15 +31,30 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         None => true,
         Some(target) => target.addresses().contains(address),
     };
-    let first = iptables.observe();
-    let mut removed: Vec<Address> = both(&first)
+    let mut seen = iptables.observe();
+    let mut removed: Vec<Address> = both(&seen)
         .filter_map(|(_, ruleset)| ruleset.as_ref().ok())
         .flat_map(Ruleset::locked_addresses)
         .filter(chosen)
         .collect();
     removed.sort_unstable();
     removed.dedup();
-    let mut errors = take_away(&iptables, first, &removed)?;
+    let mut errors: Vec<String> = Vec::new();
+    // The other half of the IMDS pair keeps its list, as a lock of its own, before this one goes.
+    let halves: Vec<_> = target
+        .iter()
+        .flat_map(|target| enforce::cut_off(target, &seen))
+        .collect();
+    for half in halves {
+        let kept = enforce::enforce(half, &iptables)?;
+        errors.extend(
+            kept.failures
+                .iter()
+                .map(|(family, failure)| format!("{family}: {failure}")),
+        );
+        seen = kept.seen;
+    }
+    errors.extend(take_away(&iptables, seen, &removed)?);
     errors.sort();
     errors.dedup();
     for failure in &errors {
@@ -135,13 +150,14 @@ fn print(removed: &[Address], errors: &[String], code: ExitCode, format: Format)
         }
         Format::Text if !errors.is_empty() => Ok(()),
         Format::Text => {
-            let mut out = io::stdout().lock();
+            let mut out = Vec::new();
             if removed.is_empty() {
-                return writeln!(out, "nothing was locked: nothing to remove");
+                writeln!(out, "nothing was locked: nothing to remove")?;
             }
-            removed
-                .iter()
-                .try_for_each(|address| writeln!(out, "{address} is open to every user again"))
+            for address in removed {
+                writeln!(out, "{address} is open to every user again")?;
+            }
+            report::print(&out)
         }
     }
 }

@@ -21,6 +21,13 @@ struct Envelope<'a, T: Serialize> {
     body: T,
 }
 
+/// Prints a result, in one go.
+pub(super) fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()
+}
+
 /// Prints one JSON object.
 pub(super) fn print_json<T: Serialize>(command: &str, code: ExitCode, body: T) -> io::Result<()> {
     let envelope = Envelope {
@@ -29,9 +36,9 @@ pub(super) fn print_json<T: Serialize>(command: &str, code: ExitCode, body: T) -
         exit_code: code.number(),
         body,
     };
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, &envelope)?;
-    writeln!(out)
+    let mut text = serde_json::to_vec_pretty(&envelope)?;
+    text.push(b'\n');
+    print(&text)
 }
 
 /// Prints why there is no result.

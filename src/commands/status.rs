@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::error;
 
-use super::report::{LockView, print_json, who};
+use super::report::{LockView, print, print_json, who};
 use super::{CommandError, open};
 use crate::cli::{CommonArgs, Format};
 use crate::exit_code::ExitCode;
@@ -81,7 +81,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
             print_json("status", code, body)?;
         }
         Format::Text => {
-            let mut out = io::stdout().lock();
+            let mut out = Vec::new();
             for lock in &found.locks {
                 print_lock(&mut out, lock, &seen)?;
             }
@@ -94,6 +94,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
             if found.locks.is_empty() && found.damaged.is_empty() && errors.is_empty() {
                 writeln!(out, "no address is locked")?;
             }
+            print(&out)?;
         }
     }
     Ok(code)

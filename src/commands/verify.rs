@@ -1,12 +1,12 @@
 //! `verify`: looks whether what is in force holds, and changes nothing.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::inspect::inspect;
-use super::report::{FindingsView, LockView, print_findings, print_json, who};
+use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
 use super::words::Unresolved;
 use super::{CommandError, open};
 use crate::cli::{CommonArgs, Format, VerifyArgs};
@@ -60,12 +60,13 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
             print_json("verify", code, body)?;
         }
         Format::Text => {
-            let mut out = io::stdout().lock();
+            let mut out = Vec::new();
             print_findings(&mut out, &findings, true)?;
             for lock in &locks {
                 writeln!(out, "{}: {} may pass", lock.policy.target, who(lock))?;
             }
             writeln!(out, "{}", verdict(code, &findings))?;
+            print(&out)?;
         }
     }
     Ok(code)

@@ -60,13 +60,17 @@ pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
                     .strip_prefix('*')
                     .filter(|name| is_word(name))
                     .ok_or_else(|| wrong("is outside of any table"))?;
+                // Rules of the second one would not be seen.
+                if tables.iter().any(|table| table.name == name) {
+                    return Err(wrong("opens a table that was there before"));
+                }
                 open = Some(OpenTable::new(name));
             }
             Some(_) if text == "COMMIT" => tables.extend(open.take().map(|open| open.table)),
             Some(open) => match text.strip_prefix(':') {
                 Some(declaration) => open
                     .declare(declaration)
-                    .ok_or_else(|| wrong("does not declare a chain"))?,
+                    .ok_or_else(|| wrong("does not declare a new chain"))?,
                 None => open
                     .add(text)
                     .ok_or_else(|| wrong("is not a rule of a declared chain"))?,
@@ -90,10 +94,16 @@ fn logical_lines(output: &str) -> impl Iterator<Item = (usize, String)> {
         let (at, first) = lines.next()?;
         let mut line = first.to_owned();
         if first.starts_with(['-', '[']) {
-            while split(&line).1 {
-                let (_, next) = lines.next()?;
+            let mut words = Words::default();
+            words.read(first);
+            // Quotes that never close: the line as far as it goes, for the caller to complain of.
+            while words.quoted
+                && let Some((_, next)) = lines.next()
+            {
                 line.push('\n');
                 line.push_str(next);
+                words.read("\n");
+                words.read(next);
             }
         }
         Some((at + 1, line))
@@ -130,7 +140,8 @@ impl OpenTable {
         let mut words = declaration.rsplitn(3, ' ');
         let (counts, policy, name) = (words.next()?, words.next()?, words.next()?);
         (!name.is_empty() && is_word(policy)).then_some(())?;
-        self.places.insert(name.to_owned(), self.table.chains.len());
+        let place = self.table.chains.len();
+        (self.places.insert(name.to_owned(), place).is_none()).then_some(())?;
         self.table.chains.push(Chain {
             name: name.to_owned(),
             policy: (policy != "-").then(|| policy.to_owned()),
@@ -205,30 +216,59 @@ fn counters(text: &str) -> Option<Counters> {
 /// beginning of a word holds it together, a backslash in there takes the next character as it is.
 #[must_use]
 pub fn words(spec: &str) -> Vec<String> {
-    split(spec).0
+    let mut words = Words::default();
+    words.read(spec);
+    words.done.extend(words.open);
+    words.done
 }
 
-/// The words, and whether the last one's quotes are still open.
-fn split(spec: &str) -> (Vec<String>, bool) {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quoted = false;
-    let mut letters = spec.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' if quoted => quoted = false,
-            // Names of chains and interfaces are never quoted, and may have quotes inside.
-            '"' if word.is_none() => {
-                quoted = true;
-                word = Some(String::new());
+/// Options whose values are never quoted, and may begin with a quote of their own.
+const NEVER_QUOTED: &[&str] = &[
+    "-A",
+    "-j",
+    "-g",
+    "-i",
+    "-o",
+    "--physdev-in",
+    "--physdev-out",
+    "--name",
+    "--hashlimit-name",
+];
+
+/// The words of a rule as far as it has been read.
+#[derive(Default)]
+struct Words {
+    done: Vec<String>,
+    open: Option<String>,
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Words {
+    fn read(&mut self, text: &str) {
+        for letter in text.chars() {
+            if std::mem::take(&mut self.escaped) {
+                self.open.get_or_insert_default().push(letter);
+                continue;
             }
-            '\\' if quoted => word.get_or_insert_default().extend(letters.next()),
-            ' ' if !quoted => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(letter),
+            match letter {
+                '"' if self.quoted => self.quoted = false,
+                '"' if self.open.is_none() && !self.takes_quotes_as_they_are() => {
+                    self.quoted = true;
+                    self.open = Some(String::new());
+                }
+                '\\' if self.quoted => self.escaped = true,
+                ' ' if !self.quoted => self.done.extend(self.open.take()),
+                _ => self.open.get_or_insert_default().push(letter),
+            }
         }
     }
-    words.extend(word);
-    (words, quoted)
+
+    fn takes_quotes_as_they_are(&self) -> bool {
+        self.done
+            .last()
+            .is_some_and(|option| NEVER_QUOTED.contains(&option.as_str()))
+    }
 }
 
 /// The matches and the target that our forms are made of; each at most once.

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tracing::{debug, info};
 
 use super::child::{Child, reports};
-use super::kernel::{LegacyTables, how_to_install_iptables, legacy_tables};
+use super::kernel::{LegacyTables, has_nft_tables, how_to_install_iptables, legacy_tables};
 use super::program::{ProgramError, find, run};
 use crate::policy::Family;
 use crate::ruleset::model::{Ruleset, Variant};
@@ -79,9 +79,9 @@ pub enum IptablesError {
         /// What it did instead.
         reason: String,
     },
-    /// The kernel's list of legacy tables cannot be read.
-    #[error("cannot read which legacy tables are in use: {0}")]
-    LegacyTables(#[source] std::io::Error),
+    /// The kernel does not tell whether the other variant has rules.
+    #[error("cannot tell whether the other variant of iptables has tables in use: {0}")]
+    TablesInUse(#[source] std::io::Error),
 }
 
 /// The programs of one family.
@@ -136,64 +136,78 @@ impl Iptables {
     /// same time. Changes nothing, and brings no legacy table into being.
     #[must_use]
     pub fn observe(&self) -> Observation {
-        // Before any thread starts, since telling a variant may fork.
-        let others: Vec<(Family, Result<Programs, IptablesError>)> = match self.others_in_use() {
-            Ok(families) => families
-                .into_iter()
-                .map(|family| (family, programs(family, self.variant.other(), self.wait)))
-                .collect(),
-            Err(error) => self
-                .families
-                .first()
-                .map(|&(family, _)| (family, Err(error)))
-                .into_iter()
-                .collect(),
-        };
-        std::thread::scope(|scope| {
-            let own: Vec<_> = self
-                .families
-                .iter()
-                .map(|(family, programs)| {
-                    (
-                        *family,
-                        scope.spawn(|| read(*family, programs, self.limit())),
-                    )
-                })
-                .collect();
-            let other: Vec<_> = others
-                .into_iter()
-                .map(|(family, programs)| {
-                    let look = scope.spawn(move || read(family, &programs?, self.limit()));
-                    (family, look)
-                })
-                .collect();
-            let seen = |looks: Vec<(Family, Look<'_>)>| {
-                looks
+        let mut looks = self.own_looks();
+        let own = looks.len();
+        match self.others_in_use() {
+            Ok(families) => looks.extend(
+                families
                     .into_iter()
-                    .map(|(family, look)| (family, joined(look)))
-                    .collect()
-            };
-            Observation {
-                variant: self.variant,
-                families: seen(own),
-                other: seen(other),
-            }
+                    .map(|family| (family, programs(family, self.variant.other(), self.wait))),
+            ),
+            Err(error) => looks.extend(
+                self.families
+                    .first()
+                    .map(|&(family, _)| (family, Err(error))),
+            ),
+        }
+        let mut families = self.read_all(looks);
+        let other = families.split_off(own);
+        Observation {
+            variant: self.variant,
+            families,
+            other,
+        }
+    }
+
+    /// Reads this variant again, after a change that did not concern the other one.
+    #[must_use]
+    pub fn observe_again(&self, before: Observation) -> Observation {
+        Observation {
+            families: self.read_all(self.own_looks()),
+            ..before
+        }
+    }
+
+    fn own_looks(&self) -> Vec<Look> {
+        self.families
+            .iter()
+            .map(|(family, programs)| (*family, Ok(programs.clone())))
+            .collect()
+    }
+
+    fn read_all(&self, looks: Vec<Look>) -> Vec<(Family, Seen)> {
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = looks
+                .into_iter()
+                .map(|(family, programs)| {
+                    let read = move || read(family, &programs?, self.limit());
+                    (family, scope.spawn(read))
+                })
+                .collect();
+            readers
+                .into_iter()
+                .map(|(family, reader)| {
+                    let read = reader
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    (family, read.map_err(|error| error.to_string()))
+                })
+                .collect()
         })
     }
 
-    /// The families in which the other variant may have rules. Nobody lays rules with a variant
-    /// that is not installed; legacy tables tell by themselves whether they are in use.
+    /// The families in which the other variant may have rules: the kernel tells by itself whether
+    /// tables of its kind are in use.
     fn others_in_use(&self) -> Result<Vec<Family>, IptablesError> {
         let mut in_use = Vec::new();
         for &(family, _) in &self.families {
             let used = match self.variant.other() {
                 Variant::Legacy => {
-                    legacy_tables(family).map_err(IptablesError::LegacyTables)?
-                        == LegacyTables::InUse
+                    legacy_tables(family).map(|tables| tables == LegacyTables::InUse)
                 }
-                Variant::Nft => programs(family, Variant::Nft, self.wait).is_ok(),
+                Variant::Nft => has_nft_tables(family),
             };
-            if used {
+            if used.map_err(IptablesError::TablesInUse)? {
                 in_use.push(family);
             }
         }
@@ -256,7 +270,7 @@ impl Iptables {
     /// question itself brings the table into being, so it is asked only on the way to writing it.
     ///
     /// # Errors
-    /// iptables could not be asked.
+    /// iptables could not be asked, or could not tell.
     pub fn has_table(&self, family: Family, table: &str) -> Result<bool, IptablesError> {
         let Some((_, programs)) = self.families.iter().find(|(of, _)| *of == family) else {
             return Ok(false);
@@ -264,7 +278,21 @@ impl Iptables {
         let question = format!("-w {} -S OUTPUT", self.wait);
         let answer = ask(&programs.ask, table, &question, self.limit())?;
         debug!(?answer, table, "asked for the table");
-        Ok(answer.code == Some(0))
+        let program = programs.ask.display().to_string();
+        match answer.code {
+            Some(0) => Ok(true),
+            // No answer: another process holds the lock, or the kernel lacks memory.
+            Some(4) => Err(IptablesError::Busy {
+                program,
+                wait: self.wait,
+                stderr: answer.stderr,
+            }),
+            Some(_) => Ok(false),
+            None => Err(IptablesError::Program(ProgramError::CannotRun {
+                call: format!("{program} -t {table} {question}"),
+                source: std::io::Error::other("a signal ended it"),
+            })),
+        }
     }
 
     fn limit(&self) -> Duration {
@@ -272,15 +300,8 @@ impl Iptables {
     }
 }
 
-type Look<'scope> = std::thread::ScopedJoinHandle<'scope, Result<Ruleset, IptablesError>>;
-
-fn joined(look: Look<'_>) -> Seen {
-    match look.join() {
-        Ok(Ok(ruleset)) => Ok(ruleset),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
+/// A family to read, with the programs for it.
+type Look = (Family, Result<Programs, IptablesError>);
 
 fn read(family: Family, programs: &Programs, limit: Duration) -> Result<Ruleset, IptablesError> {
     let program = programs.save.display().to_string();
@@ -409,6 +430,7 @@ fn missing(program: &str) -> IptablesError {
 struct Answer {
     code: Option<i32>,
     stdout: String,
+    stderr: String,
 }
 
 /// Asks by the crate `iptables`, in a child: the crate knows no time limit. The environment was
@@ -440,6 +462,7 @@ fn ask(
             .map(|output| Answer {
                 code: output.status.code(),
                 stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+                stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             })
             .map_err(|error| error.to_string())
     })

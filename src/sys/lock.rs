@@ -1,4 +1,6 @@
-//! One change at a time: a lock file that every changing command holds.
+//! One change at a time: a lock file that every changing command holds, and with it every program
+//! that it starts. When the command is killed, a transaction that it began goes on by itself; the
+//! next change must come after it, not before.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use thiserror::Error;
 
 /// The lock file. `/run` belongs to root and is emptied at boot, as the rules are.
@@ -16,7 +18,8 @@ pub const PATH: &str = "/run/ip-lockdown.lock";
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Held until dropped; the kernel lets go when the process ends, however it ends.
+/// Held until dropped; the kernel lets go when the process ends, however it ends. After
+/// [`exclusive`] the programs that it started must have ended as well.
 #[derive(Debug)]
 pub struct Held(#[expect(dead_code, reason = "holds the lock")] Flock<File>);
 
@@ -43,6 +46,8 @@ pub enum LockError {
 pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
     let file =
         open(OpenOptions::new().read(true).write(true).create(true)).map_err(LockError::Open)?;
+    // The lock belongs to the open file (flock(2)), so that a program which inherits it holds it.
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).map_err(LockError::Lock)?;
     take(file, FlockArg::LockExclusiveNonblock, limit)
 }
 

@@ -13,6 +13,10 @@ const FOR_RULES: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_N
 /// What becoming another user needs.
 const FOR_PROBES: [Capability; 2] = [Capability::CAP_SETUID, Capability::CAP_SETGID];
 
+/// What ending a child that has become another user needs. Such a child ends by itself; this is
+/// for one that does not.
+const FOR_LATE_PROBES: Capability = Capability::CAP_KILL;
+
 /// Why the privileges are not as they must be.
 #[derive(Debug, Error)]
 pub enum PrivilegeError {
@@ -58,6 +62,9 @@ pub fn keep_only_needed(probing: bool) -> Result<(), PrivilegeError> {
             count: missing.len(),
             missing: missing.join(" and "),
         });
+    }
+    if probing && effective.contains(&FOR_LATE_PROBES) {
+        keep.insert(FOR_LATE_PROBES);
     }
     let mut programs: CapsHashSet = FOR_RULES.into();
     if legacy_may_load_modules() && effective.contains(&Capability::CAP_SYS_MODULE) {

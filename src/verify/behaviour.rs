@@ -298,6 +298,7 @@ fn not_made(results: &[&ProbeResult]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::finding::Status::{self, Fail, Pass, Unknown};
     use super::*;
     use crate::policy::{IMDS_V4, UidRange};
 
@@ -401,11 +402,8 @@ mod tests {
                 .map(|finding| (finding.check.id(), finding.status))
                 .collect::<Vec<_>>()
         };
-        use super::super::finding::Status::{Fail, Pass, Unknown};
         let ids = ["unlisted-refused", "refused-at-once", "listed-served"];
-        let expect = |statuses: [super::super::finding::Status; 3]| {
-            ids.into_iter().zip(statuses).collect::<Vec<_>>()
-        };
+        let expect = |statuses: [Status; 3]| ids.into_iter().zip(statuses).collect::<Vec<_>>();
         assert_eq!(
             judge(Outcome::Denied, Outcome::Refused, Outcome::Sent),
             expect([Pass, Pass, Pass])
