@@ -12,6 +12,7 @@ BIN := $(TARGET)/release/ip-lockdown
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/ip-lockdown
 BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian looks in vendor-completions, most others in site-functions.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
@@ -100,6 +101,7 @@ $(DENY_BUILT):
 install: ## after make build: program, man page, completions (PREFIX=/usr, DESTDIR=)
 	@test -x $(BIN) || { echo "$(BIN) is not there: make build first" >&2; exit 1; }
 	install -D -m 755 $(BIN) "$(DESTDIR)$(SBINDIR)/ip-lockdown"
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md docs/findings.md docs/json.md
 	$(BIN) generate man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man8/ip-lockdown.8"
 	$(BIN) generate completions bash | install -D -m 644 /dev/stdin "$(DESTDIR)$(BASH_COMPLETIONS)/ip-lockdown"
 	$(BIN) generate completions zsh | install -D -m 644 /dev/stdin "$(DESTDIR)$(ZSH_COMPLETIONS)/_ip-lockdown"

@@ -1,6 +1,6 @@
 //! The command line, as types. No I/O.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
     name = "ip-lockdown",
     version,
     override_usage = "ip-lockdown [OPTIONS] ADDRESS [USER]...\n       ip-lockdown COMMAND ...",
-    after_long_help = AFTER_HELP,
+    after_long_help = after_help(),
     max_term_width = 100
 )]
 pub struct Cli {
@@ -39,11 +39,19 @@ impl Cli {
         let mut definition = Self::command();
         definition.build();
         let first = first_positional(&definition, words.get(1..).unwrap_or_default());
-        if first.is_some_and(|word| definition.find_subcommand(word).is_none()) {
+        if first.is_some_and(|word| !means_command(&definition, word)) {
             words.insert(1, "apply".into());
         }
         Self::try_parse_from(words)
     }
+}
+
+/// Whether the word is a command, or so like one that clap's hint helps more than ours.
+fn means_command(definition: &clap::Command, word: &OsStr) -> bool {
+    definition.find_subcommand(word).is_some()
+        || definition
+            .get_subcommands()
+            .any(|command| strsim::jaro_winkler(command.get_name(), &word.to_string_lossy()) > 0.8)
 }
 
 /// The first word that is neither an option nor an option's value.
@@ -72,24 +80,32 @@ fn first_positional<'a>(definition: &clap::Command, words: &'a [OsString]) -> Op
     None
 }
 
-/// The end of `--help`, and of the man page.
-const AFTER_HELP: &str = "\
-Exit codes:
-  0  in force, or done
-  1  looked, and it does not hold: drift, failed probe
-  2  bad usage or name; nothing was changed
-  3  could not do it or could not look: privileges, a missing program, a lock held too long;
-     what stood still stands
-  4  in force but degraded: no backstop layer, not probed (--no-probe), or a lesser check could
-     not be made
+/// What the exit codes mean, for `--help` and the man page.
+pub const EXIT_CODES: &str = concat!(
+    "  0  in force, or done\n",
+    "  1  looked, and it does not hold: drift, failed probe\n",
+    "  2  bad usage or name; nothing was changed\n",
+    "  3  could not do it or could not look: privileges, a missing program, a lock held too long;\n",
+    "     what stood still stands\n",
+    "  4  in force but degraded: no backstop layer, not probed (--no-probe), or a lesser check could\n",
+    "     not be made"
+);
 
-Environment:
-  RUST_LOG  what to log on standard error, such as `debug`; goes before -v. Nothing else of the
-            environment is used, and programs get none of it.
+/// What of the environment matters.
+pub const ENVIRONMENT: &str = concat!(
+    "  RUST_LOG  what to log on standard error, such as `debug`; goes before -v. Nothing else of the\n",
+    "            environment is used, and programs get none of it."
+);
 
-Files:
-  /run/ip-lockdown.lock  held while rules are changed. No state is kept anywhere but in the
-                         firewall itself.";
+/// Which files matter.
+pub const FILES: &str = concat!(
+    "  /run/ip-lockdown.lock  held while rules are changed. No state is kept anywhere but in the\n",
+    "                         firewall itself."
+);
+
+fn after_help() -> String {
+    format!("Exit codes:\n{EXIT_CODES}\n\nEnvironment:\n{ENVIRONMENT}\n\nFiles:\n{FILES}")
+}
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -119,7 +135,7 @@ pub struct CommonArgs {
     )]
     pub variant: VariantChoice,
 
-    /// How to print the result; JSON is described in docs/json.md
+    /// How to print the result; JSON is described in json.md of the documentation
     #[arg(
         long,
         global = true,
@@ -179,15 +195,26 @@ pub struct PolicyArgs {
     pub users: Vec<OsString>,
 
     /// A group whose members may pass, supplementary memberships included; may be repeated
-    #[arg(long = "group", value_name = "GROUP", allow_negative_numbers = true)]
+    #[arg(
+        long = "group",
+        value_name = "GROUP",
+        allow_negative_numbers = true,
+        requires = "address"
+    )]
     pub groups: Vec<OsString>,
 
     /// This address alone, not the other one of the metadata service with it
-    #[arg(long)]
+    #[arg(long, requires = "address")]
     pub only: bool,
 
     /// What becomes of packets that this host routes or bridges for containers and VMs
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "HOW",
+        requires = "address"
+    )]
     pub forwarded: ForwardedChoice,
 }
 
@@ -293,6 +320,27 @@ mod tests {
             Command::Status
         ));
         assert!(matches!(command("--wait 1 remove"), Command::Remove(_)));
+    }
+
+    #[test]
+    fn a_mistyped_command_is_no_address() {
+        for word in ["stauts", "verfy", "removee"] {
+            let words = ["ip-lockdown", word].map(OsString::from);
+            let error = Cli::from_words(words).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                clap::error::ErrorKind::InvalidSubcommand,
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn options_that_say_what_to_expect_need_an_address() {
+        for option in ["--group=adm", "--only", "--forwarded=allow"] {
+            let words = ["ip-lockdown", "verify", option].map(OsString::from);
+            assert!(Cli::from_words(words).is_err(), "{option}");
+        }
     }
 
     #[test]

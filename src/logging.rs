@@ -21,6 +21,11 @@ pub fn start(verbose: u8) {
         .filter(|text| !text.is_empty());
     let (filter, bad) = match wanted.map(|text| (Targets::from_str(&text), text)) {
         None => (by_flag, None),
+        // What it does not name keeps its errors and warnings: a failure never goes unsaid
+        // because somebody wanted to hear more of something else.
+        Some((Ok(filter), _)) if filter.default_level().is_none() => {
+            (filter.with_default(Level::WARN), None)
+        }
         Some((Ok(filter), _)) => (filter, None),
         Some((Err(_), text)) => (by_flag, Some(text)),
     };

@@ -26,6 +26,12 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
     let iptables = open(common, true)?;
     let policy = words.resolve()?;
     warn_about(&policy);
+    if iptables.brings_legacy_to_nft_host() {
+        warn!(
+            "`iptables` on this host is iptables-nft: legacy tables beside it make it warn on \
+             every call, and its users do not see them; --variant auto is meant for this host"
+        );
+    }
     if args.dry_run {
         return dry_run(&policy, &iptables, common);
     }

@@ -48,6 +48,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
         false => ExitCode::CouldNot,
     };
     let found = in_force(&seen);
+    let elsewhere = seen.locked_by_other();
     match common.output {
         Format::Json => {
             #[derive(Serialize)]
@@ -62,6 +63,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
                 families: Vec<Family>,
                 locks: Vec<Locked>,
                 damaged: Vec<Address>,
+                locked_by_other_variant: Vec<Address>,
                 errors: Vec<String>,
             }
             let body = Body {
@@ -76,6 +78,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
                     })
                     .collect(),
                 damaged: found.damaged,
+                locked_by_other_variant: elsewhere,
                 errors,
             };
             print_json("status", code, body)?;
@@ -91,8 +94,17 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
                     "{address}\n  damaged     no layer holds an intact copy; apply it again"
                 )?;
             }
-            if found.locks.is_empty() && found.damaged.is_empty() && errors.is_empty() {
+            let nothing =
+                found.locks.is_empty() && found.damaged.is_empty() && elsewhere.is_empty();
+            if nothing && errors.is_empty() {
                 writeln!(out, "no address is locked")?;
+            }
+            for address in elsewhere {
+                let other = seen.variant.other();
+                writeln!(
+                    out,
+                    "{address}\n  locked by   iptables-{other}: see --variant {other}"
+                )?;
             }
             print(&out)?;
         }

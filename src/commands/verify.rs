@@ -12,11 +12,10 @@ use super::{CommandError, open};
 use crate::cli::{CommonArgs, Format, VerifyArgs};
 use crate::exit_code::ExitCode;
 use crate::policy::Policy;
-use crate::ruleset::Backstop;
 use crate::ruleset::model::Variant;
 use crate::sys::lock;
 use crate::verify::{
-    Check, Finding, InForce, Lock, Observation, Status, exit_code, in_force, nothing_locked,
+    Finding, InForce, Lock, Observation, Status, as_asked, exit_code, in_force, nothing_locked,
 };
 
 pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
@@ -28,9 +27,9 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
     let expected = words.map(Unresolved::resolve).transpose()?;
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
     let seen = iptables.observe();
-    let (locks, mut findings) = match expected {
-        Some(policy) => (vec![expected_lock(policy, &seen)], Vec::new()),
-        None => whatever_is_locked(&seen),
+    let (locks, mut findings) = match &expected {
+        Some(asked) => asked_for(asked, in_force(&seen)),
+        None => all_that_is_locked(&seen),
     };
     let mut probes = Vec::new();
     for lock in &locks {
@@ -72,32 +71,25 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
     Ok(code)
 }
 
-/// The lock that the caller expects, with the backstop that is in force if it is the same policy:
-/// a kernel without one is no drift.
-fn expected_lock(policy: Policy, seen: &Observation) -> Lock {
-    let backstop = in_force(seen)
-        .locks
-        .into_iter()
-        .find(|lock| lock.policy.target == policy.target)
-        .map_or(Backstop::Security, |lock| lock.backstop);
-    Lock { policy, backstop }
+fn all_that_is_locked(seen: &Observation) -> (Vec<Lock>, Vec<Finding>) {
+    let found = in_force(seen);
+    let findings = nothing_locked(&found, seen);
+    (found.locks, findings)
 }
 
-fn whatever_is_locked(seen: &Observation) -> (Vec<Lock>, Vec<Finding>) {
-    let in_force: InForce = in_force(seen);
-    let unreadable: Vec<Finding> = seen
-        .families
-        .iter()
-        .filter_map(|(_, ruleset)| ruleset.as_ref().err())
-        .map(|reason| Finding::unknown(Check::SomethingLocked, reason.clone()))
-        .collect();
-    let mut findings = nothing_locked(&in_force);
-    if !unreadable.is_empty() {
-        // With a family unread, "nothing is locked" is more than we know.
-        findings.retain(|finding| finding.check != Check::SomethingLocked);
-        findings.extend(unreadable);
-    }
-    (in_force.locks, findings)
+/// The locks that cover any address of what the caller asked for, and whether that is as asked.
+fn asked_for(asked: &Policy, found: InForce) -> (Vec<Lock>, Vec<Finding>) {
+    let wanted = asked.target.addresses();
+    let mut locks = found.locks;
+    locks.retain(|lock| {
+        lock.policy
+            .target
+            .addresses()
+            .iter()
+            .any(|a| wanted.contains(a))
+    });
+    let findings = vec![as_asked(asked, locks.first())];
+    (locks, findings)
 }
 
 fn verdict(code: ExitCode, findings: &[Finding]) -> String {
@@ -111,7 +103,10 @@ fn verdict(code: ExitCode, findings: &[Finding]) -> String {
     match code {
         ExitCode::Done => format!("holds: {} checks passed", findings.len()),
         ExitCode::Degraded => format!("holds, but degraded: {failed} failed, {unknown} unknown"),
-        ExitCode::DoesNotHold => format!("does not hold: {failed} checks failed"),
+        ExitCode::DoesNotHold => format!(
+            "does not hold: {failed} of {} checks failed",
+            findings.len()
+        ),
         ExitCode::BadInput | ExitCode::CouldNot => {
             format!("not known: {unknown} checks could not be made")
         }

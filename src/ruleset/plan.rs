@@ -66,6 +66,16 @@ pub fn plan(wanted: &[LockedAddress], table: Option<&Table>) -> Vec<Edit> {
             }
         }
     }
+    // A chain that is rebuilt is emptied first: a rule that led out of it has gone by then, and to
+    // delete it would fail.
+    let rebuilt: Vec<String> = edits
+        .iter()
+        .filter_map(|edit| match edit {
+            Edit::Rebuild { chain, .. } => Some(chain.to_string()),
+            _ => None,
+        })
+        .collect();
+    edits.retain(|edit| !matches!(edit, Edit::Delete { chain, .. } if rebuilt.contains(chain)));
     edits
 }
 

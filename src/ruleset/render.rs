@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict};
+use super::parse;
 use super::plan::Edit;
 use crate::policy::{AccountName, Family};
 
@@ -28,7 +29,12 @@ pub fn transaction(family: Family, tables: &[(&str, Vec<Edit>)]) -> String {
         // Before owner matches go in: the kernel refuses those in a chain that INPUT leads to.
         for edit in edits {
             if let Edit::Delete { chain, spec: old } = edit {
-                line(&mut text, format_args!("-D {chain} {}", spec(old, family)));
+                let chain = restorable(chain);
+                let spec = match old {
+                    Spec::Own(own) => rule(own, family),
+                    Spec::Foreign(text) => restorable_words(text),
+                };
+                line(&mut text, format_args!("-D {chain} {spec}"));
             }
         }
         for edit in edits {
@@ -88,6 +94,23 @@ pub fn ruleset(ruleset: &Ruleset) -> String {
         line(&mut text, format_args!("COMMIT"));
     }
     text
+}
+
+/// What was printed, as `iptables-restore` takes it: names of chains and interfaces are printed as
+/// they are, but a quote in its input is always a quote.
+fn restorable_words(printed: &str) -> String {
+    let words: Vec<String> = parse::words(printed)
+        .iter()
+        .map(|word| restorable(word))
+        .collect();
+    words.join(" ")
+}
+
+fn restorable(word: &str) -> String {
+    if !word.is_empty() && !word.contains(['"', ' ', '\t']) {
+        return word.to_owned();
+    }
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {

@@ -200,9 +200,12 @@ pub fn strangers<A: Users + Groups>(accounts: &A, subjects: &Subjects) -> (Vec<U
     let nobody = accounts
         .get_user_by_name("nobody")
         .map_or(65534, |user| user.uid());
-    // From a region that no distribution or directory hands out (systemd: "UIDs and GIDs").
-    let no_account = (0..1000)
-        .filter_map(|step| Uid::new(4_100_000_000 + step))
+    // From regions that nobody hands out (systemd, "Users, Groups, UIDs and GIDs"); 16 bits
+    // first, since the user namespace of a container may have no others.
+    let no_account = (65520..=65533)
+        .chain(60578..=61183)
+        .chain(4_100_000_000..4_100_001_000)
+        .filter_map(Uid::new)
         .find(|uid| !listed(uid) && accounts.get_user_by_uid(uid.get()).is_none());
     let wide = ranges.iter().filter(|range| range.count() > 1);
     let beside = wide.take(2).flat_map(|range| {
@@ -222,6 +225,7 @@ pub fn strangers<A: Users + Groups>(accounts: &A, subjects: &Subjects) -> (Vec<U
     // There are more of these than a policy can list.
     let gid = [65534]
         .into_iter()
+        .chain(65520..=65533)
         .chain(4_100_000_000..u32::MAX)
         .filter_map(Gid::new)
         .find(|gid| !subjects.groups().contains_key(gid))
@@ -286,8 +290,8 @@ mod tests {
         );
         let (uids, gid) = strangers(&accounts(), &subjects);
         let ids: Vec<u32> = uids.iter().map(|uid| uid.get()).collect();
-        assert_eq!(ids, [4_100_000_000, 999, 2000]);
-        assert_eq!(gid.get(), 4_100_000_000);
+        assert_eq!(ids, [65520, 999, 2000]);
+        assert_eq!(gid.get(), 65520);
         let everyone = Subjects::new(
             [],
             [UidRange::new(Uid::new(0).unwrap(), Uid::new(u32::MAX - 1).unwrap()).unwrap()],

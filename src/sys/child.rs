@@ -43,6 +43,8 @@ impl Child {
 /// Why a child did not report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoReport {
+    #[error("cannot fork: {0}")]
+    NoChild(Errno),
     #[error("it did not end in time")]
     TimedOut,
     #[error("it ended without a report")]

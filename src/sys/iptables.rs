@@ -102,7 +102,7 @@ pub struct Iptables {
 
 impl Iptables {
     /// Finds the programs of `variant` (`None`: whatever `iptables` means on this host) for the
-    /// families. They wait at most `wait` seconds for the xtables lock.
+    /// families. They wait at most `wait` seconds, and at least one, for the xtables lock.
     ///
     /// # Errors
     /// A program is missing, or the variant cannot be told.
@@ -111,6 +111,8 @@ impl Iptables {
         families: &[Family],
         wait: u32,
     ) -> Result<Self, IptablesError> {
+        // To iptables-legacy 1.8, `-w 0` and no `-w` mean to wait without end.
+        let wait = wait.max(1);
         let variant = match variant {
             Some(variant) => variant,
             None => host_variant(wait)?,
@@ -130,6 +132,17 @@ impl Iptables {
     #[must_use]
     pub fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// Whether a change would bring the first legacy tables into being on a host whose `iptables`
+    /// is iptables-nft.
+    #[must_use]
+    pub fn brings_legacy_to_nft_host(&self) -> bool {
+        let unused =
+            |family| matches!(legacy_tables(family), Ok(tables) if tables != LegacyTables::InUse);
+        self.variant == Variant::Legacy
+            && self.families.iter().all(|&(family, _)| unused(family))
+            && host_variant(self.wait).is_ok_and(|variant| variant == Variant::Nft)
     }
 
     /// Reads every family of this variant and, where it has rules, of the other one: all at the

@@ -60,7 +60,7 @@ pub fn keep_only_needed(probing: bool) -> Result<(), PrivilegeError> {
         missing.sort();
         return Err(PrivilegeError::Missing {
             count: missing.len(),
-            missing: missing.join(" and "),
+            missing: missing.join(", "),
         });
     }
     if probing && effective.contains(&FOR_LATE_PROBES) {

@@ -17,8 +17,9 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 use nix::unistd::{getresgid, getresuid, setgroups, setresgid, setresuid};
+use tracing::debug;
 
-use super::child::{Child, reports};
+use super::child::{Child, NoReport, reports};
 use crate::policy::{Address, Family};
 use crate::verify::{Expected, Outcome, ProbeResult, Transport, Witness};
 
@@ -28,8 +29,13 @@ const PORT: u16 = 80;
 /// How long a connect may stay without an answer. REJECT answers in 0.1 ms.
 const CONNECT_LIMIT: Duration = Duration::from_millis(40);
 
-/// How long all probes together may take; what is not done by then was not made.
-const LIMIT: Duration = Duration::from_millis(90);
+/// How long all probes together may take. What a busy machine did not get round to by then is tried
+/// again with more time: the waits of a probe itself are shorter than the first of these.
+const LIMITS: [Duration; 3] = [
+    Duration::from_millis(90),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
 
 /// What a child tries, in this order, and reports.
 type Report = Vec<(usize, Transport, Outcome)>;
@@ -37,34 +43,26 @@ type Report = Vec<(usize, Transport, Outcome)>;
 /// Probes every address as every witness, all at the same time.
 #[must_use]
 pub fn probe(witnesses: &[Witness], addresses: &[Address]) -> Vec<ProbeResult> {
-    let children: Vec<nix::Result<Child>> = witnesses
-        .iter()
-        .map(|witness| Child::start(|| report(witness, addresses)))
-        .collect();
-    let mut failures = Vec::new();
-    let mut started = Vec::new();
-    for (witness, child) in witnesses.iter().zip(children) {
-        match child {
-            Ok(child) => started.push((witness, child)),
-            Err(errno) => failures.push((witness, format!("cannot fork: {errno}"))),
-        }
-    }
-    let (asked, children): (Vec<&Witness>, Vec<Child>) = started.into_iter().unzip();
     let mut results = Vec::new();
-    for (witness, report) in asked.into_iter().zip(reports::<Report>(children, LIMIT)) {
-        match report {
-            Ok(report) => results.extend(report.into_iter().filter_map(
-                |(address, transport, outcome)| {
-                    Some(ProbeResult {
-                        witness: witness.clone(),
-                        address: *addresses.get(address)?,
-                        transport,
-                        outcome,
-                    })
-                },
-            )),
-            Err(reason) => failures.push((witness, reason.to_string())),
+    let mut failures = Vec::new();
+    let mut left: Vec<&Witness> = witnesses.iter().collect();
+    for (round, limit) in LIMITS.into_iter().enumerate() {
+        let mut late = Vec::new();
+        for (witness, made) in ask(&left, addresses, limit) {
+            match made {
+                Ok(made) => results.extend(made),
+                Err(NoReport::TimedOut) if round + 1 < LIMITS.len() => late.push(witness),
+                Err(reason) => failures.push((witness, reason.to_string())),
+            }
         }
+        left = late;
+        if left.is_empty() {
+            break;
+        }
+        debug!(
+            late = left.len(),
+            "probes did not end in time, trying them again"
+        );
     }
     for (witness, reason) in failures {
         results.extend(addresses.iter().map(|&address| ProbeResult {
@@ -75,6 +73,43 @@ pub fn probe(witnesses: &[Witness], addresses: &[Address]) -> Vec<ProbeResult> {
         }));
     }
     results
+}
+
+/// One round: a child for each witness, and what it reported within the limit.
+fn ask<'a>(
+    witnesses: &[&'a Witness],
+    addresses: &[Address],
+    limit: Duration,
+) -> Vec<(&'a Witness, Result<Vec<ProbeResult>, NoReport>)> {
+    let mut answers = Vec::new();
+    let mut asked = Vec::new();
+    let mut children = Vec::new();
+    for &witness in witnesses {
+        match Child::start(|| report(witness, addresses)) {
+            Ok(child) => {
+                asked.push(witness);
+                children.push(child);
+            }
+            Err(errno) => answers.push((witness, Err(NoReport::NoChild(errno)))),
+        }
+    }
+    for (witness, reported) in asked.into_iter().zip(reports::<Report>(children, limit)) {
+        let made = reported.map(|report| {
+            report
+                .into_iter()
+                .filter_map(|(address, transport, outcome)| {
+                    Some(ProbeResult {
+                        witness: witness.clone(),
+                        address: *addresses.get(address)?,
+                        transport,
+                        outcome,
+                    })
+                })
+                .collect()
+        });
+        answers.push((witness, made));
+    }
+    answers
 }
 
 /// In the child: become the witness, then try.

@@ -255,8 +255,8 @@ fn listed_served<'a>(results: impl Iterator<Item = &'a ProbeResult>, sample: &Sa
         return Finding::unknown(check, reason);
     }
     let counted = match (sample.probed, sample.listed) {
-        (probed, listed) if probed == listed => format!("all {listed} listed"),
-        (probed, listed) => format!("a sample of {probed} of {listed} listed"),
+        (probed, listed) if probed == listed => format!("{probed} of {listed} listed"),
+        (probed, listed) => format!("a sample, {probed} of {listed} listed"),
     };
     if results
         .iter()

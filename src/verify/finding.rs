@@ -14,6 +14,8 @@ use crate::ruleset::model::Layer;
 pub enum Check {
     /// At least one address is locked.
     SomethingLocked,
+    /// What is in force is what `verify ADDRESS [USER]...` asked for.
+    AsAsked,
     /// At least one layer enforces the whole decision for the address.
     AddressLocked,
     /// The rules of our chains are those that `apply` wrote.
@@ -40,8 +42,9 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::SomethingLocked,
+        Self::AsAsked,
         Self::AddressLocked,
         Self::RulesMatch,
         Self::JumpFirst,
@@ -60,6 +63,7 @@ impl Check {
     pub fn id(self) -> &'static str {
         match self {
             Self::SomethingLocked => "something-locked",
+            Self::AsAsked => "as-asked",
             Self::AddressLocked => "address-locked",
             Self::RulesMatch => "rules-match",
             Self::JumpFirst => "jump-first",
@@ -121,8 +125,8 @@ pub struct Finding {
     pub check: Check,
     /// How it came out.
     pub status: Status,
-    /// What it means when it is not `pass`.
-    pub severity: Severity,
+    /// What it means, unless it is `pass`.
+    pub severity: Option<Severity>,
     /// The address concerned, if one is.
     pub address: Option<Address>,
     /// The layer concerned, if one is.
@@ -138,7 +142,7 @@ impl Finding {
         Self {
             check,
             status,
-            severity: Severity::Broken,
+            severity: (status != Status::Pass).then_some(Severity::Broken),
             address: None,
             layer: None,
             message: message.into(),
@@ -168,7 +172,7 @@ impl Finding {
     #[must_use]
     pub fn degraded(self) -> Self {
         Self {
-            severity: Severity::Degraded,
+            severity: self.severity.and(Some(Severity::Degraded)),
             ..self
         }
     }
@@ -230,7 +234,7 @@ pub fn exit_code(findings: &[Finding]) -> ExitCode {
     let any = |status, severity| {
         findings
             .iter()
-            .any(|finding| finding.status == status && finding.severity == severity)
+            .any(|finding| finding.status == status && finding.severity == Some(severity))
     };
     if any(Status::Fail, Severity::Broken) {
         ExitCode::DoesNotHold

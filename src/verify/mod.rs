@@ -17,4 +17,4 @@ pub use behaviour::{
 pub use finding::{Check, Finding, Severity, Status, exit_code};
 pub use in_force::{InForce, Lock, in_force};
 pub use observation::{Observation, Seen};
-pub use structure::{LookedUp, names, nothing_locked, structure};
+pub use structure::{LookedUp, as_asked, names, nothing_locked, structure};

@@ -38,4 +38,18 @@ impl Observation {
             .iter()
             .filter_map(|(_, seen)| seen.as_ref().ok())
     }
+
+    /// The addresses that the other variant locks, as far as it could be read: each once.
+    #[must_use]
+    pub fn locked_by_other(&self) -> Vec<Address> {
+        let mut addresses: Vec<Address> = self
+            .other
+            .iter()
+            .filter_map(|(_, seen)| seen.as_ref().ok())
+            .flat_map(Ruleset::locked_addresses)
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
 }

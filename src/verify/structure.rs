@@ -1,16 +1,16 @@
 //! Do the rules that were read say what the policy wants?
 
 use super::bypass;
-use super::finding::{Check, Finding};
+use super::finding::{Check, Finding, Status};
 use super::{InForce, Lock, Observation};
-use crate::policy::{AccountName, Address, Family, Forwarded};
+use crate::policy::{AccountName, Address, Family, Forwarded, Policy};
 use crate::ruleset::desired::{LockedAddress, desired, layers};
 use crate::ruleset::model::{Hook, Layer, ObservedRule, Rule, Ruleset, Spec, Table};
 use crate::ruleset::{Backstop, plan, render};
 
-/// The finding for a host on which no address is locked, or some chain of ours is damaged.
+/// The findings on a host on which no address is locked, or some chain of ours is damaged.
 #[must_use]
-pub fn nothing_locked(in_force: &InForce) -> Vec<Finding> {
+pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
     let mut findings: Vec<Finding> = in_force
         .damaged
         .iter()
@@ -23,13 +23,70 @@ pub fn nothing_locked(in_force: &InForce) -> Vec<Finding> {
             .cure("apply it again with its users, or `ip-lockdown remove` it")
         })
         .collect();
-    if in_force.locks.is_empty() && in_force.damaged.is_empty() {
-        findings.push(
-            Finding::fail(Check::SomethingLocked, "no address is locked")
-                .cure("`ip-lockdown 169.254.169.254 root`, or whoever needs the address"),
-        );
+    let check = Check::SomethingLocked;
+    let unread = seen
+        .families
+        .iter()
+        .filter_map(|(_, ruleset)| ruleset.as_ref().err());
+    // With a family unread, "nothing is locked" is more than we know.
+    findings.extend(unread.map(|reason| Finding::unknown(check, reason.clone())));
+    if findings.is_empty() && in_force.locks.is_empty() {
+        let elsewhere = seen.locked_by_other();
+        let other = seen.variant.other();
+        findings.push(if elsewhere.is_empty() {
+            Finding::fail(check, "no address is locked")
+                .cure("`ip-lockdown 169.254.169.254 root`, or whoever needs the address")
+        } else {
+            let listed: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
+            Finding::fail(
+                check,
+                format!(
+                    "iptables-{} locks no address, but iptables-{other} holds a lockdown of {}",
+                    seen.variant,
+                    listed.join(" and ")
+                ),
+            )
+            .cure(format!(
+                "verify it with --variant {other}, or apply it again to move it here"
+            ))
+        });
     }
     findings
+}
+
+/// Whether what is in force is what the caller asked for; `in_force` is the lock of the first
+/// address that was asked for, if there is one.
+#[must_use]
+pub fn as_asked(asked: &Policy, in_force: Option<&Lock>) -> Finding {
+    let check = Check::AsAsked;
+    let finding = match in_force {
+        None => Finding::fail(check, "no intact lockdown of it is in force"),
+        Some(lock) if lock.policy == *asked => {
+            Finding::pass(check, "what is in force is what was asked for")
+        }
+        Some(lock) if lock.policy.subjects != asked.subjects => {
+            Finding::fail(check, "it is locked, but others may pass than was asked")
+        }
+        Some(lock) if lock.policy.target != asked.target => Finding::fail(
+            check,
+            format!(
+                "the lockdown covers {}, asked was {}",
+                lock.policy.target, asked.target
+            ),
+        ),
+        Some(_) => Finding::fail(
+            check,
+            "it is locked for those who were asked, but not as asked for forwarded packets",
+        ),
+    };
+    let finding = match asked.target.addresses() {
+        [address, ..] => finding.about(*address),
+        [] => finding,
+    };
+    match finding.status {
+        Status::Pass => finding,
+        _ => finding.cure("apply it with what was asked, or ask for what is meant"),
+    }
 }
 
 /// Compares what `lock` wants with what was seen, layer by layer.
@@ -38,17 +95,6 @@ pub fn structure(lock: &Lock, seen: &Observation) -> Vec<Finding> {
     let mut findings = Vec::new();
     for &address in lock.policy.target.addresses() {
         findings.extend(of_address(lock, seen, address));
-    }
-    if lock.backstop == Backstop::None {
-        findings.push(
-            Finding::fail(
-                Check::BackstopPresent,
-                "this kernel offered no second layer: a rule or flush of another tool in \
-                 `filter` would open the address",
-            )
-            .degraded()
-            .cure("use iptables-nft, or a kernel with the table `security`, and apply again"),
-        );
     }
     findings.push(other_variant(lock, seen));
     findings
@@ -78,6 +124,7 @@ fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding>
         }
     }
     findings.push(address_locked(address, &standing, lock.backstop));
+    findings.push(backstop(address, &standing, lock.backstop));
     findings.push(nat(lock, ruleset, address));
     findings
 }
@@ -101,6 +148,24 @@ fn address_locked(address: Address, standing: &[Layer], backstop: Backstop) -> F
     finding.about(address)
 }
 
+fn backstop(address: Address, standing: &[Layer], backstop: Backstop) -> Finding {
+    let check = Check::BackstopPresent;
+    let finding = match backstop {
+        Backstop::None => Finding::fail(
+            check,
+            "this kernel offered no second layer: a rule or flush of another tool in `filter` \
+             would open the address",
+        )
+        .degraded()
+        .cure("use iptables-nft, or a kernel with the table `security`, and apply again"),
+        Backstop::Security if standing.contains(&Layer::Security) => {
+            Finding::pass(check, "`security` enforces it too")
+        }
+        Backstop::Security => Finding::fail(check, "`security` does not enforce it").cure(REAPPLY),
+    };
+    finding.about(address)
+}
+
 const REAPPLY: &str = "apply the lockdown again, and find out which tool changed the rules";
 
 /// The findings on one layer, and whether it enforces the whole decision by itself.
@@ -109,6 +174,7 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
     let mut wrong_jumps = Vec::new();
     let mut bypasses = Vec::new();
     let mut enforced = true;
+    let mut jumps_found = false;
     for hook in Hook::ALL {
         let (chain, wanted) = locked.at(hook);
         let name = chain.to_string();
@@ -147,6 +213,7 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
                 (count, _) => format!("{count} rules lead to {name}, one should"),
             });
         }
+        jumps_found |= first.is_some();
         let built_in = table.and_then(|table| Some((table, table.chain(hook.chain())?)));
         match (first, built_in) {
             (Some(position), Some((table, built_in))) => {
@@ -168,7 +235,7 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
             Finding::fail(check, wrong.join("; ")).cure(REAPPLY)
         })
     };
-    let findings = vec![
+    let mut findings = vec![
         judge(
             Check::RulesMatch,
             wrong_rules,
@@ -179,12 +246,15 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
             wrong_jumps,
             "every packet to the address meets them first",
         ),
-        judge(
+    ];
+    // Where there is no jump at all, nothing can be above it.
+    if jumps_found {
+        findings.push(judge(
             Check::NoBypass,
             bypasses,
             "no foreign rule above lets it through",
-        ),
-    ];
+        ));
+    }
     (enforced, findings)
 }
 
@@ -195,8 +265,10 @@ fn difference(
     seen: Option<&[ObservedRule]>,
     family: Family,
 ) -> String {
-    let Some(seen) = seen else {
-        return format!("{name} is missing");
+    let seen = match seen {
+        None => return format!("{name} is missing"),
+        Some([]) => return format!("{name} is empty"),
+        Some(seen) => seen,
     };
     let wanted: Vec<String> = wanted
         .iter()
@@ -251,15 +323,9 @@ fn nat(lock: &Lock, ruleset: &Ruleset, address: Address) -> Finding {
 fn other_variant(lock: &Lock, seen: &Observation) -> Finding {
     let other = seen.variant.other();
     let check = Check::OtherVariantClear;
-    let stale = seen.other.iter().find_map(|(_, ruleset)| {
-        let locked = ruleset.as_ref().ok()?.locked_addresses();
-        lock.policy
-            .target
-            .addresses()
-            .iter()
-            .copied()
-            .find(|address| locked.contains(address))
-    });
+    let elsewhere = seen.locked_by_other();
+    let mut addresses = lock.policy.target.addresses().iter().copied();
+    let stale = addresses.find(|address| elsewhere.contains(address));
     if let Some(address) = stale {
         return Finding::fail(
             check,
