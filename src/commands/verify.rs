@@ -15,7 +15,7 @@ use crate::policy::Policy;
 use crate::ruleset::model::Variant;
 use crate::sys::lock;
 use crate::verify::{
-    Finding, InForce, Lock, Observation, Status, as_asked, exit_code, in_force, nothing_locked,
+    Finding, Lock, Observation, Status, as_asked, exit_code, in_force, nothing_locked,
 };
 
 pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
@@ -28,7 +28,7 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
     let seen = iptables.observe();
     let (locks, mut findings) = match &expected {
-        Some(asked) => asked_for(asked, in_force(&seen)),
+        Some(asked) => asked_for(asked, &seen),
         None => all_that_is_locked(&seen),
     };
     let mut probes = Vec::new();
@@ -78,9 +78,9 @@ fn all_that_is_locked(seen: &Observation) -> (Vec<Lock>, Vec<Finding>) {
 }
 
 /// The locks that cover any address of what the caller asked for, and whether that is as asked.
-fn asked_for(asked: &Policy, found: InForce) -> (Vec<Lock>, Vec<Finding>) {
+fn asked_for(asked: &Policy, seen: &Observation) -> (Vec<Lock>, Vec<Finding>) {
     let wanted = asked.target.addresses();
-    let mut locks = found.locks;
+    let mut locks = in_force(seen).locks;
     locks.retain(|lock| {
         lock.policy
             .target
@@ -88,7 +88,7 @@ fn asked_for(asked: &Policy, found: InForce) -> (Vec<Lock>, Vec<Finding>) {
             .iter()
             .any(|a| wanted.contains(a))
     });
-    let findings = vec![as_asked(asked, locks.first())];
+    let findings = vec![as_asked(asked, locks.first(), seen)];
     (locks, findings)
 }
 

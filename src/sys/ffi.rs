@@ -1,6 +1,7 @@
 //! The only home of `unsafe`.
 #![allow(unsafe_code)]
 
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid};
 
 /// Empties this process's environment, so that neither programs nor the C library's name service
@@ -14,6 +15,17 @@ pub fn clear_environment() {
             std::env::remove_var(name);
         };
     }
+}
+
+/// Lets children be waited for, whatever the caller left behind: with SIGCHLD ignored the kernel
+/// would throw their exit codes away (sigaction(2), "ERRORS" of wait(2)).
+pub fn wait_for_children() {
+    // SAFETY: the default action is no function of ours, so nothing can be called at a bad moment.
+    let reset = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    debug_assert!(
+        reset.is_ok(),
+        "SIGCHLD can always be given its default action"
+    );
 }
 
 /// Forks; `run` is what the child does, and it never returns.

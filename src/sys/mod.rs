@@ -13,5 +13,5 @@ pub mod privileges;
 pub mod probe;
 mod program;
 
-pub use ffi::clear_environment;
+pub use ffi::{clear_environment, wait_for_children};
 pub use program::ProgramError;

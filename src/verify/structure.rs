@@ -57,10 +57,23 @@ pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
 /// Whether what is in force is what the caller asked for; `in_force` is the lock of the first
 /// address that was asked for, if there is one.
 #[must_use]
-pub fn as_asked(asked: &Policy, in_force: Option<&Lock>) -> Finding {
+pub fn as_asked(asked: &Policy, in_force: Option<&Lock>, seen: &Observation) -> Finding {
     let check = Check::AsAsked;
+    let looks = || {
+        asked
+            .target
+            .addresses()
+            .iter()
+            .map(|a| seen.family(a.family()))
+    };
+    let unread = looks().find_map(|look| look?.as_ref().err());
+    let any_read = looks().any(|look| matches!(look, Some(Ok(_))));
     let finding = match in_force {
-        None => Finding::fail(check, "no intact lockdown of it is in force"),
+        None => match unread {
+            // A family that was read and holds none is enough to know.
+            Some(reason) if !any_read => Finding::unknown(check, reason.clone()),
+            _ => Finding::fail(check, "no intact lockdown of it is in force"),
+        },
         Some(lock) if lock.policy == *asked => {
             Finding::pass(check, "what is in force is what was asked for")
         }

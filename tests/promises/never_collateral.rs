@@ -1,0 +1,89 @@
+//! Users on the list lose nothing, and neither does other traffic.
+
+use lab::{DNS_V4, DNS_V6, How, IMDS, Lab, User};
+
+use crate::support::{apply, packets, status};
+
+fn two_hundred_requests_of_a_listed_user_have_no_refused_packet(lab: &Lab) {
+    // The probes of apply are refused packets, too; status and requests come after them.
+    apply(lab, &["root", "alice"]);
+    for address in IMDS {
+        let before = status(lab);
+        let served = lab.requests(&User::ALICE, address, 200);
+        let half_closed = lab.server_half_closed();
+        let after = status(lab);
+        assert_eq!(
+            (served.served, served.failed),
+            (200, 0),
+            "{address}: {served:?}"
+        );
+        assert_eq!(half_closed, 0, "{address}");
+        for counter in ["refused", "forwarded_refused"] {
+            assert_eq!(
+                packets(&before, counter),
+                packets(&after, counter),
+                "{address}: {counter}"
+            );
+        }
+        // Two layers saw each of them.
+        let passed = packets(&after, "passed") - packets(&before, "passed");
+        assert!(passed > 2 * 3 * 200, "{address}: {passed} packets");
+    }
+    // The check can fail: an unlisted user's packets are counted.
+    let before = packets(&status(lab), "refused");
+    assert_eq!(lab.requests(&User::BOB, IMDS[0], 5).served, 0);
+    assert!(packets(&status(lab), "refused") > before);
+}
+in_both_variants!(two_hundred_requests_of_a_listed_user_have_no_refused_packet);
+
+fn looking_and_applying_again_refuse_no_packet_of_a_listed_user_and_keep_the_counters(lab: &Lab) {
+    apply(lab, &["alice"]);
+    lab.requests(&User::ALICE, IMDS[0], 10);
+    let before = packets(&status(lab), "passed");
+    assert!(before > 0);
+    for _ in 0..3 {
+        apply(lab, &["alice"]);
+        lab.lockdown(&["verify"]).expect_code(0);
+    }
+    assert!(packets(&status(lab), "passed") >= before);
+}
+in_both_variants!(
+    looking_and_applying_again_refuse_no_packet_of_a_listed_user_and_keep_the_counters
+);
+
+fn other_addresses_stay_reachable_for_everybody(lab: &Lab) {
+    // Not even root may pass: other addresses are no matter of the list.
+    apply(lab, &[]);
+    for user in [User::ROOT, User::NOBODY, User::MALLORY] {
+        for address in [DNS_V4, DNS_V6] {
+            for how in [How::Tcp, How::Udp, How::Icmp] {
+                let outcome = lab.attempt(&user, how, address);
+                assert!(
+                    outcome.passed(),
+                    "{} {how} {address}: {outcome:?}",
+                    user.name
+                );
+                let outcome = lab.container_attempt(&user, how, address);
+                assert!(outcome.passed(), "routed, {how} {address}: {outcome:?}");
+            }
+        }
+        for address in IMDS {
+            let outcome = lab.attempt(&user, How::Tcp, address);
+            assert!(
+                outcome.refused_fast(),
+                "{} {address}: {outcome:?}",
+                user.name
+            );
+        }
+    }
+    for address in [DNS_V4, DNS_V6] {
+        let served = lab.requests(&User::NOBODY, address, 50);
+        assert_eq!(
+            (served.served, served.failed),
+            (50, 0),
+            "{address}: {served:?}"
+        );
+    }
+    assert_eq!(lab.server_half_closed(), 0);
+}
+in_both_variants!(other_addresses_stay_reachable_for_everybody);
