@@ -16,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
     version,
     override_usage = "ip-lockdown [OPTIONS] ADDRESS [USER]...\n       ip-lockdown COMMAND ...",
     after_long_help = after_help(),
+    arg_required_else_help = true,
     max_term_width = 100
 )]
 pub struct Cli {
@@ -34,8 +35,7 @@ impl Cli {
     ///
     /// # Errors
     /// The words do not fit, or ask for help or the version; clap's error says how to print it.
-    pub fn from_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut words: Vec<OsString> = words.into_iter().collect();
+    pub fn from_words(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut definition = Self::command();
         definition.build();
         let first = first_positional(&definition, words.get(1..).unwrap_or_default());
@@ -44,6 +44,15 @@ impl Cli {
         }
         Self::try_parse_from(words)
     }
+}
+
+/// Whether the words ask for JSON, as far as that can be told of words that do not fit.
+#[must_use]
+pub fn asks_for_json(words: &[OsString]) -> bool {
+    words.contains(&"--output=json".into())
+        || words
+            .windows(2)
+            .any(|pair| pair[0] == "--output" && pair[1] == "json")
 }
 
 /// Whether the word is a command, or so like one that clap's hint helps more than ours.
@@ -291,7 +300,9 @@ mod tests {
 
     fn command(words: &str) -> Command {
         let words = std::iter::once("ip-lockdown").chain(words.split(' '));
-        Cli::from_words(words.map(OsString::from)).unwrap().command
+        Cli::from_words(words.map(OsString::from).collect())
+            .unwrap()
+            .command
     }
 
     #[test]
@@ -325,7 +336,7 @@ mod tests {
     #[test]
     fn a_mistyped_command_is_no_address() {
         for word in ["stauts", "verfy", "removee"] {
-            let words = ["ip-lockdown", word].map(OsString::from);
+            let words = ["ip-lockdown", word].map(OsString::from).to_vec();
             let error = Cli::from_words(words).unwrap_err();
             assert_eq!(
                 error.kind(),
@@ -338,7 +349,9 @@ mod tests {
     #[test]
     fn options_that_say_what_to_expect_need_an_address() {
         for option in ["--group=adm", "--only", "--forwarded=allow"] {
-            let words = ["ip-lockdown", "verify", option].map(OsString::from);
+            let words = ["ip-lockdown", "verify", option]
+                .map(OsString::from)
+                .to_vec();
             assert!(Cli::from_words(words).is_err(), "{option}");
         }
     }

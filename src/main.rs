@@ -6,9 +6,14 @@ use ip_lockdown::cli::Cli;
 use ip_lockdown::{commands, logging, sys};
 
 fn main() -> ExitCode {
-    let cli = Cli::from_words(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    logging::start(cli.common.verbose);
-    sys::clear_environment();
-    sys::wait_for_children();
-    commands::run(&cli).into()
+    let words: Vec<_> = std::env::args_os().collect();
+    match Cli::from_words(words.clone()) {
+        Err(error) => commands::bad_words(&words, &error).into(),
+        Ok(cli) => {
+            logging::start(cli.common.verbose);
+            sys::clear_environment();
+            sys::wait_for_children();
+            commands::run(&cli).into()
+        }
+    }
 }

@@ -183,7 +183,7 @@ fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
             let words = line
                 .split_whitespace()
                 .take_while(|word| !["#", "|", "&&"].contains(word));
-            match Cli::from_words(words.map(OsString::from)) {
+            match Cli::from_words(words.map(OsString::from).collect()) {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::DisplayHelp => {}
                 Err(error) => panic!("{line}: {error}"),
@@ -280,10 +280,13 @@ fn readme_help_and_man_page_give_the_same_exit_codes() {
     assert!(written.iter().map(|(number, _)| number).eq(&numbers));
     let help = definition().render_long_help().to_string();
     assert_eq!(exit_codes(&help, "Exit codes:"), written);
-    assert_eq!(exit_codes(
+    assert_eq!(
+        exit_codes(
             &man_page(&Lab::new(Variant::Nft)),
             ".SH \"EXIT STATUS\"\n.nf"
-        ), written);
+        ),
+        written
+    );
 }
 
 #[test]

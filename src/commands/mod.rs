@@ -18,11 +18,13 @@ mod status;
 mod verify;
 mod words;
 
+use std::ffi::OsString;
+
 use nix::errno::Errno;
 use thiserror::Error;
 use tracing::error;
 
-use crate::cli::{Cli, Command, CommonArgs, Format, VariantChoice};
+use crate::cli::{Cli, Command, CommonArgs, Format, VariantChoice, asks_for_json};
 use crate::exit_code::ExitCode;
 use crate::policy::{AddressError, Family, SubjectError};
 use crate::ruleset::model::Variant;
@@ -97,6 +99,21 @@ pub fn run(cli: &Cli) -> ExitCode {
         }
         code
     })
+}
+
+/// Prints clap's word on a command line that does not fit, or the help or version that it asks for.
+#[must_use]
+pub fn bad_words(words: &[OsString], error: &clap::Error) -> ExitCode {
+    // There is no third place to complain to.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::Done;
+    }
+    let code = ExitCode::BadInput;
+    if asks_for_json(words) {
+        let _ = report::print_error("usage", code, error.to_string().trim_end());
+    }
+    code
 }
 
 /// The host's iptables for a command, once its privileges are down to what it needs.

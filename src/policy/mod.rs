@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod id;
 mod subject;
+mod subjects;
 
 pub use address::{Address, AddressError, Family, IMDS_V4, IMDS_V6, Target};
-pub use subject::{
-    AccountName, Gid, GroupWord, MAX_WORDS, SubjectError, Subjects, Uid, UidRange, UserWord,
-};
+pub use id::{Gid, Uid, UidRange};
+pub use subject::{AccountName, GroupWord, MAX_WORDS, SubjectError, UserWord};
+pub use subjects::Subjects;
 
 /// What becomes of packets to the address that this host forwards for others (containers, VMs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

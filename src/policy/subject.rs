@@ -1,11 +1,12 @@
-//! Who may pass: users, uid ranges, groups.
+//! The words that name who may pass: users, uid ranges, groups.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
 use thiserror::Error;
+
+use super::id::{Gid, MAX_ID, Uid, UidRange};
 
 /// The most USER or `--group` words that one lockdown takes.
 ///
@@ -13,104 +14,9 @@ use thiserror::Error;
 /// fewer rules.
 pub const MAX_WORDS: usize = 16_384;
 
-/// The largest id: 4294967295 is (uid_t) -1, which `setresuid(2)` and xt_owner keep for "none".
-const MAX_ID: u32 = u32::MAX - 1;
-
 /// Longest name, in bytes. A name must fit a rule's comment, which holds 255 bytes
 /// (`XT_MAX_COMMENT_LEN`, linux/netfilter/xt_comment.h); glibc's own bound is 256.
 const MAX_NAME: usize = 200;
-
-/// A numeric user id, 0 to 4294967294.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Uid(u32);
-
-/// A numeric group id, 0 to 4294967294.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
-pub struct Gid(u32);
-
-macro_rules! id {
-    ($name:ident) => {
-        impl $name {
-            /// The id, if it is one that a process can have.
-            #[must_use]
-            pub fn new(id: u32) -> Option<Self> {
-                (id <= MAX_ID).then_some(Self(id))
-            }
-
-            /// The bare number.
-            #[must_use]
-            pub fn get(self) -> u32 {
-                self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-id!(Uid);
-id!(Gid);
-
-/// A non-empty run of uids, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UidRange {
-    first: Uid,
-    last: Uid,
-}
-
-impl UidRange {
-    /// The range, unless it is reversed.
-    #[must_use]
-    pub fn new(first: Uid, last: Uid) -> Option<Self> {
-        (first <= last).then_some(Self { first, last })
-    }
-
-    /// The lowest uid.
-    #[must_use]
-    pub fn first(self) -> Uid {
-        self.first
-    }
-
-    /// The highest uid.
-    #[must_use]
-    pub fn last(self) -> Uid {
-        self.last
-    }
-
-    /// Whether `uid` lies in the range.
-    #[must_use]
-    pub fn contains(self, uid: Uid) -> bool {
-        self.first <= uid && uid <= self.last
-    }
-
-    /// How many uids lie in the range, 1 to 2^32 - 1.
-    #[must_use]
-    pub fn count(self) -> u64 {
-        u64::from(self.last.0) - u64::from(self.first.0) + 1
-    }
-}
-
-impl From<Uid> for UidRange {
-    fn from(uid: Uid) -> Self {
-        Self {
-            first: uid,
-            last: uid,
-        }
-    }
-}
-
-impl fmt::Display for UidRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            self.first.fmt(f)
-        } else {
-            write!(f, "{}-{}", self.first, self.last)
-        }
-    }
-}
 
 /// The name of a user or a group: 1 to 200 letters, digits and `. _ - @ +`, perhaps a final `$`
 /// (Samba's machine accounts), not beginning with `-`, `.`, `@` or `+`.
@@ -296,117 +202,6 @@ fn number(word: &str) -> Result<Option<u32>, SubjectError> {
         .ok_or_else(|| SubjectError::Overflow(word.to_owned()))
 }
 
-/// Everyone who may pass, by id, in one canonical form: whatever the order and overlap of the
-/// words, the same people give equal values.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Subjects {
-    named: BTreeMap<Uid, BTreeSet<AccountName>>,
-    /// Uids given by number alone: sorted, not adjacent, without the named ones.
-    unnamed: Vec<UidRange>,
-    groups: BTreeMap<Gid, BTreeSet<AccountName>>,
-}
-
-impl Subjects {
-    /// Puts the words, now resolved, in order. A group given by number has no name.
-    #[must_use]
-    pub fn new(
-        named: impl IntoIterator<Item = (Uid, AccountName)>,
-        uids: impl IntoIterator<Item = UidRange>,
-        groups: impl IntoIterator<Item = (Gid, Option<AccountName>)>,
-    ) -> Self {
-        let mut users_by_id: BTreeMap<Uid, BTreeSet<AccountName>> = BTreeMap::new();
-        for (uid, name) in named {
-            users_by_id.entry(uid).or_default().insert(name);
-        }
-        let mut groups_by_id: BTreeMap<Gid, BTreeSet<AccountName>> = BTreeMap::new();
-        for (gid, name) in groups {
-            groups_by_id.entry(gid).or_default().extend(name);
-        }
-        let unnamed = cut_out(
-            merged(uids.into_iter().collect()),
-            users_by_id.keys().copied(),
-        );
-        Self {
-            named: users_by_id,
-            unnamed,
-            groups: groups_by_id,
-        }
-    }
-
-    /// Uids that were given by name, each with its name (several when accounts share a uid).
-    #[must_use]
-    pub fn named(&self) -> &BTreeMap<Uid, BTreeSet<AccountName>> {
-        &self.named
-    }
-
-    /// Uids that were given by number alone: sorted, disjoint, not adjacent.
-    #[must_use]
-    pub fn unnamed(&self) -> &[UidRange] {
-        &self.unnamed
-    }
-
-    /// Groups, with the names they were given by, if any.
-    #[must_use]
-    pub fn groups(&self) -> &BTreeMap<Gid, BTreeSet<AccountName>> {
-        &self.groups
-    }
-
-    /// All listed uids as the fewest ranges: sorted, disjoint, not adjacent.
-    #[must_use]
-    pub fn uid_ranges(&self) -> Vec<UidRange> {
-        let named = self.named.keys().map(|&uid| UidRange::from(uid));
-        merged(named.chain(self.unnamed.iter().copied()).collect())
-    }
-
-    /// Whether nobody at all may pass.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.named.is_empty() && self.unnamed.is_empty() && self.groups.is_empty()
-    }
-}
-
-fn merged(mut ranges: Vec<UidRange>) -> Vec<UidRange> {
-    ranges.sort_unstable();
-    let mut out: Vec<UidRange> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match out.last_mut() {
-            // The largest id is u32::MAX - 1, so the sum cannot overflow.
-            Some(last) if range.first.0 <= last.last.0 + 1 => last.last = last.last.max(range.last),
-            _ => out.push(range),
-        }
-    }
-    out
-}
-
-/// `ranges` without the uids of `holes`; both sorted.
-fn cut_out(ranges: Vec<UidRange>, holes: impl Iterator<Item = Uid>) -> Vec<UidRange> {
-    let mut holes = holes.peekable();
-    let mut out = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        // Wider than the ids, so that the step past the last one needs no care.
-        let mut start = u64::from(range.first.0);
-        while holes.next_if(|&hole| hole < range.first).is_some() {}
-        while let Some(hole) = holes.next_if(|&hole| hole <= range.last) {
-            push_span(&mut out, start, u64::from(hole.0));
-            start = u64::from(hole.0) + 1;
-        }
-        push_span(&mut out, start, u64::from(range.last.0) + 1);
-    }
-    out
-}
-
-/// Adds the uids from `start` up to, not including, `end`.
-fn push_span(out: &mut Vec<UidRange>, start: u64, end: u64) {
-    if start < end
-        && let (Ok(first), Ok(last)) = (u32::try_from(start), u32::try_from(end - 1))
-    {
-        out.push(UidRange {
-            first: Uid(first),
-            last: Uid(last),
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -477,34 +272,5 @@ mod tests {
             "10-20".parse::<GroupWord>(),
             Err(SubjectError::GroupRange(_))
         ));
-    }
-
-    #[test]
-    fn order_and_overlap_of_the_words_do_not_matter() {
-        let name = |text: &str| text.parse::<AccountName>().unwrap();
-        let one = Subjects::new(
-            [(Uid(5), name("e")), (Uid(0), name("root"))],
-            [range(4, 9), range(1, 3), range(9, 12)],
-            [],
-        );
-        let two = Subjects::new(
-            [
-                (Uid(0), name("root")),
-                (Uid(5), name("e")),
-                (Uid(5), name("e")),
-            ],
-            [range(1, 12)],
-            [],
-        );
-        assert_eq!(one, two);
-        assert_eq!(one.unnamed(), [range(1, 4), range(6, 12)]);
-        assert_eq!(one.uid_ranges(), [range(0, 12)]);
-    }
-
-    #[test]
-    fn the_whole_id_space_is_one_range() {
-        let all = Subjects::new([], [range(0, MAX_ID)], []);
-        assert_eq!(all.uid_ranges(), [range(0, MAX_ID)]);
-        assert_eq!(range(0, MAX_ID).count(), u64::from(u32::MAX));
     }
 }

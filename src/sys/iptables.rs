@@ -1,19 +1,18 @@
-//! iptables as programs: which variant, what the firewall says, and one transaction a family.
+//! iptables as programs: what the firewall says, and one transaction a family.
 //!
 //! Rules are read with `iptables-save -c` and written with `iptables-restore --noflush`, a
-//! process a family each, both families at the same time. The crate `iptables` asks the rest. Its
-//! own look-ups take a failed look for "absent", so only its `execute` is used, in a child
-//! process that is ended when it takes too long.
+//! process a family each, both families at the same time. [`programs`] finds them.
 
-use std::path::{Path, PathBuf};
+mod programs;
+
 use std::time::Duration;
 
 use thiserror::Error;
 use tracing::{debug, info};
 
-use super::child::{Child, reports};
-use super::kernel::{LegacyTables, has_nft_tables, how_to_install_iptables, legacy_tables};
-use super::program::{ProgramError, find, run};
+use self::programs::{Programs, ask, host_variant};
+use super::kernel::{LegacyTables, has_nft_tables, legacy_tables};
+use super::program::{ProgramError, run};
 use crate::policy::Family;
 use crate::ruleset::model::{Ruleset, Variant};
 use crate::ruleset::parse::{self, ParseError};
@@ -21,9 +20,6 @@ use crate::verify::{Observation, Seen};
 
 /// Where programs are looked for, and nowhere else.
 pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-/// What a program gets on top of the time it may wait for the xtables lock.
-const PROGRAM_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why iptables could not be used.
 #[derive(Debug, Error)]
@@ -84,14 +80,6 @@ pub enum IptablesError {
     TablesInUse(#[source] std::io::Error),
 }
 
-/// The programs of one family.
-#[derive(Debug, Clone)]
-struct Programs {
-    ask: PathBuf,
-    save: PathBuf,
-    restore: PathBuf,
-}
-
 /// The programs of one variant.
 #[derive(Debug)]
 pub struct Iptables {
@@ -119,7 +107,7 @@ impl Iptables {
         };
         let families = families
             .iter()
-            .map(|&family| Ok((family, programs(family, variant, wait)?)))
+            .map(|&family| Ok((family, programs::find(family, variant, wait)?)))
             .collect::<Result<_, IptablesError>>()?;
         Ok(Self {
             variant,
@@ -152,11 +140,12 @@ impl Iptables {
         let mut looks = self.own_looks();
         let own = looks.len();
         match self.others_in_use() {
-            Ok(families) => looks.extend(
-                families
-                    .into_iter()
-                    .map(|family| (family, programs(family, self.variant.other(), self.wait))),
-            ),
+            Ok(families) => looks.extend(families.into_iter().map(|family| {
+                (
+                    family,
+                    programs::find(family, self.variant.other(), self.wait),
+                )
+            })),
             Err(error) => looks.extend(
                 self.families
                     .first()
@@ -309,7 +298,7 @@ impl Iptables {
     }
 
     fn limit(&self) -> Duration {
-        PROGRAM_LIMIT + Duration::from_secs(self.wait.into())
+        programs::limit(self.wait)
     }
 }
 
@@ -367,123 +356,5 @@ fn restore(
             code,
             stderr,
         }),
-    }
-}
-
-/// What `iptables` on this host is; where there is no program of that name, whichever is there.
-fn host_variant(wait: u32) -> Result<Variant, IptablesError> {
-    match find(&SEARCH_PATH, "iptables") {
-        Some(path) => variant_of(&path, wait),
-        None if find(&SEARCH_PATH, "iptables-nft").is_some() => Ok(Variant::Nft),
-        None if find(&SEARCH_PATH, "iptables-legacy").is_some() => Ok(Variant::Legacy),
-        None => Err(missing("iptables")),
-    }
-}
-
-/// The variant by the program that the links lead to, else by what it says of itself.
-fn variant_of(path: &Path, wait: u32) -> Result<Variant, IptablesError> {
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    match real.file_name().and_then(|name| name.to_str()) {
-        Some("xtables-nft-multi") => return Ok(Variant::Nft),
-        Some("xtables-legacy-multi" | "xtables-multi") => return Ok(Variant::Legacy),
-        _ => {}
-    }
-    let limit = PROGRAM_LIMIT + Duration::from_secs(wait.into());
-    let answer = ask(path, "filter", "--version", limit)?;
-    // "iptables v1.8.9 (nf_tables)", "iptables v1.8.9 (legacy)", before 1.8 "iptables v1.6.1".
-    let nft = answer.stdout.contains("(nf_tables)");
-    let is_version = answer.code == Some(0) && answer.stdout.contains("tables v1.");
-    match (is_version, nft) {
-        (true, true) => Ok(Variant::Nft),
-        (true, false) => Ok(Variant::Legacy),
-        (false, _) => Err(IptablesError::NoVariant {
-            program: path.display().to_string(),
-            reason: match answer.code {
-                Some(0) => "its --version says nothing that iptables says".to_owned(),
-                Some(code) => format!("its --version ended with exit code {code}"),
-                None => "its --version was ended by a signal".to_owned(),
-            },
-        }),
-    }
-}
-
-fn programs(family: Family, variant: Variant, wait: u32) -> Result<Programs, IptablesError> {
-    let plain = match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    };
-    let of = |base: &str| {
-        Some(Programs {
-            ask: find(&SEARCH_PATH, base)?,
-            save: find(&SEARCH_PATH, &format!("{base}-save"))?,
-            restore: find(&SEARCH_PATH, &format!("{base}-restore"))?,
-        })
-    };
-    let suffixed = format!("{plain}-{variant}");
-    if let Some(programs) = of(&suffixed) {
-        return Ok(programs);
-    }
-    // Distributions that ship one variant only call it by the plain name.
-    match of(plain) {
-        Some(programs) if variant_of(&programs.ask, wait)? == variant => Ok(programs),
-        Some(_) => Err(missing(&suffixed)),
-        None => Err(missing(plain)),
-    }
-}
-
-fn missing(program: &str) -> IptablesError {
-    IptablesError::Missing {
-        program: program.to_owned(),
-        package: how_to_install_iptables(),
-    }
-}
-
-/// What `iptables -t TABLE QUESTION` answered; no code when a signal ended it.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-struct Answer {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// Asks by the crate `iptables`, in a child: the crate knows no time limit. The environment was
-/// emptied when this process began, and the program's path is absolute.
-fn ask(
-    program: &Path,
-    table: &str,
-    question: &str,
-    limit: Duration,
-) -> Result<Answer, IptablesError> {
-    let shown = format!("{} -t {table} {question}", program.display());
-    let cannot_run = |reason: String| {
-        ProgramError::CannotRun {
-            call: shown.clone(),
-            source: std::io::Error::other(reason),
-        }
-        .into()
-    };
-    let child = Child::start(|| {
-        let iptables = iptables::IPTables {
-            // The crate wants it for the rest of the program's life; this child's is short.
-            cmd: String::leak(program.display().to_string()),
-            has_check: true,
-            has_wait: false,
-            is_numeric: true,
-        };
-        iptables
-            .execute(table, question)
-            .map(|output| Answer {
-                code: output.status.code(),
-                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-                stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            })
-            .map_err(|error| error.to_string())
-    })
-    .map_err(|errno| cannot_run(format!("fork: {errno}")))?;
-    match reports::<Result<Answer, String>>(vec![child], limit).pop() {
-        Some(Ok(Ok(answer))) => Ok(answer),
-        Some(Ok(Err(reason))) => Err(cannot_run(reason)),
-        Some(Err(reason)) => Err(cannot_run(reason.to_string())),
-        None => Err(cannot_run("no child".to_owned())),
     }
 }

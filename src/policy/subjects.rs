@@ -1,0 +1,156 @@
+//! Everyone who may pass, in one canonical form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::id::{Gid, Uid, UidRange};
+use super::subject::AccountName;
+
+/// Everyone who may pass, by id, in one canonical form: whatever the order and overlap of the
+/// words, the same people give equal values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subjects {
+    named: BTreeMap<Uid, BTreeSet<AccountName>>,
+    /// Uids given by number alone: sorted, not adjacent, without the named ones.
+    unnamed: Vec<UidRange>,
+    groups: BTreeMap<Gid, BTreeSet<AccountName>>,
+}
+
+impl Subjects {
+    /// Puts the words, now resolved, in order. A group given by number has no name.
+    #[must_use]
+    pub fn new(
+        named: impl IntoIterator<Item = (Uid, AccountName)>,
+        uids: impl IntoIterator<Item = UidRange>,
+        groups: impl IntoIterator<Item = (Gid, Option<AccountName>)>,
+    ) -> Self {
+        let mut users_by_id: BTreeMap<Uid, BTreeSet<AccountName>> = BTreeMap::new();
+        for (uid, name) in named {
+            users_by_id.entry(uid).or_default().insert(name);
+        }
+        let mut groups_by_id: BTreeMap<Gid, BTreeSet<AccountName>> = BTreeMap::new();
+        for (gid, name) in groups {
+            groups_by_id.entry(gid).or_default().extend(name);
+        }
+        let unnamed = cut_out(
+            merged(uids.into_iter().collect()),
+            users_by_id.keys().copied(),
+        );
+        Self {
+            named: users_by_id,
+            unnamed,
+            groups: groups_by_id,
+        }
+    }
+
+    /// Uids that were given by name, each with its name (several when accounts share a uid).
+    #[must_use]
+    pub fn named(&self) -> &BTreeMap<Uid, BTreeSet<AccountName>> {
+        &self.named
+    }
+
+    /// Uids that were given by number alone: sorted, disjoint, not adjacent.
+    #[must_use]
+    pub fn unnamed(&self) -> &[UidRange] {
+        &self.unnamed
+    }
+
+    /// Groups, with the names they were given by, if any.
+    #[must_use]
+    pub fn groups(&self) -> &BTreeMap<Gid, BTreeSet<AccountName>> {
+        &self.groups
+    }
+
+    /// All listed uids as the fewest ranges: sorted, disjoint, not adjacent.
+    #[must_use]
+    pub fn uid_ranges(&self) -> Vec<UidRange> {
+        let named = self.named.keys().map(|&uid| UidRange::from(uid));
+        merged(named.chain(self.unnamed.iter().copied()).collect())
+    }
+
+    /// Whether nobody at all may pass.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.unnamed.is_empty() && self.groups.is_empty()
+    }
+}
+
+fn merged(mut ranges: Vec<UidRange>) -> Vec<UidRange> {
+    ranges.sort_unstable();
+    let mut out: Vec<UidRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match out.last_mut() {
+            // The largest id is u32::MAX - 1, so the sum cannot overflow.
+            Some(last) if range.first.0 <= last.last.0 + 1 => last.last = last.last.max(range.last),
+            _ => out.push(range),
+        }
+    }
+    out
+}
+
+/// `ranges` without the uids of `holes`; both sorted.
+fn cut_out(ranges: Vec<UidRange>, holes: impl Iterator<Item = Uid>) -> Vec<UidRange> {
+    let mut holes = holes.peekable();
+    let mut out = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        // Wider than the ids, so that the step past the last one needs no care.
+        let mut start = u64::from(range.first.0);
+        while holes.next_if(|&hole| hole < range.first).is_some() {}
+        while let Some(hole) = holes.next_if(|&hole| hole <= range.last) {
+            push_span(&mut out, start, u64::from(hole.0));
+            start = u64::from(hole.0) + 1;
+        }
+        push_span(&mut out, start, u64::from(range.last.0) + 1);
+    }
+    out
+}
+
+/// Adds the uids from `start` up to, not including, `end`.
+fn push_span(out: &mut Vec<UidRange>, start: u64, end: u64) {
+    if start < end
+        && let (Ok(first), Ok(last)) = (u32::try_from(start), u32::try_from(end - 1))
+    {
+        out.push(UidRange {
+            first: Uid(first),
+            last: Uid(last),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::MAX_ID;
+    use super::*;
+
+    fn range(first: u32, last: u32) -> UidRange {
+        UidRange::new(Uid(first), Uid(last)).unwrap()
+    }
+
+    #[test]
+    fn order_and_overlap_of_the_words_do_not_matter() {
+        let name = |text: &str| text.parse::<AccountName>().unwrap();
+        let one = Subjects::new(
+            [(Uid(5), name("e")), (Uid(0), name("root"))],
+            [range(4, 9), range(1, 3), range(9, 12)],
+            [],
+        );
+        let two = Subjects::new(
+            [
+                (Uid(0), name("root")),
+                (Uid(5), name("e")),
+                (Uid(5), name("e")),
+            ],
+            [range(1, 12)],
+            [],
+        );
+        assert_eq!(one, two);
+        assert_eq!(one.unnamed(), [range(1, 4), range(6, 12)]);
+        assert_eq!(one.uid_ranges(), [range(0, 12)]);
+    }
+
+    #[test]
+    fn the_whole_id_space_is_one_range() {
+        let all = Subjects::new([], [range(0, MAX_ID)], []);
+        assert_eq!(all.uid_ranges(), [range(0, MAX_ID)]);
+        assert_eq!(range(0, MAX_ID).count(), u64::from(u32::MAX));
+    }
+}

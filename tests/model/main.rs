@@ -1,0 +1,29 @@
+//! Promises of the pure part, held against a small model of the kernel.
+//!
+//! ```text
+//! any foreign rules, any damage -> Kernel --save--> parse -> plan -> render --restore--> Kernel
+//!                                    |                                                     |
+//!                                  packets                                              packets
+//! ```
+//! The model knows nothing of the product's types: it reads the text that `iptables-restore` would
+//! be given, and lets packets run through rules as words.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod any;
+mod host;
+mod kernel;
+mod packet;
+mod restore;
+mod transactions;
+
+// The promises.
+mod never_collateral;
+mod never_open;
+mod round_trip;
+mod same_input_same_state;
+mod words;

@@ -1,0 +1,145 @@
+//! Kernels and hosts that lack something.
+
+use lab::{Done, IMDS, IMDS_V4, IMDS_V6, Lab, User, Variant, lockdown_program};
+use serde_json::Value;
+
+use crate::saved::state;
+use crate::support::{V4, V6, host, lock, only_root, refused, served, verify};
+
+/// The program under test, on a kernel without IPv6.
+#[track_caller]
+fn without_ipv6(lab: &Lab, arguments: &[&str]) -> Done {
+    let mut command = lab.without_ipv6(lockdown_program());
+    command.arg(format!("--variant={}", lab.variant()));
+    Done::of(command.args(arguments))
+}
+
+on_both_variants! {
+    fn without_ipv6_in_the_kernel_ipv4_is_locked_and_it_says_so(lab) {
+        let done = without_ipv6(lab, &[V4, "root"]).expect_code(0);
+        served(lab, &User::ROOT, &[IMDS_V4]);
+        refused(lab, &User::MALLORY, &[IMDS_V4]);
+        let verdict = without_ipv6(lab, &["verify"]).expect_code(0);
+        assert!(verdict.stdout.contains("this kernel has no IPv6"), "{verdict}");
+        assert_eq!(done.stderr, "", "{done}");
+        let json: Value = without_ipv6(lab, &["--output=json", V4, "root"]).expect_code(0).json();
+        assert!(json.to_string().contains("this kernel has no IPv6"), "{json}");
+        let json: Value = without_ipv6(lab, &["status", "--output=json"]).expect_code(0).json();
+        assert_eq!(json["families"], serde_json::json!(["ipv4"]));
+        without_ipv6(lab, &["remove"]).expect_code(0);
+        served(lab, &User::MALLORY, &IMDS);
+    }
+
+    fn without_ipv6_in_the_kernel_an_ipv6_address_cannot_be_locked(lab) {
+        let before = state(lab);
+        for words in [&["2001:db8::1", "root"][..], &["--only", V6, "root"]] {
+            let done = without_ipv6(lab, words).expect_code(3);
+            assert!(done.stderr.contains("this kernel has no IPv6"), "{done}");
+        }
+        assert_eq!(state(lab), before);
+    }
+
+    fn without_ipv6_nothing_of_ip6tables_is_needed(lab) {
+        lab.sh("rm -f /usr/sbin/ip6tables*").expect_code(0);
+        without_ipv6(lab, &[V4, "root"]).expect_code(0);
+        without_ipv6(lab, &["verify"]).expect_code(0);
+        refused(lab, &User::MALLORY, &[IMDS_V4]);
+    }
+
+    fn an_interface_without_an_ipv6_address_is_locked_all_the_same(lab) {
+        lab.sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6").expect_code(0);
+        lock(lab, &[V4, "root"]);
+        verify(lab, 0, &[]);
+        lab.sh("echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6
+            ip addr add 2001:db8:1::1/64 dev to-imds nodad
+            ip route replace default via 2001:db8:1::2").expect_code(0);
+        only_root(lab);
+    }
+
+    fn with_no_route_at_all_it_is_locked_and_says_that_there_is_none(lab) {
+        lab.sh("ip link del to-imds; ip link del to-container").expect_code(0);
+        lock(lab, &[V4, "root"]);
+        verify(lab, 0, &[])
+            .expect_said("unlisted-refused", "no route")
+            .expect_said("listed-served", "no route");
+    }
+}
+
+/// A kernel without the table `security`, as far as iptables-legacy shows it: it cannot be initialised.
+fn without_security(lab: &Lab) {
+    for name in ["iptables", "ip6tables"] {
+        let restore = format!(
+            r#"#!/bin/bash
+            input=$(cat)
+            if [[ $input == *'*security'* ]]; then
+                echo "{name}-restore v1.8.9 (legacy): {name}-restore: unable to initialize table 'security'" >&2
+                exit 2
+            fi
+            exec xtables-legacy-multi {name}-legacy-restore "$@" <<< "$input"
+            "#
+        );
+        let ask = format!(
+            r#"#!/bin/bash
+            if [[ "$*" == *security* ]]; then
+                echo "{name} v1.8.9 (legacy): can't initialize {name} table \`security': Table does not exist" >&2
+                exit 3
+            fi
+            exec xtables-legacy-multi {name}-legacy "$@"
+            "#
+        );
+        lab.stub(&format!("/usr/sbin/{name}-legacy-restore"), &restore);
+        lab.stub(&format!("/usr/sbin/{name}-legacy"), &ask);
+    }
+}
+
+#[test]
+fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
+    let lab = &host(Variant::Legacy);
+    without_security(lab);
+    let done = lab.lockdown(&[V4, "root"]).expect_code(4);
+    assert!(done.stdout.contains("backstop-present"), "{done}");
+    only_root(lab);
+    verify(lab, 4, &[]).expect_failed("backstop-present", "no second layer");
+    verify(lab, 4, &[V4, "root"]);
+    let status = lab.lockdown(&["status"]).expect_code(0);
+    assert!(status.stdout.contains("backstop    none"), "{status}");
+    // Twice is once.
+    let json: Value = lab
+        .lockdown(&["--output=json", V4, "root"])
+        .expect_code(4)
+        .json();
+    assert_eq!(json["changed"], false, "{json}");
+    assert_eq!(json["lock"]["backstop"], "none");
+}
+
+#[test]
+fn a_kernel_without_a_second_layer_is_never_open_while_users_change() {
+    let lab = &host(Variant::Legacy);
+    without_security(lab);
+    lab.lockdown(&[V4, "root"]).expect_code(4);
+    let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+        for user in ["alice", "bob", "root", "1000-1665"] {
+            lab.lockdown(&[V4, user]).expect_code(4);
+        }
+    });
+    assert_eq!(counts.passed(), 0, "{counts:?}");
+    assert!(counts.refused > 50, "{counts:?}");
+    served(lab, &User::ALICE, &[IMDS_V4, IMDS_V6]);
+}
+
+#[test]
+fn a_second_layer_that_becomes_available_is_used() {
+    let lab = &host(Variant::Legacy);
+    without_security(lab);
+    lab.lockdown(&[V4, "root"]).expect_code(4);
+    for name in ["iptables", "ip6tables"] {
+        lab.sh(&format!(
+            "ln -sfn xtables-legacy-multi /usr/sbin/{name}-legacy
+             ln -sfn xtables-legacy-multi /usr/sbin/{name}-legacy-restore"
+        ))
+        .expect_code(0);
+    }
+    lock(lab, &[V4, "root"]);
+    verify(lab, 0, &[]);
+    only_root(lab);
+}

@@ -1,0 +1,103 @@
+//! `remove`: our rules and chains, and nothing else, in every table, family and variant.
+
+use lab::{DNS_V4, Family, How, IMDS, IMDS_V4, IMDS_V6, User};
+use serde_json::Value;
+
+use crate::saved::{rules, state};
+use crate::support::{V4, V6, lock, lockdown_as, other, refused, save_of_other, served, verify};
+
+on_both_variants! {
+    fn remove_opens_and_leaves_no_trace(lab) {
+        lab.iptables(Family::V4, "-A OUTPUT -d 10.0.0.1 -j DROP").expect_code(0);
+        lab.iptables(Family::V6, "-N mine").expect_code(0);
+        lab.iptables(Family::V4, "-t security -A OUTPUT -d 10.0.0.2 -j DROP").expect_code(0);
+        lab.iptables(Family::V6, "-t security -N mine").expect_code(0);
+        let before = state(lab);
+        lock(lab, &[V4, "root"]);
+        let done = lock(lab, &["remove"]);
+        for address in [V4, V6] {
+            assert!(done.stdout.contains(&format!("{address} is open")), "{done}");
+        }
+        assert_eq!(state(lab), before);
+        served(lab, &User::MALLORY, &IMDS);
+        for address in IMDS {
+            assert!(lab.container_attempt(&User::ROOT, How::Tcp, address).passed());
+        }
+        verify(lab, 1, &[]).expect_failed("something-locked", "no address is locked");
+    }
+
+    fn remove_twice_is_fine(lab) {
+        lock(lab, &[V4, "root"]);
+        lock(lab, &["remove"]);
+        let before = state(lab);
+        for words in [&["remove"][..], &["remove", V4], &["remove", "192.0.2.77"]] {
+            let done = lock(lab, words);
+            assert!(done.stdout.contains("nothing to remove"), "{done}");
+        }
+        assert_eq!(state(lab), before);
+    }
+
+    fn remove_of_one_address_keeps_the_other(lab) {
+        lock(lab, &[V4, "root"]);
+        lock(lab, &[&DNS_V4.to_string(), "alice"]);
+        lock(lab, &["remove", V6]);
+        served(lab, &User::MALLORY, &IMDS);
+        served(lab, &User::ALICE, &[DNS_V4]);
+        refused(lab, &User::MALLORY, &[DNS_V4]);
+        verify(lab, 0, &[]);
+        lock(lab, &[V4, "root"]);
+        lock(lab, &["remove", &DNS_V4.to_string()]);
+        refused(lab, &User::MALLORY, &IMDS);
+        served(lab, &User::MALLORY, &[DNS_V4]);
+        verify(lab, 0, &[]);
+    }
+
+    fn remove_of_an_address_that_is_not_locked_changes_nothing(lab) {
+        lock(lab, &[V4, "root"]);
+        let before = state(lab);
+        let json: Value = lock(lab, &["remove", "192.0.2.77", "--output=json"]).json();
+        assert_eq!(json["removed"], serde_json::json!([]));
+        assert_eq!(state(lab), before);
+        refused(lab, &User::MALLORY, &[IMDS_V4, IMDS_V6]);
+    }
+
+    fn remove_takes_away_what_both_variants_hold(lab) {
+        let theirs = other(lab).to_string();
+        lockdown_as(lab, &theirs, &[V4, "root"]).expect_code(0);
+        let program = format!("iptables-{theirs}");
+        lab.run(&[&program, "-A", "OUTPUT", "-d", "10.0.0.1", "-j", "DROP"]).expect_code(0);
+        lock(lab, &["remove"]);
+        served(lab, &User::MALLORY, &IMDS);
+        for family in Family::ALL {
+
+            let left = rules(&save_of_other(lab, family));
+            assert!(!left.contains("IPL-") && !left.contains("IPF-"), "{left}");
+        }
+        assert!(save_of_other(lab, Family::V4).contains("-d 10.0.0.1/32 -j DROP"));
+    }
+
+    fn remove_mends_what_is_left_of_a_damaged_lockdown(lab) {
+        lab.iptables(Family::V4, "-L -n").expect_code(0);
+        let before = rules(&lab.save(Family::V4));
+        lock(lab, &[V4, "root"]);
+        for rule in [
+            "-A FORWARD -d 169.254.169.254 -j IPF-169.254.169.254",
+            "-A OUTPUT -p tcp -j IPL-169.254.169.254",
+            "-F IPL-169.254.169.254",
+            "-D OUTPUT -d 169.254.169.254 -j IPL-169.254.169.254",
+        ] {
+            lab.iptables(Family::V4, rule).expect_code(0);
+        }
+        lock(lab, &["remove"]);
+        let after = rules(&lab.save(Family::V4));
+        assert!(!after.contains("IP"), "{after}");
+        assert!(after.contains(before.trim_end_matches("COMMIT\n")), "{after}\n{before}");
+    }
+
+    fn json_of_remove_lists_what_was_removed(lab) {
+        lock(lab, &[V4, "root"]);
+        let json: Value = lock(lab, &["remove", "--output=json", V4]).json();
+        assert_eq!(json["removed"], serde_json::json!([V4, V6]));
+        assert_eq!(json["errors"], serde_json::json!([]));
+    }
+}
