@@ -17,10 +17,8 @@ use ip_lockdown::policy::{
 };
 use ip_lockdown::ruleset::Backstop;
 use ip_lockdown::ruleset::parse;
+use ip_lockdown::ruleset::transaction;
 use pretty_assertions::assert_str_eq;
-
-#[path = "model/transactions.rs"]
-mod transactions;
 
 /// Asserts that the file holds what is sent, family by family.
 fn assert_golden(name: &str, about: &str, sent: &[(Family, String)]) {
@@ -72,7 +70,7 @@ fn applied(policy: &Policy, backstop: Backstop, seen: [&str; 2]) -> Vec<(Family,
         .zip(seen)
         .map(|(family, seen)| {
             let seen = parse::ruleset(family, seen).unwrap();
-            let text = transactions::transaction(std::slice::from_ref(policy), backstop, &seen);
+            let text = transaction::enforcing(std::slice::from_ref(policy), backstop, &seen);
             (family, text)
         })
         .collect()
@@ -246,7 +244,7 @@ fn over_a_stale_state() {
 fn removal() {
     let seen = parse::ruleset(Family::V4, STALE).unwrap();
     let address: Address = "192.0.2.7".parse().unwrap();
-    let text = transactions::removal(&[address], &seen);
+    let text = transaction::removing(&[address], &seen);
     assert_golden(
         "removal",
         "ip-lockdown remove 192.0.2.7, from the state of over-a-stale-state; the backstop goes last",

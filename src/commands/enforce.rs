@@ -7,9 +7,8 @@ use tracing::{debug, info};
 
 use super::CommandError;
 use crate::policy::{Family, Policy, Target};
-use crate::ruleset::desired::{desired, layers};
-use crate::ruleset::model::{Layer, Ruleset};
-use crate::ruleset::{Backstop, plan, render};
+use crate::ruleset::model::Layer;
+use crate::ruleset::{Backstop, transaction};
 use crate::sys::iptables::{Iptables, IptablesError};
 use crate::verify::{Lock, Observation, in_force};
 
@@ -139,37 +138,12 @@ pub(super) fn transactions(
     seen: &Observation,
 ) -> Vec<(Family, String)> {
     seen.read()
-        .map(|ruleset| (ruleset.family, transaction(policies, backstop, ruleset)))
+        .map(|ruleset| {
+            let text = transaction::enforcing(policies, backstop, ruleset);
+            (ruleset.family, text)
+        })
         .filter(|(_, text)| !text.is_empty())
         .collect()
-}
-
-fn transaction(policies: &[Policy], backstop: Backstop, ruleset: &Ruleset) -> String {
-    let family = ruleset.family;
-    let laid = layers(backstop);
-    // The backstop is laid first; a layer that is not wanted any more is taken away last.
-    let lay = laid.iter().rev().map(|&layer| {
-        let wanted: Vec<_> = policies
-            .iter()
-            .flat_map(|policy| desired(policy, backstop, layer, family))
-            .collect();
-        (
-            layer.table(),
-            plan::plan(&wanted, ruleset.table(layer.table())),
-        )
-    });
-    let clear = Layer::ALL
-        .into_iter()
-        .filter(|layer| !laid.contains(layer))
-        .filter_map(|layer| {
-            let table = ruleset.table(layer.table())?;
-            let addresses: Vec<_> = policies
-                .iter()
-                .flat_map(|policy| policy.target.addresses().to_vec())
-                .collect();
-            Some((layer.table(), plan::removal(&addresses, table)))
-        });
-    render::transaction(family, &lay.chain(clear).collect::<Vec<_>>())
 }
 
 /// Takes away what the other variant holds for the same target, now that this one stands: two
@@ -184,7 +158,7 @@ fn clear_other_variant(
         .iter()
         .filter_map(|(family, ruleset)| {
             let ruleset = ruleset.as_ref().ok()?;
-            let text = super::remove::removal(policy.target.addresses(), ruleset);
+            let text = transaction::removing(policy.target.addresses(), ruleset);
             (!text.is_empty()).then_some((*family, text))
         })
         .collect();

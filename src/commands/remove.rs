@@ -11,8 +11,8 @@ use super::{CommandError, enforce, open, words};
 use crate::cli::{CommonArgs, Format, RemoveArgs};
 use crate::exit_code::ExitCode;
 use crate::policy::{Address, Family};
-use crate::ruleset::model::{Layer, Ruleset};
-use crate::ruleset::{plan, render};
+use crate::ruleset::model::Ruleset;
+use crate::ruleset::transaction;
 use crate::sys::iptables::Iptables;
 use crate::sys::lock;
 use crate::verify::{Observation, Seen};
@@ -120,22 +120,10 @@ fn removals(families: &[(Family, Seen)], addresses: &[Address]) -> Vec<(Family, 
     families
         .iter()
         .filter_map(|(family, ruleset)| {
-            let text = removal(addresses, ruleset.as_ref().ok()?);
+            let text = transaction::removing(addresses, ruleset.as_ref().ok()?);
             (!text.is_empty()).then_some((*family, text))
         })
         .collect()
-}
-
-/// The transaction that takes every rule and chain of ours for `addresses` out of the ruleset;
-/// empty when there is none. The backstop goes last.
-pub(super) fn removal(addresses: &[Address], ruleset: &Ruleset) -> String {
-    let (backstop, rest): (Vec<_>, Vec<_>) = ruleset
-        .tables
-        .iter()
-        .map(|table| (table.name.as_str(), plan::removal(addresses, table)))
-        .partition(|(table, _)| *table == Layer::Security.table());
-    let tables: Vec<_> = rest.into_iter().chain(backstop).collect();
-    render::transaction(ruleset.family, &tables)
 }
 
 fn print(removed: &[Address], errors: &[String], code: ExitCode, format: Format) -> io::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! policy -> desired ----------------+
-//!                                   +-> plan -> render -> (iptables-restore)
+//!                                   +-> plan -> transaction -> (iptables-restore)
 //! (iptables-save) -> parse -> model +
 //! ```
 //! Only [`render`] writes iptables syntax and only [`parse`] reads it. Nothing here looks at or
@@ -15,5 +15,6 @@ pub mod parse;
 pub mod plan;
 pub mod render;
 mod stamp;
+pub mod transaction;
 
 pub use stamp::{Backstop, Stamp};

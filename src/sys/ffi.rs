@@ -30,12 +30,10 @@ pub fn wait_for_children() {
 
 /// Forks; `run` is what the child does, and it never returns.
 ///
-/// The caller must not hold locks that `run` takes. Everywhere in this program forks happen on
-/// the main thread while no other thread runs: [`crate::sys::iptables`] joins its threads before
-/// it returns.
+/// The caller must not hold locks that `run` takes. This program starts no threads.
 pub(super) fn fork(run: impl FnOnce()) -> nix::Result<Pid> {
-    // SAFETY: this process has one thread at this point (see above), so the child inherits no
-    // lock that another thread holds and may allocate and call the C library (fork(2), POSIX
+    // SAFETY: this process has one thread (see above), so the child inherits no lock that another
+    // thread holds and may allocate and call the C library (fork(2), POSIX
     // "fork", signal-safety(7)). It leaves by `_exit`, which runs none of the parent's handlers.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(child),

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 
 use self::programs::{Programs, ask, host_variant};
 use super::kernel::{LegacyTables, has_nft_tables, legacy_tables};
-use super::program::{ProgramError, run};
+use super::program::{Output, ProgramError, Running, start};
 use crate::policy::Family;
 use crate::ruleset::model::{Ruleset, Variant};
 use crate::ruleset::parse::{self, ParseError};
@@ -178,24 +178,22 @@ impl Iptables {
     }
 
     fn read_all(&self, looks: Vec<Look>) -> Vec<(Family, Seen)> {
-        std::thread::scope(|scope| {
-            let readers: Vec<_> = looks
-                .into_iter()
-                .map(|(family, programs)| {
-                    let read = move || read(family, &programs?, self.limit());
-                    (family, scope.spawn(read))
-                })
-                .collect();
-            readers
-                .into_iter()
-                .map(|(family, reader)| {
-                    let read = reader
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                    (family, read.map_err(|error| error.to_string()))
-                })
-                .collect()
-        })
+        let started: Vec<_> = looks
+            .into_iter()
+            .map(|(family, programs)| (family, programs.and_then(|found| self.start_read(&found))))
+            .collect();
+        started
+            .into_iter()
+            .map(|(family, started)| {
+                let seen = started.and_then(|(program, running)| read(family, program, running));
+                (family, seen.map_err(|error| error.to_string()))
+            })
+            .collect()
+    }
+
+    fn start_read(&self, programs: &Programs) -> Result<(String, Running), IptablesError> {
+        let running = start(&programs.save, &["-c"], "", self.limit())?;
+        Ok((programs.save.display().to_string(), running))
     }
 
     /// The families in which the other variant may have rules: the kernel tells by itself whether
@@ -234,26 +232,52 @@ impl Iptables {
         &self,
         transactions: &[(Family, String)],
     ) -> Vec<(Family, Result<(), IptablesError>)> {
-        std::thread::scope(|scope| {
-            let runs: Vec<_> = self
-                .families
-                .iter()
-                .filter_map(|(family, programs)| {
-                    let (_, input) = transactions.iter().find(|(of, _)| of == family)?;
-                    let run = scope.spawn(|| restore(programs, input, self.wait, self.limit()));
-                    Some((*family, run))
-                })
-                .collect();
-            runs.into_iter()
-                .map(|(family, run)| {
-                    (
-                        family,
-                        run.join()
-                            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                    )
-                })
-                .collect()
-        })
+        let started: Vec<_> = self
+            .families
+            .iter()
+            .filter_map(|(family, programs)| {
+                let (_, input) = transactions.iter().find(|(of, _)| of == family)?;
+                let args = restore_args(self.wait);
+                let args = args.each_ref().map(String::as_str);
+                let running = start(&programs.restore, &args, input, self.limit());
+                Some((*family, &programs.restore, running))
+            })
+            .collect();
+        started
+            .into_iter()
+            .map(|(family, program, running)| {
+                let ended = running.and_then(Running::finish);
+                let program = program.display().to_string();
+                (family, self.restored(program, ended))
+            })
+            .collect()
+    }
+
+    fn restored(
+        &self,
+        program: String,
+        ended: Result<Output, ProgramError>,
+    ) -> Result<(), IptablesError> {
+        let Output { code, stderr, .. } = ended?;
+        match code {
+            0 => {
+                if !stderr.is_empty() {
+                    info!(%program, %stderr, "said");
+                }
+                Ok(())
+            }
+            // iptables(8), xtables.h: RESOURCE_PROBLEM.
+            4 => Err(IptablesError::Busy {
+                program,
+                wait: self.wait,
+                stderr,
+            }),
+            code => Err(IptablesError::Failed {
+                program,
+                code,
+                stderr,
+            }),
+        }
     }
 
     /// The command line that [`Self::restore`] runs for the family.
@@ -305,9 +329,8 @@ impl Iptables {
 /// A family to read, with the programs for it.
 type Look = (Family, Result<Programs, IptablesError>);
 
-fn read(family: Family, programs: &Programs, limit: Duration) -> Result<Ruleset, IptablesError> {
-    let program = programs.save.display().to_string();
-    let output = run(&programs.save, &["-c"], "", limit)?;
+fn read(family: Family, program: String, running: Running) -> Result<Ruleset, IptablesError> {
+    let output = running.finish()?;
     if output.code != 0 {
         return Err(IptablesError::Failed {
             program,
@@ -321,40 +344,4 @@ fn read(family: Family, programs: &Programs, limit: Duration) -> Result<Ruleset,
 
 fn restore_args(wait: u32) -> [String; 3] {
     ["--noflush".to_owned(), "-w".to_owned(), wait.to_string()]
-}
-
-fn restore(
-    programs: &Programs,
-    input: &str,
-    wait: u32,
-    limit: Duration,
-) -> Result<(), IptablesError> {
-    let program = programs.restore.display().to_string();
-    let args = restore_args(wait);
-    let output = run(
-        &programs.restore,
-        &args.each_ref().map(String::as_str),
-        input,
-        limit,
-    )?;
-    let stderr = output.stderr;
-    match output.code {
-        0 => {
-            if !stderr.is_empty() {
-                info!(%program, %stderr, "said");
-            }
-            Ok(())
-        }
-        // iptables(8), xtables.h: RESOURCE_PROBLEM.
-        4 => Err(IptablesError::Busy {
-            program,
-            wait,
-            stderr,
-        }),
-        code => Err(IptablesError::Failed {
-            program,
-            code,
-            stderr,
-        }),
-    }
 }

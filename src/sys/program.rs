@@ -3,15 +3,21 @@
 //! By absolute path, with an environment of two fixed variables, its own process group, a time
 //! limit and a bound on its output. However it ends, the caller learns how.
 
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use subprocess::{Exec, ExecExt as _, JobExt as _, Redirection};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use subprocess::{Exec, ExecExt as _, Job, JobExt as _, Redirection};
 use thiserror::Error;
 use tracing::debug;
 
 /// Enough for hundreds of thousands of rules; a program that prints more is not iptables.
 const MAX_OUTPUT: usize = 256 << 20;
+
+/// How long reading from a program that has ended may take.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// What a program that ended by itself left behind. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,73 +60,118 @@ pub enum ProgramError {
     },
 }
 
-/// Runs `program` to its end, at most `limit` long, with `input` on its standard input.
+/// Starts `program` with `input` on its standard input; it may take `limit` from now on.
 ///
 /// # Errors
-/// It could not be started, did not end in time (it and its process group are then killed), or
-/// was ended by a signal. An exit code other than 0 is no error here.
-pub(super) fn run(
+/// It could not be started.
+pub(super) fn start(
     program: &Path,
     args: &[&str],
     input: &str,
     limit: Duration,
-) -> Result<Output, ProgramError> {
+) -> Result<Running, ProgramError> {
     debug_assert!(program.is_absolute());
-    let started = Instant::now();
     let call = call(program, args);
-    let cannot_run = |source| ProgramError::CannotRun {
-        call: call.clone(),
-        source,
-    };
+    let started = Instant::now();
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the one place where programs are started"
     )]
     let exec = Exec::cmd(program);
-    let mut job = exec
-        .args(args)
-        .env_clear()
-        .env("LC_ALL", "C")
-        .env("PATH", super::iptables::SEARCH_PATH.join(":"))
-        .cwd("/")
-        .setpgid()
-        .stdin(input.as_bytes().to_vec())
-        .stdout(Redirection::Pipe)
-        .stderr(Redirection::Pipe)
-        .start()
-        .map_err(cannot_run)?;
-    let ended = job
-        .communicate()
-        .and_then(|talk| talk.limit_time(limit).limit_size(MAX_OUTPUT).read())
-        .and_then(|output| {
-            let left = limit.saturating_sub(started.elapsed());
-            Ok((output, job.wait_timeout(left)?))
-        });
-    let timed_out = match &ended {
-        Ok((_, status)) => status.is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::TimedOut,
-    };
-    if timed_out || ended.is_err() {
-        // Both fail only if it has ended meanwhile.
-        let _ = job.send_signal_group(nix::libc::SIGKILL);
-        let _ = job.wait();
-    }
-    if timed_out {
-        return Err(ProgramError::TimedOut { call, limit });
-    }
-    let ((stdout, stderr), status) = ended.map_err(cannot_run)?;
-    debug!(program = %call, status = ?status, took = ?started.elapsed(), "ran");
-    match status.map(|status| (status.code(), status.signal())) {
-        Some((Some(code), _)) => Ok(Output {
-            code,
-            stdout: text(stdout),
-            stderr: text(stderr).trim().to_owned(),
-        }),
-        Some((None, Some(signal))) => Err(ProgramError::Killed { call, signal }),
-        _ => Err(ProgramError::CannotRun {
+    let job = file_of(input).and_then(|input| {
+        exec.args(args)
+            .env_clear()
+            .env("LC_ALL", "C")
+            .env("PATH", super::iptables::SEARCH_PATH.join(":"))
+            .cwd("/")
+            .setpgid()
+            .stdin(input)
+            .stdout(Redirection::Pipe)
+            .stderr(Redirection::Pipe)
+            .start()
+    });
+    match job {
+        Ok(job) => Ok(Running {
             call,
-            source: std::io::Error::other("its exit status is not known"),
+            started,
+            limit,
+            job,
         }),
+        Err(source) => Err(ProgramError::CannotRun { call, source }),
+    }
+}
+
+/// A file in memory to read from: nobody has to feed it, so programs run at the same time without
+/// a thread for each.
+fn file_of(text: &str) -> std::io::Result<File> {
+    let mut file: File = memfd_create(c"input", MFdFlags::MFD_CLOEXEC)?.into();
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// A program that was started.
+pub(super) struct Running {
+    call: String,
+    started: Instant,
+    limit: Duration,
+    job: Job,
+}
+
+impl Running {
+    /// Waits for its end, as long as its time is not over.
+    ///
+    /// # Errors
+    /// It did not end in time (it and its process group are then killed), or was ended by a
+    /// signal. An exit code other than 0 is no error here.
+    pub(super) fn finish(mut self) -> Result<Output, ProgramError> {
+        // The programs are finished one after the other: one that ended long ago needs a moment
+        // to be read, even if the one before it has used up the time.
+        let left = |started: Instant| self.limit.saturating_sub(started.elapsed()).max(MOMENT);
+        let ended = self
+            .job
+            .communicate()
+            .and_then(|talk| {
+                talk.limit_time(left(self.started))
+                    .limit_size(MAX_OUTPUT)
+                    .read()
+            })
+            .and_then(|output| Ok((output, self.job.wait_timeout(left(self.started))?)));
+        let timed_out = match &ended {
+            Ok((_, status)) => status.is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        };
+        if timed_out || ended.is_err() {
+            // Both fail only if it has ended meanwhile.
+            let _ = self.job.send_signal_group(nix::libc::SIGKILL);
+            let _ = self.job.wait();
+        }
+        let Self {
+            call,
+            started,
+            limit,
+            ..
+        } = self;
+        if timed_out {
+            return Err(ProgramError::TimedOut { call, limit });
+        }
+        let ((stdout, stderr), status) = match ended {
+            Ok(ended) => ended,
+            Err(source) => return Err(ProgramError::CannotRun { call, source }),
+        };
+        debug!(program = %call, ?status, took = ?started.elapsed(), "ran");
+        match status.map(|status| (status.code(), status.signal())) {
+            Some((Some(code), _)) => Ok(Output {
+                code,
+                stdout: text(stdout),
+                stderr: text(stderr).trim().to_owned(),
+            }),
+            Some((None, Some(signal))) => Err(ProgramError::Killed { call, signal }),
+            _ => Err(ProgramError::CannotRun {
+                call,
+                source: std::io::Error::other("its exit status is not known"),
+            }),
+        }
     }
 }
 

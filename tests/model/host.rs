@@ -3,11 +3,11 @@
 use ip_lockdown::policy::{Address, Family, Policy};
 use ip_lockdown::ruleset::Backstop;
 use ip_lockdown::ruleset::model::Variant;
+use ip_lockdown::ruleset::transaction::{enforcing, removing};
 use ip_lockdown::verify::{Observation, in_force};
 
 use super::kernel::Kernel;
 use super::restore::restore;
-use super::transactions::{removal, transaction};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
@@ -52,7 +52,7 @@ impl Host {
         let policies = self.wanted(policy);
         self.families
             .each_ref()
-            .map(|kernel| transaction(&policies, backstop, &kernel.observed()))
+            .map(|kernel| enforcing(&policies, backstop, &kernel.observed()))
     }
 
     /// Each state that a family goes through while the policy is put in force, from this one on.
@@ -78,7 +78,7 @@ impl Host {
     pub(crate) fn after_removal(&self, addresses: &[Address]) -> Self {
         Self {
             families: self.families.each_ref().map(|kernel| {
-                let text = removal(addresses, &kernel.observed());
+                let text = removing(addresses, &kernel.observed());
                 steps(kernel, &text).pop().unwrap()
             }),
         }

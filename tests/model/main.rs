@@ -19,7 +19,6 @@ mod host;
 mod kernel;
 mod packet;
 mod restore;
-mod transactions;
 
 // The promises.
 mod never_collateral;
