@@ -11,7 +11,6 @@
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
 //! - [`ruleset`]: the firewall as data: desired, parse, plan, render
 //! - [`verify`]: what was seen -> findings
-//! - [`logging`]: log lines for people
 //! - [`exit_code`]: what the findings mean to a script
 //!
 //! Effects live in [`sys`], which decides nothing; [`commands`] wires the two together.
@@ -20,7 +19,7 @@
 pub mod cli;
 pub mod commands;
 pub mod exit_code;
-pub mod logging;
+mod logging;
 pub mod policy;
 pub mod ruleset;
 pub mod sys;

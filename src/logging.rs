@@ -10,7 +10,7 @@ use tracing_subscriber::prelude::*;
 
 /// Starts logging: warnings and errors; with one `-v` what is done, with two everything.
 /// `RUST_LOG` goes before (a level, or `target=level` pairs; tracing-subscriber, `Targets`).
-pub fn start(verbose: u8) {
+pub(crate) fn start(verbose: u8) {
     let by_flag = Targets::new().with_default(match verbose {
         0 => Level::WARN,
         1 => Level::INFO,

@@ -18,7 +18,7 @@ use ip_lockdown::policy::{Address, Family};
 use ip_lockdown::ruleset::model::{ChainName, Ruleset, Table, Variant};
 use ip_lockdown::ruleset::parse::{self, ParseError};
 use ip_lockdown::ruleset::render;
-use ip_lockdown::verify::{Observation, in_force};
+use ip_lockdown::verify::{Native, Observation, in_force};
 use pretty_assertions::assert_eq;
 
 /// One captured listing.
@@ -452,6 +452,7 @@ fn nothing_in_force(parsed: Ruleset) -> bool {
         variant: Variant::Nft,
         families: vec![(parsed.family, Ok(parsed))],
         other: Vec::new(),
+        native: Ok(Native::default()),
     };
     in_force(&seen).locks.is_empty()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{error, warn};
 
-use super::enforce::{enforce, transactions, unread, wanted};
+use super::enforce::{enforce, other_removals, transactions, unread, wanted};
 use super::inspect::{Inspection, inspect};
 use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
 use super::words::Unresolved;
@@ -16,10 +16,10 @@ use super::{CommandError, open};
 use crate::cli::{ApplyArgs, CommonArgs, Format};
 use crate::exit_code::ExitCode;
 use crate::policy::{Family, Policy};
-use crate::ruleset::Backstop;
+use crate::ruleset::{Backstop, Backstops};
 use crate::sys::iptables::Iptables;
 use crate::sys::lock;
-use crate::verify::exit_code;
+use crate::verify::{Outcome, ProbeResult, exit_code};
 
 pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let words = Unresolved::parse(&args.address, &args.policy)?;
@@ -83,16 +83,34 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
                 let how = if applied.changed { "" } else { " (as it was)" };
                 writeln!(
                     out,
-                    "{} locked{how}: {} may pass; {} probes agree",
+                    "{} locked{how}: {} may pass; {}",
                     applied.lock.policy.target,
                     who(&applied.lock),
-                    probes.len()
+                    proven(&probes)
                 )?;
             }
             print(&out)?;
         }
     }
     Ok(code)
+}
+
+/// How much the probes showed: those to an address without a route show nothing.
+fn proven(probes: &[ProbeResult]) -> String {
+    let (idle, made): (Vec<_>, Vec<_>) = probes
+        .iter()
+        .partition(|probe| probe.outcome == Outcome::NoRoute);
+    let mut addresses: Vec<String> = idle.iter().map(|probe| probe.address.to_string()).collect();
+    addresses.sort();
+    addresses.dedup();
+    match (made.len(), addresses.is_empty()) {
+        (made, true) => format!("{made} probes agree"),
+        (0, false) => "no probe could show it, there is no route from here".to_owned(),
+        (made, false) => format!(
+            "{made} probes agree, there is no route to {} from here",
+            addresses.join(" and ")
+        ),
+    }
 }
 
 fn warn_about(policy: &Policy) {
@@ -123,7 +141,21 @@ fn dry_run(
         true => ExitCode::Done,
         false => ExitCode::CouldNot,
     };
-    let transactions = transactions(&wanted(policy, &seen), Backstop::Security, &seen);
+    let policies = wanted(policy, &seen)?;
+    let backstop = Backstops::both(Backstop::Security);
+    let mut planned: Vec<(Family, Vec<String>, String)> = transactions(&policies, backstop, &seen)
+        .into_iter()
+        .map(|(family, input)| (family, iptables.restore_command(family), input))
+        .collect();
+    let elsewhere = other_removals(&policies, &seen);
+    if !elsewhere.is_empty() {
+        let other = iptables.other()?;
+        planned.extend(
+            elsewhere
+                .into_iter()
+                .map(|(family, input)| (family, other.restore_command(family), input)),
+        );
+    }
     match common.output {
         Format::Json => {
             #[derive(Serialize)]
@@ -140,11 +172,11 @@ fn dry_run(
             }
             let body = Body {
                 dry_run: true,
-                transactions: transactions
+                transactions: planned
                     .into_iter()
-                    .map(|(family, input)| Transaction {
+                    .map(|(family, command, input)| Transaction {
                         family,
-                        command: iptables.restore_command(family),
+                        command,
                         input,
                     })
                     .collect(),
@@ -157,12 +189,11 @@ fn dry_run(
         }
         Format::Text => {
             let mut out = Vec::new();
-            if transactions.is_empty() && failures.is_empty() {
+            if planned.is_empty() && failures.is_empty() {
                 writeln!(out, "# {}: in force already, nothing to do", policy.target)?;
             }
-            for (family, input) in transactions {
-                let command = iptables.restore_command(family).join(" ");
-                writeln!(out, "# {family}: {command}\n{input}")?;
+            for (family, command, input) in planned {
+                writeln!(out, "# {family}: {}\n{input}", command.join(" "))?;
             }
             print(&out)?;
         }

@@ -3,14 +3,14 @@
 //! Fails closed: each table is swapped whole, the backstop is laid first, and nothing that stands
 //! is taken away before what replaces it stands. Enforcing what is in force changes nothing.
 
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::CommandError;
-use crate::policy::{Family, Policy, Target};
-use crate::ruleset::model::Layer;
-use crate::ruleset::{Backstop, transaction};
+use crate::policy::{Address, Family, Policy, Target};
+use crate::ruleset::model::{Layer, Ruleset};
+use crate::ruleset::{Backstop, Backstops, transaction};
 use crate::sys::iptables::{Iptables, IptablesError};
-use crate::verify::{Lock, Observation, in_force};
+use crate::verify::{Lock, Observation, in_force, in_force_elsewhere};
 
 /// How often a transaction is tried. Another tool may change the rules between our look and our
 /// change; then nothing is changed, and we look again.
@@ -26,39 +26,49 @@ pub(super) struct Applied {
 
 /// All that is to be in force afterwards as far as `policy` changes it: the policy itself, and
 /// the half of the IMDS pair that its `--only` cuts off.
-pub(super) fn wanted(policy: &Policy, seen: &Observation) -> Vec<Policy> {
-    std::iter::once(policy.clone())
-        .chain(cut_off(&policy.target, seen))
-        .collect()
+///
+/// # Errors
+/// This kernel does not have the family of the only address.
+pub(super) fn wanted(policy: &Policy, seen: &Observation) -> Result<Vec<Policy>, CommandError> {
+    if let [address] = policy.target.addresses()
+        && seen.family(address.family()).is_none()
+    {
+        let target = policy.target.clone();
+        return Err(CommandError::NoFamily(address.family(), target));
+    }
+    let mut policies = vec![policy.clone()];
+    policies.extend(cut_off(&policy.target, seen));
+    Ok(policies)
 }
 
 /// The locks that lose an address to `target`, as they are without it: with `--only`, the other
-/// half of the IMDS pair keeps its list.
+/// half of the IMDS pair keeps its list. What the other variant holds moves to this one.
 pub(super) fn cut_off(target: &Target, seen: &Observation) -> Vec<Policy> {
-    in_force(seen)
-        .locks
-        .into_iter()
+    let own = in_force(seen).locks;
+    let covered = |address: &Address| {
+        own.iter()
+            .any(|lock| lock.policy.target.addresses().contains(address))
+    };
+    let elsewhere = in_force_elsewhere(seen).locks;
+    let elsewhere = elsewhere.iter().filter_map(|lock| {
+        let left = lock.policy.without(target)?;
+        let free = !left.target.addresses().iter().any(covered);
+        (free && left != lock.policy).then_some(left)
+    });
+    own.iter()
         .filter(|lock| lock.policy.target != *target)
         .filter_map(|lock| {
             let left = lock.policy.without(target)?;
             (left != lock.policy).then_some(left)
         })
+        .chain(elsewhere)
         .collect()
 }
 
 pub(super) fn enforce(policy: Policy, iptables: &Iptables) -> Result<Applied, CommandError> {
-    let mut backstop = Backstop::Security;
+    let mut backstop = Backstops::both(Backstop::Security);
     let mut seen = iptables.observe();
-    let has_family = |family| seen.family(family).is_some();
-    if let [address] = policy.target.addresses()
-        && !has_family(address.family())
-    {
-        return Err(CommandError::NoFamily(
-            address.family(),
-            policy.target.clone(),
-        ));
-    }
-    let policies = wanted(&policy, &seen);
+    let policies = wanted(&policy, &seen)?;
     let mut changed = false;
     let mut failures: Vec<(Family, IptablesError)> = Vec::new();
     for attempt in 1..=TRIES {
@@ -77,23 +87,42 @@ pub(super) fn enforce(policy: Policy, iptables: &Iptables) -> Result<Applied, Co
         seen = iptables.observe_again(seen);
         // Only a transaction that was refused may fare better after a new look. One that went
         // through may have been undone since.
-        let refused = |error: &IptablesError| matches!(error, IptablesError::Failed { .. });
         if !failures.iter().all(|(_, error)| refused(error)) {
             break;
         }
-        if backstop == Backstop::Security && lacks_backstop(&failures, iptables)? {
-            info!("this kernel has no table `security`: locking without a backstop");
-            backstop = Backstop::None;
+        for (family, _) in &failures {
+            if backstop.of(*family) == Backstop::None {
+                continue;
+            }
+            match iptables.has_table(*family, Layer::Security.table()) {
+                Ok(true) => {}
+                Ok(false) => {
+                    info!("{family}: this kernel has no table `security`: no backstop");
+                    backstop.set(*family, Backstop::None);
+                }
+                // Nobody knows: what was refused stays refused, and what stands stands.
+                Err(error) => warn!("{family}: cannot tell whether there is a backstop: {error}"),
+            }
         }
+    }
+    if failures.iter().any(|(_, error)| refused(error)) {
+        // Whatever stops one layer need not stop the other: better locked by one than by none.
+        let rest = each_family(&seen, |ruleset| {
+            let laid = backstop.of(ruleset.family);
+            transaction::enforcing_layer(&policies, laid, Layer::Filter, ruleset)
+        });
+        let results = iptables.restore(&rest);
+        changed |= results.iter().any(|(_, result)| result.is_ok());
+        seen = iptables.observe_again(seen);
     }
     let mut failures: Vec<(Family, String)> = failures
         .into_iter()
         .map(|(family, error)| (family, error.to_string()))
         .chain(unread(&seen))
         .collect();
-    let lock = Lock { policy, backstop };
-    if failures.is_empty() {
-        match clear_other_variant(&lock.policy, iptables, &seen) {
+    // Only what stands takes the place of what the other variant holds.
+    if failures.is_empty() && transactions(&policies, backstop, &seen).is_empty() {
+        match clear_other_variant(&policies, iptables, &seen) {
             Ok(false) => {}
             Ok(true) => {
                 changed = true;
@@ -103,11 +132,15 @@ pub(super) fn enforce(policy: Policy, iptables: &Iptables) -> Result<Applied, Co
         }
     }
     Ok(Applied {
-        lock,
+        lock: Lock { policy, backstop },
         seen,
         changed,
         failures,
     })
+}
+
+fn refused(error: &IptablesError) -> bool {
+    matches!(error, IptablesError::Failed { .. })
 }
 
 /// Families that could not be read, so that nothing could be done there.
@@ -118,50 +151,33 @@ pub(super) fn unread(seen: &Observation) -> Vec<(Family, String)> {
         .collect()
 }
 
-fn lacks_backstop(
-    failures: &[(Family, IptablesError)],
-    iptables: &Iptables,
-) -> Result<bool, IptablesError> {
-    for (family, _) in failures {
-        if !iptables.has_table(*family, Layer::Security.table())? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// What has to be sent, a family each; a family with nothing to do, or that could not be read,
 /// has none.
 pub(super) fn transactions(
     policies: &[Policy],
-    backstop: Backstop,
+    backstop: Backstops,
     seen: &Observation,
 ) -> Vec<(Family, String)> {
+    each_family(seen, |ruleset| {
+        transaction::enforcing(policies, backstop.of(ruleset.family), ruleset)
+    })
+}
+
+fn each_family(seen: &Observation, text: impl Fn(&Ruleset) -> String) -> Vec<(Family, String)> {
     seen.read()
-        .map(|ruleset| {
-            let text = transaction::enforcing(policies, backstop, ruleset);
-            (ruleset.family, text)
-        })
+        .map(|ruleset| (ruleset.family, text(ruleset)))
         .filter(|(_, text)| !text.is_empty())
         .collect()
 }
 
-/// Takes away what the other variant holds for the same target, now that this one stands: two
-/// lists would both have to be passed. Whether there was anything.
+/// Takes away what the other variant holds of the same addresses, now that these stand: two lists
+/// would both have to be passed. Whether there was anything.
 fn clear_other_variant(
-    policy: &Policy,
+    policies: &[Policy],
     iptables: &Iptables,
     seen: &Observation,
 ) -> Result<bool, IptablesError> {
-    let removals: Vec<(Family, String)> = seen
-        .other
-        .iter()
-        .filter_map(|(family, ruleset)| {
-            let ruleset = ruleset.as_ref().ok()?;
-            let text = transaction::removing(policy.target.addresses(), ruleset);
-            (!text.is_empty()).then_some((*family, text))
-        })
-        .collect();
+    let removals = other_removals(policies, seen);
     if removals.is_empty() {
         return Ok(false);
     }
@@ -172,4 +188,19 @@ fn clear_other_variant(
         .into_iter()
         .try_for_each(|(_, result)| result)
         .map(|()| true)
+}
+
+/// What has to be sent to the other variant once the policies stand, a family each.
+pub(super) fn other_removals(policies: &[Policy], seen: &Observation) -> Vec<(Family, String)> {
+    let addresses: Vec<Address> = policies
+        .iter()
+        .flat_map(|policy| policy.target.addresses().to_vec())
+        .collect();
+    seen.other
+        .iter()
+        .filter_map(|(family, ruleset)| {
+            let text = transaction::removing(&addresses, ruleset.as_ref().ok()?);
+            (!text.is_empty()).then_some((*family, text))
+        })
+        .collect()
 }

@@ -20,19 +20,19 @@ mod words;
 
 use std::ffi::OsString;
 
-use nix::errno::Errno;
 use thiserror::Error;
 use tracing::error;
 
 use crate::cli::{Cli, Command, CommonArgs, Format, VariantChoice, asks_for_json};
 use crate::exit_code::ExitCode;
+use crate::logging;
 use crate::policy::{AddressError, Family, SubjectError};
 use crate::ruleset::model::Variant;
 use crate::sys::accounts::AccountError;
 use crate::sys::iptables::{Iptables, IptablesError};
 use crate::sys::lock::LockError;
 use crate::sys::privileges::PrivilegeError;
-use crate::sys::{kernel, privileges};
+use crate::sys::{self, kernel, privileges};
 
 /// Why a command did not come to its end.
 #[derive(Debug, Error)]
@@ -52,7 +52,7 @@ enum CommandError {
     #[error(transparent)]
     Iptables(#[from] IptablesError),
     #[error("cannot tell whether this kernel has IPv6: {0}")]
-    Ipv6(#[source] Errno),
+    Ipv6(#[source] std::io::Error),
     #[error("this kernel has no {0}, so there is nothing to lock {1} with")]
     NoFamily(Family, crate::policy::Target),
     #[error("cannot write the result: {0}")]
@@ -79,9 +79,22 @@ impl CommandError {
     }
 }
 
-/// Runs the command and prints its result; errors go to standard error.
+/// The whole program: words in, the program's name first; exit code out.
 #[must_use]
-pub fn run(cli: &Cli) -> ExitCode {
+pub fn main(words: &[OsString]) -> ExitCode {
+    match Cli::from_words(words.to_vec()) {
+        Err(error) => bad_words(words, &error),
+        Ok(cli) => {
+            logging::start(cli.common.verbose);
+            sys::clear_environment();
+            sys::wait_for_children();
+            run(&cli)
+        }
+    }
+}
+
+/// Runs the command and prints its result; errors go to standard error.
+fn run(cli: &Cli) -> ExitCode {
     let common = &cli.common;
     let (name, result) = match &cli.command {
         Command::Apply(args) => ("apply", apply::run(args, common)),
@@ -102,8 +115,7 @@ pub fn run(cli: &Cli) -> ExitCode {
 }
 
 /// Prints clap's word on a command line that does not fit, or the help or version that it asks for.
-#[must_use]
-pub fn bad_words(words: &[OsString], error: &clap::Error) -> ExitCode {
+fn bad_words(words: &[OsString], error: &clap::Error) -> ExitCode {
     // There is no third place to complain to.
     let _ = error.print();
     if !error.use_stderr() {

@@ -150,7 +150,7 @@ pub(super) struct LockView {
     only: bool,
     subjects: Vec<SubjectView>,
     forwarded: &'static str,
-    backstop: crate::ruleset::Backstop,
+    backstop: crate::ruleset::Backstops,
 }
 
 impl From<&Lock> for LockView {

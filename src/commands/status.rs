@@ -13,7 +13,7 @@ use crate::exit_code::ExitCode;
 use crate::policy::{Address, Family};
 use crate::ruleset::model::{ChainName, Counters, Hook, Layer, Rule, Variant};
 use crate::sys::lock;
-use crate::verify::{Lock, Observation, in_force};
+use crate::verify::{Finding, Lock, Observation, Severity, Status, in_force, structure};
 
 /// What one layer counted for one address.
 #[derive(Serialize)]
@@ -35,11 +35,12 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let iptables = open(common, false)?;
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
     let seen = iptables.observe();
-    let errors: Vec<String> = seen
-        .families
-        .iter()
-        .filter_map(|(family, ruleset)| Some(format!("{family}: {}", ruleset.as_ref().err()?)))
-        .collect();
+    let found = in_force(&seen);
+    let mut errors: Vec<String> = seen.unread().cloned().collect();
+    if found.locks.is_empty() {
+        // Whether nothing is locked cannot be said then.
+        errors.extend(seen.unread_of_other().cloned());
+    }
     for failure in &errors {
         error!("{failure}");
     }
@@ -47,7 +48,6 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
         true => ExitCode::Done,
         false => ExitCode::CouldNot,
     };
-    let found = in_force(&seen);
     let elsewhere = seen.locked_by_other();
     match common.output {
         Format::Json => {
@@ -55,6 +55,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
             struct Locked {
                 #[serde(flatten)]
                 lock: LockView,
+                drift: usize,
                 counters: Vec<Counted>,
             }
             #[derive(Serialize)]
@@ -74,6 +75,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
                     .iter()
                     .map(|lock| Locked {
                         lock: lock.into(),
+                        drift: drift(lock, &seen),
                         counters: counted(lock, &seen),
                     })
                     .collect(),
@@ -135,12 +137,23 @@ fn print_lock(out: &mut impl Write, lock: &Lock, seen: &Observation) -> io::Resu
         seen.variant,
         families.join(" and ")
     )?;
-    writeln!(out, "  backstop    {}", lock.backstop)?;
+    let (ipv4, ipv6) = (lock.backstop.of(Family::V4), lock.backstop.of(Family::V6));
+    match ipv4 == ipv6 {
+        true => writeln!(out, "  backstop    {ipv4}")?,
+        false => writeln!(out, "  backstop    IPv4 {ipv4}, IPv6 {ipv6}")?,
+    }
     let forwarded = match policy.forwarded {
         crate::policy::Forwarded::Refuse => "refused",
         crate::policy::Forwarded::Allow => "left alone",
     };
     writeln!(out, "  forwarded   {forwarded}")?;
+    let drift = drift(lock, seen);
+    if drift > 0 {
+        writeln!(
+            out,
+            "  drift       {drift} checks on the rules do not pass: run `ip-lockdown verify`"
+        )?;
+    }
     for &address in policy.target.addresses() {
         let of_address = || counted.iter().filter(move |one| one.address == address);
         // What filter lets pass meets the backstop too: count it once, where it was met first.
@@ -162,6 +175,17 @@ fn print_lock(out: &mut impl Write, lock: &Lock, seen: &Observation) -> io::Resu
         )?;
     }
     Ok(())
+}
+
+/// How many checks on the rules of the lock do not pass; none on what packets meet.
+fn drift(lock: &Lock, seen: &Observation) -> usize {
+    let broken = |finding: &Finding| {
+        finding.status != Status::Pass && finding.severity == Some(Severity::Broken)
+    };
+    structure(lock, seen)
+        .iter()
+        .filter(|finding| broken(finding))
+        .count()
 }
 
 /// The counters of every layer of every address of the lock that is there.

@@ -36,6 +36,14 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether both let the same ids pass in the same way, by whatever names they were given.
+    #[must_use]
+    pub fn means(&self, other: &Self) -> bool {
+        self.target == other.target
+            && self.forwarded == other.forwarded
+            && self.subjects.means(&other.subjects)
+    }
+
     /// Takes the addresses of `other` out of this policy's target; `None` when nothing is left.
     ///
     /// Locking one half of the IMDS pair with `--only` leaves the other half under its old

@@ -67,6 +67,12 @@ impl Subjects {
         merged(named.chain(self.unnamed.iter().copied()).collect())
     }
 
+    /// Whether both are the same ids, by whatever names they were given.
+    #[must_use]
+    pub fn means(&self, other: &Self) -> bool {
+        self.uid_ranges() == other.uid_ranges() && self.groups.keys().eq(other.groups.keys())
+    }
+
     /// Whether nobody at all may pass.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -17,4 +17,4 @@ pub mod render;
 mod stamp;
 pub mod transaction;
 
-pub use stamp::{Backstop, Stamp};
+pub use stamp::{Backstop, Backstops, Stamp};

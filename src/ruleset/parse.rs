@@ -222,17 +222,20 @@ pub fn words(spec: &str) -> Vec<String> {
     words.done
 }
 
-/// Options whose values are never quoted, and may begin with a quote of their own.
-const NEVER_QUOTED: &[&str] = &[
-    "-A",
-    "-j",
-    "-g",
-    "-i",
-    "-o",
-    "--physdev-in",
-    "--physdev-out",
-    "--name",
-    "--hashlimit-name",
+/// Options whose values iptables prints in quotes where need be (`xtables_save_string` and the
+/// like). Every other value is printed as it is, even if it begins with a quote.
+const QUOTED: &[&str] = &[
+    "--comment",
+    "--log-prefix",
+    "--nflog-prefix",
+    "--ulog-prefix",
+    "--string",
+    "--hex-string",
+    "--helper",
+    "--path",
+    "--u32",
+    "--bytecode",
+    "--object-pinned",
 ];
 
 /// The words of a rule as far as it has been read.
@@ -265,9 +268,10 @@ impl Words {
     }
 
     fn takes_quotes_as_they_are(&self) -> bool {
-        self.done
+        !self
+            .done
             .last()
-            .is_some_and(|option| NEVER_QUOTED.contains(&option.as_str()))
+            .is_some_and(|option| QUOTED.contains(&option.as_str()))
     }
 }
 

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::policy::{Forwarded, Policy, Subjects};
+use crate::policy::{Family, Forwarded, Policy, Subjects};
 
 /// The layer that stands behind `filter`, where another tool's rule or flush would open it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -29,6 +29,41 @@ impl fmt::Display for Backstop {
             Self::Security => "security",
             Self::None => "none",
         })
+    }
+}
+
+/// The backstop of each family: a kernel may have the layer for one and not for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Backstops {
+    ipv4: Backstop,
+    ipv6: Backstop,
+}
+
+impl Backstops {
+    /// The same for both.
+    #[must_use]
+    pub fn both(backstop: Backstop) -> Self {
+        Self {
+            ipv4: backstop,
+            ipv6: backstop,
+        }
+    }
+
+    /// That of one family.
+    #[must_use]
+    pub fn of(self, family: Family) -> Backstop {
+        match family {
+            Family::V4 => self.ipv4,
+            Family::V6 => self.ipv6,
+        }
+    }
+
+    /// Says what that of one family is.
+    pub fn set(&mut self, family: Family, backstop: Backstop) {
+        match family {
+            Family::V4 => self.ipv4 = backstop,
+            Family::V6 => self.ipv6 = backstop,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::desired::{desired, layers};
 use super::model::{Layer, Ruleset};
-use super::plan::{plan, removal};
+use super::plan::{Edit, plan, removal};
 use super::{Backstop, render};
 use crate::policy::{Address, Policy};
 
@@ -11,16 +11,11 @@ use crate::policy::{Address, Policy};
 /// The backstop is laid first; a layer that is not wanted any more is taken away last.
 #[must_use]
 pub fn enforcing(policies: &[Policy], backstop: Backstop, observed: &Ruleset) -> String {
-    let family = observed.family;
     let laid = layers(backstop);
-    let lay = laid.iter().rev().map(|&layer| {
-        let wanted: Vec<_> = policies
-            .iter()
-            .flat_map(|policy| desired(policy, backstop, layer, family))
-            .collect();
-        let table = observed.table(layer.table());
-        (layer.table(), plan(&wanted, table))
-    });
+    let lay = laid
+        .iter()
+        .rev()
+        .map(|&layer| edits(policies, backstop, layer, observed));
     let addresses: Vec<Address> = policies
         .iter()
         .flat_map(|policy| policy.target.addresses().to_vec())
@@ -32,7 +27,33 @@ pub fn enforcing(policies: &[Policy], backstop: Backstop, observed: &Ruleset) ->
             let table = observed.table(layer.table())?;
             Some((layer.table(), removal(&addresses, table)))
         });
-    render::transaction(family, &lay.chain(clear).collect::<Vec<_>>())
+    render::transaction(observed.family, &lay.chain(clear).collect::<Vec<_>>())
+}
+
+/// The part of it that concerns one layer, for when the whole was refused.
+#[must_use]
+pub fn enforcing_layer(
+    policies: &[Policy],
+    backstop: Backstop,
+    layer: Layer,
+    observed: &Ruleset,
+) -> String {
+    let edits = edits(policies, backstop, layer, observed);
+    render::transaction(observed.family, &[edits])
+}
+
+fn edits(
+    policies: &[Policy],
+    backstop: Backstop,
+    layer: Layer,
+    observed: &Ruleset,
+) -> (&'static str, Vec<Edit>) {
+    let wanted: Vec<_> = policies
+        .iter()
+        .flat_map(|policy| desired(policy, backstop, layer, observed.family))
+        .collect();
+    let table = observed.table(layer.table());
+    (layer.table(), plan(&wanted, table))
 }
 
 /// What takes every rule and chain of ours for `addresses` out of every table; empty when there

@@ -5,18 +5,20 @@
 
 mod programs;
 
+use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
 use tracing::{debug, info};
 
 use self::programs::{Programs, ask, host_variant};
-use super::kernel::{LegacyTables, has_nft_tables, legacy_tables};
+use super::kernel::{LegacyTables, legacy_tables};
+use super::nftables;
 use super::program::{Output, ProgramError, Running, start};
 use crate::policy::Family;
 use crate::ruleset::model::{Ruleset, Variant};
 use crate::ruleset::parse::{self, ParseError};
-use crate::verify::{Observation, Seen};
+use crate::verify::{Native, Observation, Seen};
 
 /// Where programs are looked for, and nowhere else.
 pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -75,8 +77,8 @@ pub enum IptablesError {
         /// What it did instead.
         reason: String,
     },
-    /// The kernel does not tell whether the other variant has rules.
-    #[error("cannot tell whether the other variant of iptables has tables in use: {0}")]
+    /// The kernel does not tell which tables there are.
+    #[error("cannot tell which tables of iptables are in use: {0}")]
     TablesInUse(#[source] std::io::Error),
 }
 
@@ -139,7 +141,8 @@ impl Iptables {
     pub fn observe(&self) -> Observation {
         let mut looks = self.own_looks();
         let own = looks.len();
-        match self.others_in_use() {
+        let native = native();
+        match self.others_in_use(&native) {
             Ok(families) => looks.extend(families.into_iter().map(|family| {
                 (
                     family,
@@ -158,6 +161,7 @@ impl Iptables {
             variant: self.variant,
             families,
             other,
+            native: native.map_err(|error| error.to_string()),
         }
     }
 
@@ -171,9 +175,16 @@ impl Iptables {
     }
 
     fn own_looks(&self) -> Vec<Look> {
+        let look = |family, programs: &Programs| match self.variant {
+            Variant::Nft => Ok(programs.clone()),
+            // Where it cannot tell which tables are in use, iptables-legacy-save shows none.
+            Variant::Legacy => legacy_tables(family)
+                .map(|_| programs.clone())
+                .map_err(IptablesError::TablesInUse),
+        };
         self.families
             .iter()
-            .map(|(family, programs)| (*family, Ok(programs.clone())))
+            .map(|(family, programs)| (*family, look(*family, programs)))
             .collect()
     }
 
@@ -198,16 +209,22 @@ impl Iptables {
 
     /// The families in which the other variant may have rules: the kernel tells by itself whether
     /// tables of its kind are in use.
-    fn others_in_use(&self) -> Result<Vec<Family>, IptablesError> {
+    fn others_in_use(&self, native: &io::Result<Native>) -> Result<Vec<Family>, IptablesError> {
         let mut in_use = Vec::new();
         for &(family, _) in &self.families {
-            let used = match self.variant.other() {
-                Variant::Legacy => {
-                    legacy_tables(family).map(|tables| tables == LegacyTables::InUse)
+            let used = match (self.variant, native) {
+                (Variant::Nft, _) => legacy_tables(family)
+                    .map_err(IptablesError::TablesInUse)
+                    .map(|tables| tables == LegacyTables::InUse)?,
+                (Variant::Legacy, Ok(native)) => {
+                    native.tables.iter().any(|table| table.family == family)
                 }
-                Variant::Nft => has_nft_tables(family),
+                (Variant::Legacy, Err(error)) => {
+                    let error = io::Error::other(error.to_string());
+                    return Err(IptablesError::TablesInUse(error));
+                }
             };
-            if used.map_err(IptablesError::TablesInUse)? {
+            if used {
                 in_use.push(family);
             }
         }
@@ -221,7 +238,7 @@ impl Iptables {
     pub fn other(&self) -> Result<Self, IptablesError> {
         Self::find(
             Some(self.variant.other()),
-            &self.others_in_use()?,
+            &self.others_in_use(&native())?,
             self.wait,
         )
     }
@@ -266,8 +283,9 @@ impl Iptables {
                 }
                 Ok(())
             }
-            // iptables(8), xtables.h: RESOURCE_PROBLEM.
-            4 => Err(IptablesError::Busy {
+            // RESOURCE_PROBLEM (xtables.h) is a lock that others hold, and any other refusal of the
+            // kernel's too.
+            4 if is_contention(&stderr) => Err(IptablesError::Busy {
                 program,
                 wait: self.wait,
                 stderr,
@@ -307,13 +325,14 @@ impl Iptables {
         let program = programs.ask.display().to_string();
         match answer.code {
             Some(0) => Ok(true),
-            // No answer: another process holds the lock, or the kernel lacks memory.
-            Some(4) => Err(IptablesError::Busy {
+            // VERSION_PROBLEM (xtables.h): the table cannot be brought into being.
+            Some(3) => Ok(false),
+            // Anything else is no answer: a lock that others hold, no memory, no privilege.
+            Some(code) => Err(IptablesError::Failed {
                 program,
-                wait: self.wait,
+                code: code.unsigned_abs(),
                 stderr: answer.stderr,
             }),
-            Some(_) => Ok(false),
             None => Err(IptablesError::Program(ProgramError::CannotRun {
                 call: format!("{program} -t {table} {question}"),
                 source: std::io::Error::other("a signal ended it"),
@@ -324,6 +343,20 @@ impl Iptables {
     fn limit(&self) -> Duration {
         programs::limit(self.wait)
     }
+}
+
+/// Whether the program says that others were at it; it changes the advice, nothing else.
+fn is_contention(stderr: &str) -> bool {
+    ["xtables lock", "temporarily unavailable", "resource busy"]
+        .iter()
+        .any(|text| stderr.contains(text))
+}
+
+fn native() -> io::Result<Native> {
+    Ok(Native {
+        tables: nftables::tables()?,
+        nat: nftables::nat_chains()?,
+    })
 }
 
 /// A family to read, with the programs for it.

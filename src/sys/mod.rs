@@ -9,9 +9,10 @@ mod ffi;
 pub mod iptables;
 pub mod kernel;
 pub mod lock;
+mod nftables;
 pub mod privileges;
 pub mod probe;
 mod program;
 
-pub use ffi::{clear_environment, wait_for_children};
+pub(crate) use ffi::{clear_environment, wait_for_children};
 pub use program::ProgramError;

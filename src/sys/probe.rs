@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockopt, sendto,
-    socket, sockopt,
+    setsockopt, socket, sockopt,
 };
 use nix::unistd::{getresgid, getresuid, setgroups, setresgid, setresuid};
 use tracing::debug;
@@ -181,6 +181,8 @@ fn open(family: Family, kind: SockType) -> nix::Result<OwnedFd> {
 
 fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
     let sent = open(family, SockType::Datagram).and_then(|socket| {
+        // Else the kernel refuses a broadcast address before any rule does.
+        setsockopt(&socket, sockopt::Broadcast, &true)?;
         sendto(
             socket.as_raw_fd(),
             &[],
@@ -222,10 +224,16 @@ fn finish_connect(socket: &OwnedFd, deadline: Instant) -> Outcome {
 
 fn failed(errno: Errno) -> Outcome {
     match errno {
-        Errno::EPERM | Errno::EACCES => Outcome::Denied,
+        Errno::EPERM => Outcome::Denied,
         Errno::ECONNREFUSED | Errno::ECONNRESET => Outcome::Refused,
-        // EADDRNOTAVAIL: no address of ours to send from, as with net.ipv6 disable_ipv6.
-        Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EADDRNOTAVAIL => Outcome::NoRoute,
+        // The routing tables' answers, before any rule is met (ip-route(8)): unreachable routes,
+        // prohibit, blackhole or a link-local address without its interface, and no address of
+        // ours to send from, as with net.ipv6 disable_ipv6.
+        Errno::ENETUNREACH
+        | Errno::EHOSTUNREACH
+        | Errno::EACCES
+        | Errno::EINVAL
+        | Errno::EADDRNOTAVAIL => Outcome::NoRoute,
         errno => Outcome::NotMade(errno.to_string()),
     }
 }

@@ -17,7 +17,7 @@ use tracing::debug;
 const MAX_OUTPUT: usize = 256 << 20;
 
 /// How long reading from a program that has ended may take.
-const MOMENT: Duration = Duration::from_millis(200);
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// What a program that ended by itself left behind. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -229,7 +229,9 @@ fn refused_at_once<'a>(results: impl Iterator<Item = &'a ProbeResult>) -> Findin
                 waiting.join(", ")
             ),
         )
-        .cure("the layer `filter`, which refuses at once, is not in force: apply again");
+        .cure(
+            "apply again; if the findings on the rules pass, the host's INPUT rules drop the reset",
+        );
     }
     match not_made(&results) {
         Some(reason) => Finding::unknown(check, reason),

@@ -76,19 +76,18 @@ fn may_accept(
     if !may_match(&words, address) {
         return false;
     }
-    match target(&words) {
-        None | Some((_, "DROP" | "REJECT")) => false,
+    targets(&words).any(|(goto, name)| match (table.chain(name), name) {
+        // A chain may have the name of a target that iptables would never give it.
+        (Some(_), _) if goto || depth >= MAX_DEPTH => true,
+        (Some(chain), _) => chain
+            .rules
+            .iter()
+            .any(|rule| may_accept(table, rule, address, policy, depth + 1)),
+        (None, "DROP" | "REJECT") => false,
         // At the top, RETURN means the chain's policy; further down, the calling chain goes on.
-        Some((_, "RETURN")) => depth == 0 && policy != Some("DROP"),
-        Some((goto, name)) => match table.chain(name) {
-            Some(_) if goto || depth >= MAX_DEPTH => true,
-            Some(chain) => chain
-                .rules
-                .iter()
-                .any(|rule| may_accept(table, rule, address, policy, depth + 1)),
-            None => !GOES_ON.contains(&name),
-        },
-    }
+        (None, "RETURN") => depth == 0 && policy != Some("DROP"),
+        (None, name) => !GOES_ON.contains(&name),
+    })
 }
 
 /// The first rule reachable from `chain` of the table `nat` that may rewrite the address.
@@ -106,11 +105,11 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
         if !may_match(&words, address) || !may_match_service(&words, address) {
             return None;
         }
-        match target(&words)? {
-            (_, "DNAT" | "REDIRECT" | "NETMAP") => Some(text(rule)),
-            (_, name) if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1),
+        targets(&words).find_map(|(_, name)| match name {
+            "DNAT" | "REDIRECT" | "NETMAP" => Some(text(rule)),
+            name if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1),
             _ => None,
-        }
+        })
     })
 }
 
@@ -122,9 +121,10 @@ fn text(rule: &ObservedRule) -> String {
     }
 }
 
-/// The target, and whether it is a goto.
-fn target(words: &[String]) -> Option<(bool, &str)> {
-    words.windows(2).find_map(|pair| match pair[0].as_str() {
+/// Whatever may be the target, and whether it is a goto. A comment can be `-j` too, so there may
+/// be several.
+fn targets(words: &[String]) -> impl Iterator<Item = (bool, &str)> {
+    words.windows(2).filter_map(|pair| match pair[0].as_str() {
         "-j" => Some((false, pair[1].as_str())),
         "-g" => Some((true, pair[1].as_str())),
         _ => None,
@@ -238,11 +238,18 @@ mod tests {
             "-j NFQUEUE --queue-num 0",
             "-j SOMETHING-NEW",
             "-g A",
+            "-m comment --comment -j -j ACCEPT",
+            "-m comment --comment -j -g A",
         ] {
             assert!(opens(rule, ""), "{rule}");
         }
         assert!(opens("-j A", "-A A -j B\n-A B -o eth0 -j ACCEPT\n"));
         assert!(opens("-j A", "-A A -j A\n"), "endless: assume the worst");
+        // Only `nft` can make a chain of that name.
+        let named = "*filter\n:OUTPUT ACCEPT [0:0]\n:REJECT - [0:0]\n-A OUTPUT -j REJECT\n-A REJECT -j ACCEPT\nCOMMIT\n";
+        let table = table(named, Family::V4);
+        let output = &table.chain("OUTPUT").unwrap().rules;
+        assert!(lets_through(&table, output, IMDS_V4, Some("ACCEPT")).is_some());
     }
 
     #[test]
@@ -278,6 +285,7 @@ mod tests {
             "-d 169.254.169.254/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8181"
         ));
         assert!(nat("-p tcp -m multiport --dports 22,80:90 -j D"));
+        assert!(nat("-m comment --comment -j -j D"));
         assert!(!nat(
             "-d 169.254.170.2/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 51679"
         ));

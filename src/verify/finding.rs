@@ -219,12 +219,24 @@ impl fmt::Display for Finding {
         } else {
             ""
         };
-        write!(f, "{colon} {}", self.message)?;
+        write!(f, "{colon} {}", printable(&self.message))?;
         match &self.cure {
-            Some(cure) => write!(f, "\n{:30}cure: {cure}", ""),
+            Some(cure) => write!(f, "\n{:30}cure: {}", "", printable(cure)),
             None => Ok(()),
         }
     }
+}
+
+/// Without control characters: messages quote rules and programs, which may hold anything.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => out.extend(letter.escape_default()),
+            false => out.push(letter),
+        }
+    }
+    out
 }
 
 /// 1 when something does not hold, else 3 when something could not be looked at, else 4 when the
@@ -270,6 +282,13 @@ mod tests {
             code(&[&unknown, &fail.clone().degraded()]),
             ExitCode::CouldNot
         );
+    }
+
+    #[test]
+    fn a_terminal_never_gets_control_characters() {
+        let finding = Finding::fail(Check::NoBypass, "\u{1b}[31mred\u{7}\n").cure("\u{9b}x");
+        let text = finding.to_string();
+        assert_eq!(text.matches(char::is_control).count(), 1, "{text:?}");
     }
 
     #[test]

@@ -3,16 +3,16 @@
 use super::Observation;
 use crate::policy::{Address, Policy, Target};
 use crate::ruleset::desired::subjects_of;
-use crate::ruleset::model::{ChainName, Hook, Layer, Rule, Table};
-use crate::ruleset::{Backstop, Stamp};
+use crate::ruleset::model::{ChainName, Hook, Layer, Rule, Ruleset, Table};
+use crate::ruleset::{Backstop, Backstops, Stamp};
 
 /// A policy as it was laid down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
     /// The policy.
     pub policy: Policy,
-    /// The second layer that was laid.
-    pub backstop: Backstop,
+    /// The second layer that was laid, in each family.
+    pub backstop: Backstops,
 }
 
 /// What is locked.
@@ -28,21 +28,43 @@ pub struct InForce {
 /// speaks for the target, and whatever differs from it is drift.
 #[must_use]
 pub fn in_force(observation: &Observation) -> InForce {
+    read_back(observation.read())
+}
+
+/// The same for what the other variant holds, as far as it could be read.
+#[must_use]
+pub fn in_force_elsewhere(observation: &Observation) -> InForce {
+    read_back(
+        observation
+            .other
+            .iter()
+            .filter_map(|(_, seen)| seen.as_ref().ok()),
+    )
+}
+
+fn read_back<'a>(rulesets: impl Iterator<Item = &'a Ruleset>) -> InForce {
     let mut found = InForce::default();
     let mut addresses = Vec::new();
-    for ruleset in observation.read() {
+    for ruleset in rulesets {
         for address in ruleset.locked_addresses() {
             addresses.push(address);
             let copies = Layer::ALL
                 .into_iter()
                 .filter_map(|layer| lock_of(ruleset.table(layer.table())?, address));
-            for lock in copies {
-                if !found
+            for (policy, backstop) in copies {
+                let known = found
                     .locks
-                    .iter()
-                    .any(|known| known.policy.target == lock.policy.target)
-                {
-                    found.locks.push(lock);
+                    .iter_mut()
+                    .find(|known| known.policy.target == policy.target);
+                match known {
+                    None => found.locks.push(Lock {
+                        policy,
+                        backstop: Backstops::both(backstop),
+                    }),
+                    Some(known) if known.policy == policy => {
+                        known.backstop.set(ruleset.family, backstop);
+                    }
+                    Some(_) => {}
                 }
             }
         }
@@ -58,8 +80,8 @@ pub fn in_force(observation: &Observation) -> InForce {
     found
 }
 
-/// The lock that the chain of `address` describes, if it stands as it was written.
-fn lock_of(table: &Table, address: Address) -> Option<Lock> {
+/// The policy and the backstop that the chain of `address` describes, if it stands as it was written.
+fn lock_of(table: &Table, address: Address) -> Option<(Policy, Backstop)> {
     let name = ChainName {
         hook: Hook::Output,
         address,
@@ -70,12 +92,12 @@ fn lock_of(table: &Table, address: Address) -> Option<Lock> {
         _ => return None,
     };
     let subjects = subjects_of(rules);
-    stamp.fits(&subjects).then(|| Lock {
-        policy: Policy {
+    stamp.fits(&subjects).then(|| {
+        let policy = Policy {
             target: Target::new(address, stamp.only),
             subjects,
             forwarded: stamp.forwarded,
-        },
-        backstop: stamp.backstop,
+        };
+        (policy, stamp.backstop)
     })
 }

@@ -15,6 +15,6 @@ pub use behaviour::{
     Expected, Outcome, ProbeResult, Sample, Transport, Witness, behaviour, not_probed, sample,
 };
 pub use finding::{Check, Finding, Severity, Status, exit_code};
-pub use in_force::{InForce, Lock, in_force};
-pub use observation::{Observation, Seen};
+pub use in_force::{InForce, Lock, in_force, in_force_elsewhere};
+pub use observation::{Native, NativeNat, NativeTable, Observation, Seen};
 pub use structure::{LookedUp, as_asked, names, nothing_locked, structure};

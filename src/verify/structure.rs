@@ -5,7 +5,7 @@ use super::finding::{Check, Finding, Status};
 use super::{InForce, Lock, Observation};
 use crate::policy::{AccountName, Address, Family, Forwarded, Policy};
 use crate::ruleset::desired::{LockedAddress, desired, layers};
-use crate::ruleset::model::{Hook, Layer, ObservedRule, Rule, Ruleset, Spec, Table};
+use crate::ruleset::model::{Hook, Layer, ObservedRule, Rule, Spec, Table};
 use crate::ruleset::{Backstop, plan, render};
 
 /// The findings on a host on which no address is locked, or some chain of ours is damaged.
@@ -24,11 +24,10 @@ pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
         })
         .collect();
     let check = Check::SomethingLocked;
+    // With something unread, "nothing is locked" is more than we know.
     let unread = seen
-        .families
-        .iter()
-        .filter_map(|(_, ruleset)| ruleset.as_ref().err());
-    // With a family unread, "nothing is locked" is more than we know.
+        .unread()
+        .chain(seen.unread_of_other().filter(|_| in_force.locks.is_empty()));
     findings.extend(unread.map(|reason| Finding::unknown(check, reason.clone())));
     if findings.is_empty() && in_force.locks.is_empty() {
         let elsewhere = seen.locked_by_other();
@@ -74,10 +73,10 @@ pub fn as_asked(asked: &Policy, in_force: Option<&Lock>, seen: &Observation) -> 
             Some(reason) if !any_read => Finding::unknown(check, reason.clone()),
             _ => Finding::fail(check, "no intact lockdown of it is in force"),
         },
-        Some(lock) if lock.policy == *asked => {
+        Some(lock) if lock.policy.means(asked) => {
             Finding::pass(check, "what is in force is what was asked for")
         }
-        Some(lock) if lock.policy.subjects != asked.subjects => {
+        Some(lock) if !lock.policy.subjects.means(&asked.subjects) => {
             Finding::fail(check, "it is locked, but others may pass than was asked")
         }
         Some(lock) if lock.policy.target != asked.target => Finding::fail(
@@ -127,18 +126,27 @@ fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding>
     };
     let mut findings = Vec::new();
     let mut standing = Vec::new();
-    for &layer in layers(lock.backstop) {
+    let laid = lock.backstop.of(family);
+    for &layer in layers(laid) {
         let table = ruleset.table(layer.table());
-        let wanted = desired(&lock.policy, lock.backstop, layer, family);
+        let dormant = seen.is_dormant(family, layer.table());
+        if dormant {
+            let message = "the table is switched off (`flags dormant`): none of its rules count";
+            let finding = Finding::fail(Check::RulesMatch, message);
+            findings.push(finding.about(address).within(layer).cure(format!(
+                "remove the flag, which `nft list tables` shows, from the table {layer}"
+            )));
+        }
+        let wanted = desired(&lock.policy, laid, layer, family);
         for locked in wanted.iter().filter(|locked| locked.address == address) {
             let (enforced, mut of_layer) = of_layer(locked, layer, table);
             findings.append(&mut of_layer);
-            standing.extend(enforced.then_some(layer));
+            standing.extend((enforced && !dormant).then_some(layer));
         }
     }
-    findings.push(address_locked(address, &standing, lock.backstop));
-    findings.push(backstop(address, &standing, lock.backstop));
-    findings.push(nat(lock, ruleset, address));
+    findings.push(address_locked(address, &standing, laid));
+    findings.push(backstop(address, &standing, laid));
+    findings.push(nat(lock, seen, address));
     findings
 }
 
@@ -302,35 +310,75 @@ fn difference(
     }
 }
 
-fn nat(lock: &Lock, ruleset: &Ruleset, address: Address) -> Finding {
-    if ruleset.hidden.iter().any(|table| table == "nat") {
-        let message = "iptables cannot show the table nat, since `nft` has put rules into it";
-        return Finding::unknown(Check::NatUntouched, message)
-            .degraded()
-            .about(address)
-            .cure("look at it yourself: `nft list table ip nat`");
-    }
-    let nat = ruleset.table("nat");
+fn nat(lock: &Lock, seen: &Observation, address: Address) -> Finding {
+    let check = Check::NatUntouched;
     let mut chains = vec!["OUTPUT"];
     if lock.policy.forwarded == Forwarded::Refuse {
         chains.push("PREROUTING");
     }
-    let rewriting = nat.and_then(|nat| {
-        chains
-            .iter()
-            .find_map(|chain| Some((chain, bypass::rewrites(nat, chain, address)?)))
-    });
-    let finding = match rewriting {
-        None => Finding::pass(Check::NatUntouched, "nat leaves it as it is"),
-        Some((chain, rule)) => Finding::fail(
-            Check::NatUntouched,
-            format!(
-                "nat {chain} may send its packets elsewhere before our rules see them: `{rule}`"
-            ),
-        )
-        .cure("remove that rule, or guard the service that it leads to by itself"),
+    let family = address.family();
+    // Both variants have a nat of their own, and a packet meets both.
+    let looks = || {
+        let own = seen.families.iter();
+        own.chain(&seen.other)
+            .filter(move |(of, _)| *of == family)
+            .map(|(_, ruleset)| ruleset)
+    };
+    let rewriting = looks()
+        .filter_map(|ruleset| ruleset.as_ref().ok()?.table("nat"))
+        .find_map(|nat| {
+            chains
+                .iter()
+                .find_map(|chain| Some((chain, bypass::rewrites(nat, chain, address)?)))
+        });
+    if let Some((chain, rule)) = rewriting {
+        let message = format!(
+            "nat {chain} may send its packets elsewhere before our rules see them: `{rule}`"
+        );
+        return Finding::fail(check, message)
+            .about(address)
+            .cure("remove that rule, or guard the service that it leads to by itself");
+    }
+    let finding = match not_seen_of_nat(lock, seen, family) {
+        None => Finding::pass(check, "nat leaves it as it is"),
+        Some(reason) => Finding::unknown(check, reason)
+            .degraded()
+            .cure("look whether they rewrite the address: `nft list ruleset`"),
     };
     finding.about(address)
+}
+
+/// What may translate addresses of the family and cannot be read by iptables.
+fn not_seen_of_nat(lock: &Lock, seen: &Observation, family: Family) -> Option<String> {
+    let of_family = seen.families.iter().chain(&seen.other);
+    for (_, ruleset) in of_family.filter(|(of, _)| *of == family) {
+        match ruleset {
+            Ok(ruleset) if ruleset.hidden.iter().any(|table| table == "nat") => {
+                return Some(
+                    "iptables cannot show the table nat, since `nft` has put rules into it".into(),
+                );
+            }
+            Ok(_) => {}
+            Err(reason) => return Some(reason.clone()),
+        }
+    }
+    let native = match &seen.native {
+        Ok(native) => native,
+        Err(reason) => return Some(format!("cannot ask for the chains of nftables: {reason}")),
+    };
+    let forwarded_too = lock.policy.forwarded == Forwarded::Refuse;
+    let names: Vec<&str> = native
+        .nat
+        .iter()
+        .filter(|chain| chain.families.contains(&family) && (chain.local || forwarded_too))
+        .map(|chain| chain.name.as_str())
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "chains of nftables that iptables does not show translate addresses: {}",
+            names.join(", ")
+        )
+    })
 }
 
 fn other_variant(lock: &Lock, seen: &Observation) -> Finding {

@@ -1,9 +1,9 @@
 //! Who may run it, and what the programs it starts may do.
 
-use lab::{Done, Lab, Variant};
+use lab::{Done, Lab, Variant, lockdown_program};
 use serde_json::Value;
 
-use crate::support::{Locked, V4, installed};
+use crate::support::{Locked, V4, host, installed};
 
 /// Runs the installed program through `setpriv` with these options.
 #[track_caller]
@@ -238,4 +238,15 @@ fn no_shell_is_started() {
         locked.expect_not_open();
         locked.lab.lockdown(&["remove"]).expect_code(0);
     }
+}
+
+#[test]
+fn an_environment_that_is_none_does_no_harm() {
+    let lab = host(Variant::Nft);
+    let mut command = lab.command("env");
+    command
+        .args(["-i", "=A=b", "B="])
+        .arg(lockdown_program())
+        .arg("status");
+    Done::of(&mut command).expect_code(0);
 }

@@ -116,8 +116,9 @@ fn a_restore_that_fails_is_told_and_changes_nothing() {
                 "exit code 1: iptables-restore: line 7 failed",
             ),
             (format!("{reject} 2"), "exit code 2"),
+            (format!("{reject} 4"), "exit code 4"),
             (
-                format!("{reject} 4"),
+                "echo 'Another app is currently holding the xtables lock' >&2; exit 4".to_owned(),
                 "another process is changing the firewall",
             ),
             ("exit 1".to_owned(), "exit code 1"),

@@ -4,7 +4,7 @@ use ip_lockdown::policy::{Address, Family, Policy};
 use ip_lockdown::ruleset::Backstop;
 use ip_lockdown::ruleset::model::Variant;
 use ip_lockdown::ruleset::transaction::{enforcing, removing};
-use ip_lockdown::verify::{Observation, in_force};
+use ip_lockdown::verify::{Native, Observation, in_force};
 
 use super::kernel::Kernel;
 use super::restore::restore;
@@ -31,6 +31,7 @@ impl Host {
                 .map(|kernel| (kernel.family, Ok(kernel.observed())))
                 .collect(),
             other: Vec::new(),
+            native: Ok(Native::default()),
         }
     }
 

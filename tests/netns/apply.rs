@@ -196,7 +196,7 @@ on_both_variants! {
         assert_eq!(json["variant"], lab.variant().to_string());
         let lock = &json["lock"];
         assert_eq!(lock["addresses"], serde_json::json!([V4, V6]));
-        assert_eq!(lock["backstop"], "security");
+        assert_eq!(lock["backstop"]["ipv4"], "security");
         assert_eq!(lock["forwarded"], "refuse");
         let subjects = serde_json::json!([
             {"kind": "user", "ids": "0", "names": ["root"]},

@@ -1,10 +1,10 @@
 //! Kernels and hosts that lack something.
 
-use lab::{Done, IMDS, IMDS_V4, IMDS_V6, Lab, User, Variant, lockdown_program};
+use lab::{Done, Family, IMDS, IMDS_V4, IMDS_V6, Lab, User, Variant, lockdown_program};
 use serde_json::Value;
 
 use crate::saved::state;
-use crate::support::{V4, V6, host, lock, only_root, refused, served, verify};
+use crate::support::{V4, V6, host, lock, only_root, other, refused, served, verify};
 
 /// The program under test, on a kernel without IPv6.
 #[track_caller]
@@ -67,7 +67,11 @@ on_both_variants! {
 
 /// A kernel without the table `security`, as far as iptables-legacy shows it: it cannot be initialised.
 fn without_security(lab: &Lab) {
-    for name in ["iptables", "ip6tables"] {
+    without_security_in(lab, &["iptables", "ip6tables"]);
+}
+
+fn without_security_in(lab: &Lab, names: &[&str]) {
+    for name in names {
         let restore = format!(
             r#"#!/bin/bash
             input=$(cat)
@@ -109,7 +113,7 @@ fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
         .expect_code(4)
         .json();
     assert_eq!(json["changed"], false, "{json}");
-    assert_eq!(json["lock"]["backstop"], "none");
+    assert_eq!(json["lock"]["backstop"]["ipv4"], "none");
 }
 
 #[test]
@@ -142,4 +146,51 @@ fn a_second_layer_that_becomes_available_is_used() {
     lock(lab, &[V4, "root"]);
     verify(lab, 0, &[]);
     only_root(lab);
+}
+
+#[test]
+fn a_family_without_a_second_layer_takes_nothing_from_the_other() {
+    let lab = &host(Variant::Legacy);
+    without_security_in(lab, &["ip6tables"]);
+    lab.lockdown(&[V4, "root"]).expect_code(4);
+    lab.lockdown(&[V4, "root", "alice"]).expect_code(4);
+    let saved = lab.save(Family::V4);
+    let security = saved.split("*security").nth(1).expect("a table");
+    assert!(security.contains("-j IPL-169.254.169.254"), "{saved}");
+    verify(lab, 4, &[])
+        .expect_said("backstop-present", "`security` enforces it too")
+        .expect_failed("backstop-present", "no second layer");
+    let status = lab.lockdown(&["status"]).expect_code(0);
+    let words = "backstop    IPv4 security, IPv6 none";
+    assert!(status.stdout.contains(words), "{status}");
+    served(lab, &User::ALICE, &IMDS);
+    refused(lab, &User::MALLORY, &IMDS);
+}
+
+on_both_variants! {
+    fn a_sandbox_that_forbids_ipv6_is_no_kernel_without_it(lab) {
+        let before = state(lab);
+        let mut command = lab.forbidden_ipv6(lockdown_program());
+        command.args(["--variant", &lab.variant().to_string(), V4, "root"]);
+        let done = Done::of(&mut command).expect_code(3);
+        assert!(done.stderr.contains("sandbox"), "{done}");
+        assert_eq!(state(lab), before);
+    }
+
+    fn without_proc_nothing_is_called_absent(lab) {
+        lock(lab, &[V4, "root"]);
+        let script = format!(
+            "mount -t tmpfs none /proc; exec {} --variant {} \"$@\"",
+            lockdown_program().display(),
+            other(lab)
+        );
+        for words in [&["status"][..], &["remove"], &["verify"]] {
+            let mut command = lab.command("unshare");
+            command.args(["--mount", "--propagation", "private", "bash", "-euc", &script, "-"]);
+            let done = Done::of(command.args(words));
+            assert_eq!(done.code, Some(3), "{done}");
+            assert!(!done.stdout.contains("nothing was locked"), "{done}");
+            assert!(!done.stdout.contains("no address is locked"), "{done}");
+        }
+    }
 }

@@ -39,5 +39,6 @@ mod remove;
 mod saved;
 mod status;
 mod support;
+mod unseen;
 mod variants;
 mod verify;

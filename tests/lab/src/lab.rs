@@ -131,8 +131,21 @@ impl Lab {
     }
 
     /// A program on the host to which the kernel looks as if it had no IPv6: no socket of that family can be
-    /// made. What it reads below `/proc` still tells of IPv6, and netlink still configures it.
+    /// made, and `/proc/sys/net` has nothing of it. Netlink still configures it.
     pub fn without_ipv6(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.command("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "bash", "-euc"])
+            .arg("mount -t tmpfs none /proc/sys/net; exec \"$@\"")
+            .arg("bash")
+            .arg(lab_program())
+            .args(["no-ipv6", "--"])
+            .arg(program);
+        command
+    }
+
+    /// A program on the host that a sandbox keeps from IPv6 sockets, as systemd's `RestrictAddressFamilies=` does.
+    pub fn forbidden_ipv6(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.command(lab_program());
         command.args(["no-ipv6", "--"]).arg(program);
         command
