@@ -1,7 +1,7 @@
 //! iptables as programs: what the firewall says, and one transaction a family.
 //!
 //! Rules are read with `iptables-save -c` and written with `iptables-restore --noflush`, a
-//! process a family each, both families at the same time. [`programs`] finds them.
+//! process a family each, both families at the same time. the module `programs` finds them.
 
 mod programs;
 
