@@ -312,6 +312,16 @@ pub struct Ruleset {
 }
 
 impl Ruleset {
+    /// No table in use.
+    #[must_use]
+    pub fn empty(family: Family) -> Self {
+        Self {
+            family,
+            tables: Vec::new(),
+            hidden: Vec::new(),
+        }
+    }
+
     /// The table of that name.
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&Table> {

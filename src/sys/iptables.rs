@@ -139,21 +139,19 @@ impl Iptables {
     /// same time. Changes nothing, and brings no legacy table into being.
     #[must_use]
     pub fn observe(&self) -> Observation {
-        let mut looks = self.own_looks();
-        let own = looks.len();
         let native = native();
-        match self.others_in_use(&native) {
-            Ok(families) => looks.extend(families.into_iter().map(|family| {
-                (
-                    family,
-                    programs::find(family, self.variant.other(), self.wait),
-                )
-            })),
-            Err(error) => looks.extend(
-                self.families
-                    .first()
-                    .map(|&(family, _)| (family, Err(error))),
-            ),
+        let mut looks = self.own_looks(&native);
+        let own = looks.len();
+        let other = self.variant.other();
+        for &(family, _) in &self.families {
+            match in_use(other, family, &native) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let found = programs::find(family, other, self.wait);
+                    looks.push((family, found.map(Some)));
+                }
+                Err(error) => looks.push((family, Err(error))),
+            }
         }
         let mut families = self.read_all(looks);
         let other = families.split_off(own);
@@ -169,18 +167,19 @@ impl Iptables {
     #[must_use]
     pub fn observe_again(&self, before: Observation) -> Observation {
         Observation {
-            families: self.read_all(self.own_looks()),
+            families: self.read_all(self.own_looks(&native())),
             ..before
         }
     }
 
-    fn own_looks(&self) -> Vec<Look> {
-        let look = |family, programs: &Programs| match self.variant {
-            Variant::Nft => Ok(programs.clone()),
-            // Where it cannot tell which tables are in use, iptables-legacy-save shows none.
-            Variant::Legacy => legacy_tables(family)
-                .map(|_| programs.clone())
-                .map_err(IptablesError::TablesInUse),
+    /// Where no table is in use there is no rule, and no program has to say so.
+    fn own_looks(&self, native: &io::Result<Native>) -> Vec<Look> {
+        let look = |family, programs: &Programs| match in_use(self.variant, family, native) {
+            Ok(in_use) => Ok(in_use.then(|| programs.clone())),
+            // iptables-nft-save asks the kernel again and says so if it cannot; where the lists of
+            // legacy tables cannot be read, iptables-legacy-save shows none.
+            Err(_) if self.variant == Variant::Nft => Ok(Some(programs.clone())),
+            Err(error) => Err(error),
         };
         self.families
             .iter()
@@ -191,12 +190,22 @@ impl Iptables {
     fn read_all(&self, looks: Vec<Look>) -> Vec<(Family, Seen)> {
         let started: Vec<_> = looks
             .into_iter()
-            .map(|(family, programs)| (family, programs.and_then(|found| self.start_read(&found))))
+            .map(|(family, programs)| {
+                let started = programs.and_then(|programs| {
+                    programs
+                        .map(|programs| self.start_read(&programs))
+                        .transpose()
+                });
+                (family, started)
+            })
             .collect();
         started
             .into_iter()
             .map(|(family, started)| {
-                let seen = started.and_then(|(program, running)| read(family, program, running));
+                let seen = started.and_then(|started| match started {
+                    None => Ok(Ruleset::empty(family)),
+                    Some((program, running)) => read(family, program, running),
+                });
                 (family, seen.map_err(|error| error.to_string()))
             })
             .collect()
@@ -207,40 +216,19 @@ impl Iptables {
         Ok((programs.save.display().to_string(), running))
     }
 
-    /// The families in which the other variant may have rules: the kernel tells by itself whether
-    /// tables of its kind are in use.
-    fn others_in_use(&self, native: &io::Result<Native>) -> Result<Vec<Family>, IptablesError> {
-        let mut in_use = Vec::new();
-        for &(family, _) in &self.families {
-            let used = match (self.variant, native) {
-                (Variant::Nft, _) => legacy_tables(family)
-                    .map_err(IptablesError::TablesInUse)
-                    .map(|tables| tables == LegacyTables::InUse)?,
-                (Variant::Legacy, Ok(native)) => {
-                    native.tables.iter().any(|table| table.family == family)
-                }
-                (Variant::Legacy, Err(error)) => {
-                    let error = io::Error::other(error.to_string());
-                    return Err(IptablesError::TablesInUse(error));
-                }
-            };
-            if used {
-                in_use.push(family);
-            }
-        }
-        Ok(in_use)
-    }
-
     /// The same for the other variant, in the families where it has rules.
     ///
     /// # Errors
     /// It has rules but its programs are missing.
     pub fn other(&self) -> Result<Self, IptablesError> {
-        Self::find(
-            Some(self.variant.other()),
-            &self.others_in_use(&native())?,
-            self.wait,
-        )
+        let (other, native) = (self.variant.other(), native());
+        let mut families = Vec::new();
+        for &(family, _) in &self.families {
+            if in_use(other, family, &native)? {
+                families.push(family);
+            }
+        }
+        Self::find(Some(other), &families, self.wait)
     }
 
     /// Runs the transactions, one process a family, at the same time.
@@ -359,8 +347,25 @@ fn native() -> io::Result<Native> {
     })
 }
 
-/// A family to read, with the programs for it.
-type Look = (Family, Result<Programs, IptablesError>);
+/// Whether tables of the variant's kind are in use in the family: the kernel tells by itself.
+fn in_use(
+    variant: Variant,
+    family: Family,
+    native: &io::Result<Native>,
+) -> Result<bool, IptablesError> {
+    match (variant, native) {
+        (Variant::Legacy, _) => legacy_tables(family)
+            .map(|tables| tables == LegacyTables::InUse)
+            .map_err(IptablesError::TablesInUse),
+        (Variant::Nft, Ok(native)) => Ok(native.tables.iter().any(|table| table.family == family)),
+        (Variant::Nft, Err(error)) => Err(IptablesError::TablesInUse(io::Error::other(
+            error.to_string(),
+        ))),
+    }
+}
+
+/// A family to read, with the programs for it; none where no table is in use.
+type Look = (Family, Result<Option<Programs>, IptablesError>);
 
 fn read(family: Family, program: String, running: Running) -> Result<Ruleset, IptablesError> {
     let output = running.finish()?;

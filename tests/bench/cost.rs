@@ -1,7 +1,7 @@
 //! What `apply` costs, beside the bare `iptables-restore` calls of the same rules: `make bench`.
 //!
-//! Both run in the same namespace of the lab in turns, timed by the shell that starts them, so
-//! that the ratio of the medians means something on a busy machine too. No test: it asserts that
+//! Both run in turns, each on a fresh host of the lab, timed by the shell that starts them, so that
+//! the ratio of the medians means something on a busy machine too. No test: it asserts that
 //! every call succeeds, and nothing about time.
 
 #![expect(
@@ -53,46 +53,56 @@ fn ms(micros: u64) -> f64 {
     micros as f64 / 1000.0
 }
 
-/// Non-adjacent uids, so that none of them share a rule.
+/// Non-adjacent uids, so that none of them share a rule. Every round has hosts of its own, as
+/// fresh as at boot: one for the floor, one for the program.
 fn measure(variant: Variant, users: u32) -> Times {
-    let lab = Lab::new(variant);
     let users: Vec<String> = (0..users).map(|n| (n * 2).to_string()).collect();
     let users = users.join(" ");
     let program = lockdown_program();
-    let program = program.display();
-    let script = format!(
+    let lockdown = format!("{} --variant {variant}", program.display());
+    let floor = format!(
         r#"
-{program} --variant {variant} apply --dry-run 169.254.169.254 {users} > /run/planned
+{lockdown} apply --dry-run 169.254.169.254 {users} > /run/planned
 awk '/^# IPv/ {{ to = "/run/" $2 }} {{ print > to }}' /run/planned
 floor() {{
     iptables-{variant}-restore --noflush -w 10 < /run/IPv4:
     ip6tables-{variant}-restore --noflush -w 10 < /run/IPv6:
 }}
-lockdown() {{ {program} --variant {variant} "$@"; }}
-timed() {{
-    local what=$1 start=$EPOCHREALTIME end
-    shift
-    "$@" > /run/out 2>&1 || {{ cat /run/out; exit 1; }}
-    end=$EPOCHREALTIME
-    echo "$what $(( ${{end/./}} - ${{start/./}} ))"
-}}
-for (( round = 0; round < {ROUNDS}; round++ )); do
-    timed floor floor
-    timed remove lockdown remove
-    timed apply lockdown 169.254.169.254 {users}
-    timed again lockdown 169.254.169.254 {users}
-    timed verify lockdown verify
-    timed remove lockdown remove
-done
+timed floor floor
 "#
     );
+    let ours = format!(
+        "
+timed apply {lockdown} 169.254.169.254 {users}
+timed again {lockdown} 169.254.169.254 {users}
+timed verify {lockdown} verify
+timed remove {lockdown} remove
+"
+    );
     let mut times = Times::new();
-    for line in lab.sh(&script).expect_code(0).stdout.lines() {
-        let (what, micros) = line.split_once(' ').expect("what and how long");
-        times
-            .entry(what.to_owned())
-            .or_default()
-            .push(micros.parse().expect("microseconds"));
+    for _ in 0..ROUNDS {
+        for script in [&floor, &ours] {
+            let lab = Lab::new(variant);
+            let done = lab.sh(&format!("{TIMED}{script}")).expect_code(0);
+            for line in done.stdout.lines() {
+                let (what, micros) = line.split_once(' ').expect("what and how long");
+                times
+                    .entry(what.to_owned())
+                    .or_default()
+                    .push(micros.parse().expect("microseconds"));
+            }
+        }
     }
     times
 }
+
+/// A function of the shell that times what it is given, by the shell's own clock.
+const TIMED: &str = r#"
+timed() {
+    local what=$1 start=$EPOCHREALTIME end
+    shift
+    "$@" > /run/out 2>&1 || { cat /run/out; exit 1; }
+    end=$EPOCHREALTIME
+    echo "$what $(( ${end/./} - ${start/./} ))"
+}
+"#;
