@@ -64,6 +64,12 @@ bench: ## what apply costs beside the bare iptables-restore calls (root)
 	cargo build --release --locked --workspace
 	cargo bench --locked --bench cost
 
+.PHONY: size
+size: ## the stripped release program stays under 4 MiB
+	cargo build --release --locked --bin ip-lockdown
+	@bytes=$$(stat --format=%s $(BIN)); echo "$(BIN): $$bytes bytes"; \
+		[ "$$bytes" -lt 4194304 ] || { echo "that is 4 MiB or more" >&2; exit 1; }
+
 .PHONY: lint
 lint: ## format, clippy, documentation, shell scripts; a warning is an error
 	cargo fmt --all --check
