@@ -99,14 +99,16 @@ fn take_away(
         .extend(both(&seen).filter_map(|(family, ruleset)| {
             Some(format!("{family}: {}", ruleset.as_ref().err()?))
         }));
-    let left: Vec<Address> = both(&seen)
+    let left: Vec<String> = both(&seen)
         .filter_map(|(_, ruleset)| ruleset.as_ref().ok())
         .flat_map(Ruleset::locked_addresses)
         .filter(|address| addresses.contains(address))
+        .map(|address| address.to_string())
         .collect();
     if errors.is_empty() && !left.is_empty() {
         errors.push(format!(
-            "rules for {left:?} came back while they were removed"
+            "rules for {} came back while they were removed: run it again",
+            left.join(" and ")
         ));
     }
     Ok(errors)

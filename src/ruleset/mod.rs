@@ -5,8 +5,8 @@
 //!                                   +-> plan -> transaction -> (iptables-restore)
 //! (iptables-save) -> parse -> model +
 //! ```
-//! Only [`render`] writes iptables syntax and only [`parse`] reads it. Nothing here looks at or
-//! changes the system.
+//! Only [`render`] writes iptables syntax; only [`parse`], by [`words`], reads it. Nothing here
+//! looks at or changes the system.
 #![forbid(unsafe_code)]
 
 pub mod desired;
@@ -16,5 +16,6 @@ pub mod plan;
 pub mod render;
 mod stamp;
 pub mod transaction;
+pub mod words;
 
 pub use stamp::{Backstop, Backstops, Stamp};

@@ -5,7 +5,7 @@
 
 use super::desired::LockedAddress;
 use super::model::{Chain, ChainName, Hook, Rule, Spec, Table};
-use super::parse;
+use super::words;
 use crate::policy::Address;
 
 /// One edit of a table. All edits of a table happen at one instant.
@@ -134,7 +134,7 @@ fn leads_to(spec: &Spec, chain: ChainName, name: &str) -> bool {
         Spec::Own(_) => false,
         Spec::Foreign(text) => {
             text.contains(name)
-                && parse::words(text)
+                && words::words(text)
                     .windows(2)
                     .any(|pair| matches!(pair[0].as_str(), "-j" | "-g") && pair[1] == name)
         }

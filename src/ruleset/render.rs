@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict};
-use super::parse;
 use super::plan::Edit;
+use super::words;
 use crate::policy::{AccountName, Family};
 
 /// The input of one `iptables-restore --noflush`: one transaction a table, in the given order.
@@ -99,7 +99,7 @@ pub fn ruleset(ruleset: &Ruleset) -> String {
 /// What was printed, as `iptables-restore` takes it: names of chains and interfaces are printed as
 /// they are, but a quote in its input is always a quote.
 fn restorable_words(printed: &str) -> String {
-    let words: Vec<String> = parse::words(printed)
+    let words: Vec<String> = words::words(printed)
         .iter()
         .map(|word| restorable(word))
         .collect();

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::policy::{Address, Target};
 use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
-use crate::ruleset::parse;
+use crate::ruleset::words;
 
 /// Targets after which the packet goes on to the next rule (iptables-extensions(8)).
 const GOES_ON: &[&str] = &[
@@ -72,7 +72,7 @@ fn may_accept(
         // A jump to the chain of another address: no packet to this one takes it.
         return matches!(rule.own(), Some(Rule::Jump(chain)) if chain.address == address);
     };
-    let words = parse::words(spec);
+    let words = words::words(spec);
     if !may_match(&words, address) {
         return false;
     }
@@ -101,7 +101,7 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
         let Spec::Foreign(spec) = &rule.spec else {
             return None;
         };
-        let words = parse::words(spec);
+        let words = words::words(spec);
         if !may_match(&words, address) || !may_match_service(&words, address) {
             return None;
         }
@@ -210,6 +210,7 @@ fn bits(mask: &str, all: u32) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::policy::{Family, IMDS_V4, IMDS_V6};
+    use crate::ruleset::parse;
 
     fn table(text: &str, family: Family) -> Table {
         parse::ruleset(family, text).unwrap().tables.remove(0)

@@ -8,13 +8,17 @@ mod behaviour;
 mod bypass;
 mod finding;
 mod in_force;
+mod names;
 mod observation;
 mod structure;
+mod whole;
 
 pub use behaviour::{
     Expected, Outcome, ProbeResult, Sample, Transport, Witness, behaviour, not_probed, sample,
 };
 pub use finding::{Check, Finding, Severity, Status, exit_code};
 pub use in_force::{InForce, Lock, in_force, in_force_elsewhere};
+pub use names::{LookedUp, names};
 pub use observation::{Native, NativeNat, NativeTable, Observation, Seen};
-pub use structure::{LookedUp, as_asked, names, nothing_locked, structure};
+pub use structure::structure;
+pub use whole::{as_asked, nothing_locked};

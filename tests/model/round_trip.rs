@@ -5,7 +5,7 @@ use ip_lockdown::ruleset::desired::{desired, subjects_of};
 use ip_lockdown::ruleset::model::{
     Chain, ChainName, Counters, Hook, Layer, ObservedRule, Rule, Ruleset, Spec, Table, Verdict,
 };
-use ip_lockdown::ruleset::{Backstop, Stamp, parse, render};
+use ip_lockdown::ruleset::{Backstop, Stamp, parse, render, words};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -158,7 +158,7 @@ pub(crate) fn any_ruleset() -> impl Strategy<Value = Ruleset> {
 }
 
 fn comments(text: &str) -> impl Iterator<Item = String> {
-    let words = parse::words(text);
+    let words = words::words(text);
     let at: Vec<usize> = (1..words.len())
         .filter(|&at| words[at - 1] == "--comment")
         .collect();

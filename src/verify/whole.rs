@@ -1,0 +1,98 @@
+//! Is anything locked at all, and is it what was asked for?
+
+use super::finding::{Check, Finding, Status};
+use super::{InForce, Lock, Observation};
+use crate::policy::Policy;
+
+/// The findings on a host on which no address is locked, or some chain of ours is damaged.
+#[must_use]
+pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = in_force
+        .damaged
+        .iter()
+        .map(|&address| {
+            Finding::fail(
+                Check::RulesMatch,
+                "no layer holds an intact copy of this lockdown, so who may pass is not known",
+            )
+            .about(address)
+            .cure("apply it again with its users, or `ip-lockdown remove` it")
+        })
+        .collect();
+    let check = Check::SomethingLocked;
+    // With something unread, "nothing is locked" is more than we know.
+    let unread = seen
+        .unread()
+        .chain(seen.unread_of_other().filter(|_| in_force.locks.is_empty()));
+    findings.extend(unread.map(|reason| Finding::unknown(check, reason.clone())));
+    if findings.is_empty() && in_force.locks.is_empty() {
+        let elsewhere = seen.locked_by_other();
+        let other = seen.variant.other();
+        findings.push(if elsewhere.is_empty() {
+            Finding::fail(check, "no address is locked")
+                .cure("`ip-lockdown 169.254.169.254 root`, or whoever needs the address")
+        } else {
+            let listed: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
+            Finding::fail(
+                check,
+                format!(
+                    "iptables-{} locks no address, but iptables-{other} holds a lockdown of {}",
+                    seen.variant,
+                    listed.join(" and ")
+                ),
+            )
+            .cure(format!(
+                "verify it with --variant {other}, or apply it again to move it here"
+            ))
+        });
+    }
+    findings
+}
+
+/// Whether what is in force is what the caller asked for; `in_force` is the lock of the first
+/// address that was asked for, if there is one.
+#[must_use]
+pub fn as_asked(asked: &Policy, in_force: Option<&Lock>, seen: &Observation) -> Finding {
+    let check = Check::AsAsked;
+    let looks = || {
+        asked
+            .target
+            .addresses()
+            .iter()
+            .map(|a| seen.family(a.family()))
+    };
+    let unread = looks().find_map(|look| look?.as_ref().err());
+    let any_read = looks().any(|look| matches!(look, Some(Ok(_))));
+    let finding = match in_force {
+        None => match unread {
+            // A family that was read and holds none is enough to know.
+            Some(reason) if !any_read => Finding::unknown(check, reason.clone()),
+            _ => Finding::fail(check, "no intact lockdown of it is in force"),
+        },
+        Some(lock) if lock.policy.means(asked) => {
+            Finding::pass(check, "what is in force is what was asked for")
+        }
+        Some(lock) if !lock.policy.subjects.means(&asked.subjects) => {
+            Finding::fail(check, "it is locked, but others may pass than was asked")
+        }
+        Some(lock) if lock.policy.target != asked.target => Finding::fail(
+            check,
+            format!(
+                "the lockdown covers {}, asked was {}",
+                lock.policy.target, asked.target
+            ),
+        ),
+        Some(_) => Finding::fail(
+            check,
+            "it is locked for those who were asked, but not as asked for forwarded packets",
+        ),
+    };
+    let finding = match asked.target.addresses() {
+        [address, ..] => finding.about(*address),
+        [] => finding,
+    };
+    match finding.status {
+        Status::Pass => finding,
+        _ => finding.cure("apply it with what was asked, or ask for what is meant"),
+    }
+}
