@@ -1,14 +1,18 @@
 //! The command line, as types. No I/O.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::str::FromStr;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::ruleset::{Layers, LayersError};
+
 /// Only named OS users reach an address, such as the EC2 instance metadata service.
 ///
-/// `ip-lockdown 169.254.169.254 root` installs owner-match iptables rules so that only root
-/// reaches the instance metadata service, over IPv4 and IPv6, reads them back, and proves with
-/// real sockets that they hold. It never opens the address while changing who may pass, and
+/// `ip-lockdown 169.254.169.254 root` installs owner-match rules of iptables, and of nftables
+/// behind them, so that only root reaches the instance metadata service, over IPv4 and IPv6, reads
+/// them back, and proves with real sockets that they hold. It never opens the address while changing who may pass, and
 /// leaves all other rules and traffic alone.
 #[derive(Debug, Parser)]
 #[command(
@@ -144,6 +148,12 @@ pub struct CommonArgs {
     )]
     pub variant: VariantChoice,
 
+    /// Where the rules are laid: `filter`, `nftables` and `security`, with commas. `auto` is
+    /// filter,nftables where iptables-nft and nft are there, nftables where there is no iptables,
+    /// else filter,security. `status` and `remove` look at all of them, whatever is said here
+    #[arg(long, global = true, default_value_t, value_name = "LAYERS")]
+    pub layers: LayersChoice,
+
     /// How to print the result; JSON is described in json.md of the documentation
     #[arg(
         long,
@@ -174,6 +184,36 @@ pub enum VariantChoice {
     Nft,
     /// iptables-legacy
     Legacy,
+}
+
+/// Where the rules are laid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayersChoice {
+    /// What this host can give.
+    #[default]
+    Auto,
+    /// Just these.
+    These(Layers),
+}
+
+impl FromStr for LayersChoice {
+    type Err = LayersError;
+
+    fn from_str(text: &str) -> Result<Self, LayersError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            layers => layers.parse().map(Self::These),
+        }
+    }
+}
+
+impl fmt::Display for LayersChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::These(layers) => layers.fmt(f),
+        }
+    }
 }
 
 /// How to print.

@@ -18,7 +18,7 @@ use ip_lockdown::policy::{Address, Family};
 use ip_lockdown::ruleset::model::{ChainName, Ruleset, Table, Variant};
 use ip_lockdown::ruleset::parse::{self, ParseError};
 use ip_lockdown::ruleset::render;
-use ip_lockdown::verify::{Native, Observation, in_force};
+use ip_lockdown::verify::{Flush, Native, Observation, in_force};
 use pretty_assertions::assert_eq;
 
 /// One captured listing.
@@ -449,10 +449,12 @@ fn look_alikes_are_foreign() {
 
 fn nothing_in_force(parsed: Ruleset) -> bool {
     let seen = Observation {
-        variant: Variant::Nft,
+        variant: Some(Variant::Nft),
         families: vec![(parsed.family, Ok(parsed))],
         other: Vec::new(),
+        nftables: Ok(None),
         native: Ok(Native::default()),
+        flush: Flush::No,
     };
     in_force(&seen).locks.is_empty()
 }

@@ -130,6 +130,13 @@ nft:*nf_tables* | legacy:*legacy*) ;;
     suffix=-$variant
     ;;
 esac
+# What stands behind `filter`: the command that shows it, a line of it, and how curl ends at it. The layer nftables
+# refuses at once; `security` can only drop, so that curl times out.
+if [ "$variant" = legacy ]; then
+    behind=security show=("iptables$suffix" -t security -S) line='-j DROP' refused=28
+else
+    behind=nftables show=(nft list chain inet ip_lockdown IPL-169.254.169.254) line='reject with tcp reset' refused=7
+fi
 tables=("iptables$suffix")
 [ "$families" = 1 ] || tables+=("ip6tables$suffix")
 
@@ -188,11 +195,11 @@ for address in "${addresses[@]}"; do served "${container[@]}" fetch-credentials 
 act "The lockdown: one command. It locks both addresses of the service, reads the rules back and probes them."
 run 0 "${lockdown[@]}" 169.254.169.254 root
 
-act "What is in the firewall now, in filter; the table security holds the same again."
+act "What is in the firewall now, in filter; the layer $behind holds the same again."
 run 0 "${tables[0]}" -S
 says '^-A OUTPUT -d 169\.254\.169\.254/32 -j '
-run 0 "${tables[0]}" -t security -S
-says '-j DROP'
+run 0 "${show[@]}"
+says "$line"
 
 act "root is served as before."
 for address in "${addresses[@]}"; do served fetch-credentials "$address"; done
@@ -206,9 +213,9 @@ for address in "${addresses[@]}"; do refused_at_once "${container[@]}" fetch-cre
 act "verify looks at the rules, and at what the kernel does with packets of real users. It changes nothing."
 run 0 "${lockdown[@]}" verify
 
-act "Another tool inserts an ACCEPT at the top. nobody does not get through: the backstop drops, if slower than a reject."
+act "Another tool inserts an ACCEPT at the top. nobody does not get through: $behind stands behind it."
 run 0 "${tables[0]}" -I OUTPUT -j ACCEPT
-run 28 runuser -u nobody -- fetch-credentials 169.254.169.254
+run "$refused" runuser -u nobody -- fetch-credentials 169.254.169.254
 act "verify says what is wrong."
 run 1 "${lockdown[@]}" verify
 says '^FAIL +no-bypass +169\.254\.169\.254'
@@ -216,8 +223,8 @@ says '^pass +unlisted-refused +169\.254\.169\.254'
 
 act "Another tool flushes the whole table. nobody and the container still do not get through; root still does."
 for table in "${tables[@]}"; do run 0 "$table" -F; done
-for address in "${addresses[@]}"; do run 28 runuser -u nobody -- fetch-credentials "$address"; done
-run 28 "${container[@]}" fetch-credentials 169.254.169.254
+for address in "${addresses[@]}"; do run "$refused" runuser -u nobody -- fetch-credentials "$address"; done
+run "$refused" "${container[@]}" fetch-credentials 169.254.169.254
 served fetch-credentials 169.254.169.254
 act "verify says what is left of the lockdown."
 run 1 "${lockdown[@]}" verify

@@ -15,9 +15,9 @@ use std::path::Path;
 use ip_lockdown::policy::{
     Address, Family, Forwarded, GroupWord, Policy, Subjects, Target, Uid, UserWord,
 };
-use ip_lockdown::ruleset::Backstop;
 use ip_lockdown::ruleset::parse;
 use ip_lockdown::ruleset::transaction;
+use ip_lockdown::ruleset::{LaidLayers, Layers, Lock};
 use pretty_assertions::assert_str_eq;
 
 /// Asserts that the file holds what is sent, family by family.
@@ -64,13 +64,17 @@ fn root_only() -> Policy {
 }
 
 /// What is sent to a host with these rules; none: one that has no rules yet.
-fn applied(policy: &Policy, backstop: Backstop, seen: [&str; 2]) -> Vec<(Family, String)> {
+fn applied(policy: &Policy, layers: Layers, seen: [&str; 2]) -> Vec<(Family, String)> {
     Family::ALL
         .into_iter()
         .zip(seen)
         .map(|(family, seen)| {
             let seen = parse::ruleset(family, seen).unwrap();
-            let text = transaction::enforcing(std::slice::from_ref(policy), backstop, &seen);
+            let lock = Lock {
+                policy: policy.clone(),
+                layers: LaidLayers::both(layers),
+            };
+            let text = transaction::laying(&[lock], &seen);
             (family, text)
         })
         .collect()
@@ -83,7 +87,7 @@ fn one_user() {
     assert_golden(
         "one-user",
         "ip-lockdown 169.254.169.254 root, on a host without rules",
-        &applied(&root_only(), Backstop::Security, FRESH),
+        &applied(&root_only(), Layers::FILTER_AND_SECURITY, FRESH),
     );
 }
 
@@ -94,7 +98,7 @@ fn nobody() {
         "ip-lockdown 169.254.169.254, on a host without rules",
         &applied(
             &policy("169.254.169.254", &[], &[]),
-            Backstop::Security,
+            Layers::FILTER_AND_SECURITY,
             FRESH,
         ),
     );
@@ -106,7 +110,11 @@ fn adjacent_users() {
     assert_golden(
         "adjacent-users",
         "alice and bob have neighbouring uids and share a rule, carol does not",
-        &applied(&policy("192.0.2.7", &users, &[]), Backstop::Security, FRESH),
+        &applied(
+            &policy("192.0.2.7", &users, &[]),
+            Layers::FILTER_AND_SECURITY,
+            FRESH,
+        ),
     );
 }
 
@@ -131,7 +139,7 @@ fn range_names_and_groups() {
     assert_golden(
         "range-names-and-groups",
         "root toor svc-web 1000-1099 4294967294 --group metadata --group 44",
-        &applied(&policy, Backstop::Security, FRESH),
+        &applied(&policy, Layers::FILTER_AND_SECURITY, FRESH),
     );
 }
 
@@ -151,7 +159,7 @@ fn forwarded_allow() {
     assert_golden(
         "forwarded-allow",
         "--forwarded allow; in IPv4 forwarded packets were refused before",
-        &applied(&policy, Backstop::Security, seen),
+        &applied(&policy, Layers::FILTER_AND_SECURITY, seen),
     );
 }
 
@@ -164,7 +172,7 @@ fn only() {
     assert_golden(
         "only",
         "--only fd00:ec2::254: the other half of the pair is not locked, and the stamp says so",
-        &applied(&policy, Backstop::Security, FRESH),
+        &applied(&policy, Layers::FILTER_AND_SECURITY, FRESH),
     );
 }
 
@@ -179,7 +187,7 @@ fn no_backstop() {
     assert_golden(
         "no-backstop",
         "a kernel without a second layer; what an older lockdown left in IPv4 goes last",
-        &applied(&root_only(), Backstop::None, seen),
+        &applied(&root_only(), Layers::FILTER, seen),
     );
 }
 
@@ -193,7 +201,7 @@ fn long_ipv6_address() {
     assert_golden(
         "long-ipv6-address",
         "an address too long for the name of a chain stands there in base64url",
-        &applied(&policy, Backstop::Security, FRESH),
+        &applied(&policy, Layers::FILTER_AND_SECURITY, FRESH),
     );
 }
 
@@ -236,7 +244,7 @@ fn over_a_stale_state() {
     assert_golden(
         "over-a-stale-state",
         "jumps twice, too low, by hand and elsewhere; a chain with other rules, one lost, one whole",
-        &applied(&policy, Backstop::Security, [STALE, ""]),
+        &applied(&policy, Layers::FILTER_AND_SECURITY, [STALE, ""]),
     );
 }
 
@@ -256,7 +264,9 @@ fn removal() {
 fn moved_jump() {
     let policy = policy("192.0.2.7", &[("root", 0)], &[]);
     // What it lays, with an ACCEPT that someone inserted above our jump in `filter`.
-    let laid = applied(&policy, Backstop::Security, FRESH).remove(0).1;
+    let laid = applied(&policy, Layers::FILTER_AND_SECURITY, FRESH)
+        .remove(0)
+        .1;
     let mut jump_lost = String::new();
     for line in laid.lines() {
         match line
@@ -282,6 +292,6 @@ fn moved_jump() {
     assert_golden(
         "moved-jump",
         "an ACCEPT was inserted above our jump in filter: the jump moves, the chains keep their counters",
-        &applied(&policy, Backstop::Security, [&jump_lost, ""]),
+        &applied(&policy, Layers::FILTER_AND_SECURITY, [&jump_lost, ""]),
     );
 }

@@ -8,42 +8,45 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{error, warn};
 
-use super::enforce::{enforce, other_removals, transactions, unread, wanted};
+use super::enforce::{clearing, enforce, laying, unread, wanted};
 use super::inspect::{Inspection, inspect};
+use super::layers::Choice;
 use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
 use super::words::Unresolved;
 use super::{CommandError, open};
 use crate::cli::{ApplyArgs, CommonArgs, Format};
 use crate::exit_code::ExitCode;
 use crate::policy::{Family, Policy};
-use crate::ruleset::{Backstop, Backstops};
-use crate::sys::iptables::Iptables;
+use crate::ruleset::model::Variant;
+use crate::ruleset::transaction::Place;
+use crate::sys::firewall::Firewall;
 use crate::sys::lock;
 use crate::verify::{Outcome, ProbeResult, exit_code};
 
 pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let words = Unresolved::parse(&args.address, &args.policy)?;
-    let iptables = open(common, true)?;
+    let firewall = open(common, true)?;
+    let choice = Choice::from(common.layers);
     let policy = words.resolve()?;
     warn_about(&policy);
-    if iptables.brings_legacy_to_nft_host() {
+    if firewall.brings_legacy_to_nft_host() {
         warn!(
             "`iptables` on this host is iptables-nft: legacy tables beside it make it warn on \
              every call, and its users do not see them; --variant auto is meant for this host"
         );
     }
     if args.dry_run {
-        return dry_run(&policy, &iptables, common);
+        return dry_run(&policy, choice, &firewall, common);
     }
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
-    let applied = enforce(policy, &iptables)?;
+    let applied = enforce(&policy, choice, &firewall)?;
     let Inspection {
         mut findings,
         probes,
     } = inspect(&applied.lock, &applied.seen, true);
     findings.sort_by_key(|finding| finding.address);
-    for (family, failure) in &applied.failures {
-        error!("{family}: {failure}");
+    for failure in &applied.failures {
+        error!("{failure}");
     }
     let code = match applied.failures.is_empty() {
         true => exit_code(&findings),
@@ -54,21 +57,17 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
             #[derive(Serialize)]
             struct Body<'a> {
                 lock: LockView,
-                variant: crate::ruleset::model::Variant,
+                variant: Option<Variant>,
                 changed: bool,
-                errors: Vec<String>,
+                errors: &'a [String],
                 #[serde(flatten)]
                 findings: FindingsView<'a>,
             }
             let body = Body {
                 lock: (&applied.lock).into(),
-                variant: iptables.variant(),
+                variant: firewall.variant(),
                 changed: applied.changed,
-                errors: applied
-                    .failures
-                    .iter()
-                    .map(|(family, failure)| format!("{family}: {failure}"))
-                    .collect(),
+                errors: &applied.failures,
                 findings: FindingsView {
                     findings: &findings,
                     probes: &probes,
@@ -129,61 +128,55 @@ fn warn_about(policy: &Policy) {
 
 fn dry_run(
     policy: &Policy,
-    iptables: &Iptables,
+    choice: Choice,
+    firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
-    let seen = iptables.observe();
+    let seen = firewall.observe();
+    let locks = wanted(policy, choice, firewall, &seen)?;
     let failures = unread(&seen);
-    for (family, failure) in &failures {
-        error!("{family}: {failure}");
+    for failure in &failures {
+        error!("{failure}");
     }
     let code = match failures.is_empty() {
         true => ExitCode::Done,
         false => ExitCode::CouldNot,
     };
-    let policies = wanted(policy, &seen)?;
-    let backstop = Backstops::both(Backstop::Security);
-    let mut planned: Vec<(Family, Vec<String>, String)> = transactions(&policies, backstop, &seen)
+    let mut planned = Vec::new();
+    for transaction in laying(&locks, &seen)
         .into_iter()
-        .map(|(family, input)| (family, iptables.restore_command(family), input))
-        .collect();
-    let elsewhere = other_removals(&policies, &seen);
-    if !elsewhere.is_empty() {
-        let other = iptables.other()?;
-        planned.extend(
-            elsewhere
-                .into_iter()
-                .map(|(family, input)| (family, other.restore_command(family), input)),
-        );
+        .chain(clearing(&locks, &seen))
+    {
+        planned.push((firewall.command_line(transaction.place)?, transaction));
     }
     match common.output {
         Format::Json => {
             #[derive(Serialize)]
-            struct Transaction {
-                family: Family,
+            struct View {
+                family: Option<Family>,
                 command: Vec<String>,
                 input: String,
             }
             #[derive(Serialize)]
             struct Body {
                 dry_run: bool,
-                transactions: Vec<Transaction>,
+                transactions: Vec<View>,
                 errors: Vec<String>,
             }
             let body = Body {
                 dry_run: true,
                 transactions: planned
                     .into_iter()
-                    .map(|(family, command, input)| Transaction {
-                        family,
+                    .map(|(command, transaction)| View {
+                        family: match transaction.place {
+                            Place::Iptables(_, family) => Some(family),
+                            Place::Nftables => None,
+                        },
                         command,
-                        input,
+                        input: transaction.input,
                     })
                     .collect(),
-                errors: failures
-                    .iter()
-                    .map(|(family, failure)| format!("{family}: {failure}"))
-                    .collect(),
+                errors: failures,
             };
             print_json("apply", code, body)?;
         }
@@ -192,8 +185,13 @@ fn dry_run(
             if planned.is_empty() && failures.is_empty() {
                 writeln!(out, "# {}: in force already, nothing to do", policy.target)?;
             }
-            for (family, command, input) in planned {
-                writeln!(out, "# {family}: {}\n{input}", command.join(" "))?;
+            for (command, transaction) in planned {
+                let command = command.join(" ");
+                writeln!(
+                    out,
+                    "# {}: {command}\n{}",
+                    transaction.place, transaction.input
+                )?;
             }
             print(&out)?;
         }

@@ -1,48 +1,58 @@
 //! The change from what is in force to a policy, on the system.
 //!
-//! Fails closed: each table is swapped whole, the backstop is laid first, and nothing that stands
-//! is taken away before what replaces it stands. Enforcing what is in force changes nothing.
+//! Fails closed: each table is swapped whole, and nothing that stands is taken away before what
+//! replaces it stands. Enforcing what is in force changes nothing.
 
 use tracing::{debug, info, warn};
 
 use super::CommandError;
+use super::layers::Choice;
 use crate::policy::{Address, Family, Policy, Target};
-use crate::ruleset::model::{Layer, Ruleset};
-use crate::ruleset::{Backstop, Backstops, transaction};
-use crate::sys::iptables::{Iptables, IptablesError};
-use crate::verify::{Lock, Observation, in_force, in_force_elsewhere};
+use crate::ruleset::model::Ruleset;
+use crate::ruleset::transaction::{self, Place, Transaction};
+use crate::ruleset::{LaidLayers, Layer, Layers, Lock};
+use crate::sys::firewall::{Firewall, FirewallError};
+use crate::verify::{Observation, in_force, in_force_elsewhere};
 
 /// How often a transaction is tried. Another tool may change the rules between our look and our
 /// change; then nothing is changed, and we look again.
 const TRIES: usize = 3;
 
-/// A policy in force, as far as each family went.
+/// A policy in force, as far as each place went.
 pub(super) struct Applied {
     pub(super) lock: Lock,
     pub(super) seen: Observation,
     pub(super) changed: bool,
-    pub(super) failures: Vec<(Family, String)>,
+    pub(super) failures: Vec<String>,
 }
 
-/// All that is to be in force afterwards as far as `policy` changes it: the policy itself, and
-/// the half of the IMDS pair that its `--only` cuts off.
+/// All that is to be in force afterwards as far as `policy` changes it: the policy itself, first,
+/// and the half of the IMDS pair that its `--only` cuts off.
 ///
 /// # Errors
-/// This kernel does not have the family of the only address.
-pub(super) fn wanted(policy: &Policy, seen: &Observation) -> Result<Vec<Policy>, CommandError> {
+/// This kernel does not have the family of the only address, or the host not what the layers need.
+pub(super) fn wanted(
+    policy: &Policy,
+    choice: Choice,
+    firewall: &Firewall,
+    seen: &Observation,
+) -> Result<Vec<Lock>, CommandError> {
     if let [address] = policy.target.addresses()
-        && seen.family(address.family()).is_none()
+        && !seen.has(address.family())
     {
         let target = policy.target.clone();
         return Err(CommandError::NoFamily(address.family(), target));
     }
-    let mut policies = vec![policy.clone()];
-    policies.extend(cut_off(&policy.target, seen));
-    Ok(policies)
+    let mut locks = Vec::new();
+    for policy in std::iter::once(policy.clone()).chain(cut_off(&policy.target, seen)) {
+        let layers = LaidLayers::both(choice.layers(&policy, firewall)?);
+        locks.push(Lock { policy, layers });
+    }
+    Ok(locks)
 }
 
 /// The locks that lose an address to `target`, as they are without it: with `--only`, the other
-/// half of the IMDS pair keeps its list. What the other variant holds moves to this one.
+/// half of the IMDS pair keeps its list. What another variant holds moves to this one.
 pub(super) fn cut_off(target: &Target, seen: &Observation) -> Vec<Policy> {
     let own = in_force(seen).locks;
     let covered = |address: &Address| {
@@ -65,142 +75,228 @@ pub(super) fn cut_off(target: &Target, seen: &Observation) -> Vec<Policy> {
         .collect()
 }
 
-pub(super) fn enforce(policy: Policy, iptables: &Iptables) -> Result<Applied, CommandError> {
-    let mut backstop = Backstops::both(Backstop::Security);
-    let mut seen = iptables.observe();
-    let policies = wanted(&policy, &seen)?;
+pub(super) fn enforce(
+    policy: &Policy,
+    choice: Choice,
+    firewall: &Firewall,
+) -> Result<Applied, CommandError> {
+    let mut seen = firewall.observe();
+    let mut locks = wanted(policy, choice, firewall, &seen)?;
     let mut changed = false;
-    let mut failures: Vec<(Family, IptablesError)> = Vec::new();
+    let mut failures: Vec<(Place, FirewallError)> = Vec::new();
     for attempt in 1..=TRIES {
-        let transactions = transactions(&policies, backstop, &seen);
+        let transactions = laying(&locks, &seen);
         if transactions.is_empty() {
             failures.clear();
             break;
         }
-        debug!(attempt, ?transactions, "restoring");
-        let results = iptables.restore(&transactions);
-        changed |= results.iter().any(|(_, result)| result.is_ok());
-        failures = results
-            .into_iter()
-            .filter_map(|(family, result)| Some((family, result.err()?)))
-            .collect();
-        seen = iptables.observe_again(seen);
+        debug!(attempt, ?transactions, "laying");
+        let held = holds_any(&locks, &seen);
+        failures = lay(firewall, transactions, held, &mut changed);
+        seen = firewall.observe_again(seen);
         // Only a transaction that was refused may fare better after a new look. One that went
         // through may have been undone since.
         if !failures.iter().all(|(_, error)| refused(error)) {
             break;
         }
-        for (family, _) in &failures {
-            if backstop.of(*family) == Backstop::None {
-                continue;
-            }
-            match iptables.has_table(*family, Layer::Security.table()) {
-                Ok(true) => {}
-                Ok(false) => {
-                    info!("{family}: this kernel has no table `security`: no backstop");
-                    backstop.set(*family, Backstop::None);
-                }
-                // Nobody knows: what was refused stays refused, and what stands stands.
-                Err(error) => warn!("{family}: cannot tell whether there is a backstop: {error}"),
-            }
+        for (place, error) in &failures {
+            give_way(&mut locks, *place, error, choice, firewall);
         }
     }
     if failures.iter().any(|(_, error)| refused(error)) {
-        // Whatever stops one layer need not stop the other: better locked by one than by none.
-        let rest = each_family(&seen, |ruleset| {
-            let laid = backstop.of(ruleset.family);
-            transaction::enforcing_layer(&policies, laid, Layer::Filter, ruleset)
+        // Whatever stops one table need not stop the other: better locked by one than by none.
+        let rest = of_each_family(&seen, |ruleset| {
+            transaction::laying_layer(&locks, Layer::Filter, ruleset)
         });
-        let results = iptables.restore(&rest);
-        changed |= results.iter().any(|(_, result)| result.is_ok());
-        seen = iptables.observe_again(seen);
+        // What is refused here has been told of already.
+        let _ = run(firewall, &rest, &mut changed);
+        seen = firewall.observe_again(seen);
     }
-    let mut failures: Vec<(Family, String)> = failures
-        .into_iter()
-        .map(|(family, error)| (family, error.to_string()))
+    let mut failures: Vec<String> = failures
+        .iter()
+        .map(|(place, error)| format!("{place}: {error}"))
         .chain(unread(&seen))
         .collect();
-    // Only what stands takes the place of what the other variant holds.
-    if failures.is_empty() && transactions(&policies, backstop, &seen).is_empty() {
-        match clear_other_variant(&policies, iptables, &seen) {
-            Ok(false) => {}
-            Ok(true) => {
-                changed = true;
-                seen = iptables.observe();
-            }
-            Err(error) => failures.push((Family::V4, error.to_string())),
+    // Only what stands takes the place of what stands elsewhere.
+    if failures.is_empty() && laying(&locks, &seen).is_empty() {
+        let stale = clearing(&locks, &seen);
+        if !stale.is_empty() {
+            info!("taking away what stands in other layers or another variant");
+            debug!(?stale, "clearing");
+            let refused = run(firewall, &stale, &mut changed);
+            failures.extend(
+                refused
+                    .iter()
+                    .map(|(place, error)| format!("{place}: {error}")),
+            );
+            seen = firewall.observe();
         }
     }
+    let lock = locks.swap_remove(0);
     Ok(Applied {
-        lock: Lock { policy, backstop },
+        lock,
         seen,
         changed,
         failures,
     })
 }
 
-fn refused(error: &IptablesError) -> bool {
-    matches!(error, IptablesError::Failed { .. })
-}
-
-/// Families that could not be read, so that nothing could be done there.
-pub(super) fn unread(seen: &Observation) -> Vec<(Family, String)> {
-    seen.families
-        .iter()
-        .filter_map(|(family, ruleset)| Some((*family, ruleset.as_ref().err()?.clone())))
-        .collect()
-}
-
-/// What has to be sent, a family each; a family with nothing to do, or that could not be read,
-/// has none.
-pub(super) fn transactions(
-    policies: &[Policy],
-    backstop: Backstops,
-    seen: &Observation,
-) -> Vec<(Family, String)> {
-    each_family(seen, |ruleset| {
-        transaction::enforcing(policies, backstop.of(ruleset.family), ruleset)
-    })
-}
-
-fn each_family(seen: &Observation, text: impl Fn(&Ruleset) -> String) -> Vec<(Family, String)> {
-    seen.read()
-        .map(|ruleset| (ruleset.family, text(ruleset)))
-        .filter(|(_, text)| !text.is_empty())
-        .collect()
-}
-
-/// Takes away what the other variant holds of the same addresses, now that these stand: two lists
-/// would both have to be passed. Whether there was anything.
-fn clear_other_variant(
-    policies: &[Policy],
-    iptables: &Iptables,
-    seen: &Observation,
-) -> Result<bool, IptablesError> {
-    let removals = other_removals(policies, seen);
-    if removals.is_empty() {
-        return Ok(false);
-    }
-    let other = iptables.other()?;
-    info!(variant = %other.variant(), "taking away the lockdown of the other variant");
-    other
-        .restore(&removals)
+/// Runs the transactions, that of nftables last; those that failed.
+///
+/// Layers with different lists refuse whoever is not on both. So where rules for the addresses are
+/// `held` already, nftables is left as it is after iptables refused; else one layer is better than
+/// none.
+fn lay(
+    firewall: &Firewall,
+    transactions: Vec<Transaction>,
+    held: bool,
+    changed: &mut bool,
+) -> Vec<(Place, FirewallError)> {
+    let (of_nftables, of_iptables): (Vec<_>, Vec<_>) = transactions
         .into_iter()
-        .try_for_each(|(_, result)| result)
-        .map(|()| true)
+        .partition(|transaction| transaction.place == Place::Nftables);
+    let mut failures = run(firewall, &of_iptables, changed);
+    if failures.is_empty() || !held {
+        failures.extend(run(firewall, &of_nftables, changed));
+    }
+    failures
 }
 
-/// What has to be sent to the other variant once the policies stand, a family each.
-pub(super) fn other_removals(policies: &[Policy], seen: &Observation) -> Vec<(Family, String)> {
-    let addresses: Vec<Address> = policies
-        .iter()
-        .flat_map(|policy| policy.target.addresses().to_vec())
+/// Whether any layer that could be read has rules for the locks' addresses.
+fn holds_any(locks: &[Lock], seen: &Observation) -> bool {
+    let held: Vec<Address> = seen
+        .own_tables()
+        .flat_map(|(_, table)| table.locked_addresses())
         .collect();
-    seen.other
+    let mut addresses = locks.iter().flat_map(|lock| lock.policy.target.addresses());
+    addresses.any(|address| held.contains(address))
+}
+
+/// The families in which something may be changed. Beside a layer that cannot be read, those that
+/// can keep their lists, if they have any: layers with different lists refuse whoever is not on
+/// both.
+fn to_change(locks: &[Lock], seen: &Observation) -> Vec<Family> {
+    let held = holds_any(locks, seen);
+    let readable = |family| {
+        let mut layers = Layer::ALL.into_iter();
+        layers.all(|layer| seen.table(layer, family).is_ok())
+    };
+    seen.known_families()
+        .into_iter()
+        .filter(|&family| !held || readable(family))
+        .collect()
+}
+
+/// Runs the transactions; those that failed.
+fn run(
+    firewall: &Firewall,
+    transactions: &[Transaction],
+    changed: &mut bool,
+) -> Vec<(Place, FirewallError)> {
+    let mut failures = Vec::new();
+    for (place, result) in firewall.run(transactions) {
+        match result {
+            Ok(()) => *changed = true,
+            Err(error) => failures.push((place, error)),
+        }
+    }
+    failures
+}
+
+/// Where the kernel or a program cannot give a layer, the next best takes its place.
+fn give_way(
+    locks: &mut [Lock],
+    place: Place,
+    refusal: &FirewallError,
+    choice: Choice,
+    firewall: &Firewall,
+) {
+    match place {
+        Place::Nftables => {
+            if choice == Choice::Auto && firewall.need_iptables().is_ok() {
+                warn!("nft cannot give the second layer, `security` takes its place: {refusal}");
+                for lock in locks {
+                    lock.layers = LaidLayers::both(Layers::FILTER_AND_SECURITY);
+                }
+            }
+        }
+        Place::Iptables(_, family) => {
+            let has_security = |lock: &Lock| lock.layers.of(family).has(Layer::Security);
+            if !locks.iter().any(has_security) {
+                return;
+            }
+            match firewall.has_table(family, Layer::Security.name()) {
+                Ok(true) => {}
+                Ok(false) => {
+                    info!("{family}: this kernel has no table `security`");
+                    for lock in locks {
+                        if let Some(rest) = lock.layers.of(family).without(Layer::Security) {
+                            lock.layers.set(family, rest);
+                        }
+                    }
+                }
+                // Nobody knows: what was refused stays refused, and what stands stands.
+                Err(error) => warn!("{family}: cannot tell whether there is a backstop: {error}"),
+            }
+        }
+    }
+}
+
+fn refused(error: &FirewallError) -> bool {
+    matches!(error, FirewallError::Failed { .. })
+}
+
+/// What of our own layers could not be read, so that nothing could be done there.
+pub(super) fn unread(seen: &Observation) -> Vec<String> {
+    let of_iptables = seen
+        .families
         .iter()
-        .filter_map(|(family, ruleset)| {
-            let text = transaction::removing(&addresses, ruleset.as_ref().ok()?);
-            (!text.is_empty()).then_some((*family, text))
+        .filter_map(|(family, seen)| Some(format!("{family}: {}", seen.as_ref().err()?)));
+    of_iptables
+        .chain(seen.nftables.as_ref().err().cloned())
+        .collect()
+}
+
+/// What has to be laid; a place with nothing to do, or that could not be read, has none.
+pub(super) fn laying(locks: &[Lock], seen: &Observation) -> Vec<Transaction> {
+    let families = to_change(locks, seen);
+    let mut all = of_each_family(seen, |ruleset| match families.contains(&ruleset.family) {
+        true => transaction::laying(locks, ruleset),
+        false => String::new(),
+    });
+    if let Ok(table) = &seen.nftables {
+        let input = transaction::laying_nftables(locks, &families, table.as_ref());
+        all.extend(Transaction::of(Place::Nftables, input));
+    }
+    all
+}
+
+/// What has to go once the locks stand: rules for their addresses in layers they are not laid in,
+/// and in the other variants. Two lists would both have to be passed.
+pub(super) fn clearing(locks: &[Lock], seen: &Observation) -> Vec<Transaction> {
+    let mut all = of_each_family(seen, |ruleset| transaction::clearing(locks, ruleset));
+    if let Ok(table) = &seen.nftables {
+        let input = transaction::clearing_nftables(locks, table.as_ref());
+        all.extend(Transaction::of(Place::Nftables, input));
+    }
+    let addresses: Vec<Address> = locks
+        .iter()
+        .flat_map(|lock| lock.policy.target.addresses().to_vec())
+        .collect();
+    all.extend(seen.read_of_other().filter_map(|(variant, ruleset)| {
+        let place = Place::Iptables(variant, ruleset.family);
+        Transaction::of(place, transaction::removing(&addresses, ruleset))
+    }));
+    all
+}
+
+fn of_each_family(seen: &Observation, text: impl Fn(&Ruleset) -> String) -> Vec<Transaction> {
+    let Some(variant) = seen.variant else {
+        return Vec::new();
+    };
+    seen.read()
+        .filter_map(|ruleset| {
+            Transaction::of(Place::Iptables(variant, ruleset.family), text(ruleset))
         })
         .collect()
 }

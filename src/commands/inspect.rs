@@ -25,7 +25,7 @@ pub(super) fn inspect(lock: &Lock, seen: &Observation, probing: bool) -> Inspect
         .addresses()
         .iter()
         .copied()
-        .filter(|address| seen.family(address.family()).is_some())
+        .filter(|address| seen.has(address.family()))
         .collect();
     if !probing {
         findings.extend(addresses.into_iter().map(not_probed));

@@ -3,7 +3,7 @@
 //! ```text
 //! argv -> words -> policy (names resolved to ids) -> desired rules --+
 //!                                                                   +-> plan -> transaction
-//! iptables-save ------------------------------> observed rules -----+        -> read back
+//! iptables-save, nft -j ----------------------> observed rules -----+        -> read back
 //!                                                                            -> probes -> findings
 //! ```
 //! Input is checked before anything is looked at, and privileges before anything is tried.
@@ -12,6 +12,7 @@ mod apply;
 mod enforce;
 mod generate;
 mod inspect;
+mod layers;
 mod remove;
 mod report;
 mod status;
@@ -29,7 +30,7 @@ use crate::logging;
 use crate::policy::{AddressError, Family, SubjectError};
 use crate::ruleset::model::Variant;
 use crate::sys::accounts::AccountError;
-use crate::sys::iptables::{Iptables, IptablesError};
+use crate::sys::firewall::{Firewall, FirewallError};
 use crate::sys::lock::LockError;
 use crate::sys::privileges::PrivilegeError;
 use crate::sys::{self, kernel, privileges};
@@ -50,7 +51,9 @@ enum CommandError {
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
-    Iptables(#[from] IptablesError),
+    Firewall(#[from] FirewallError),
+    #[error("{0}: leave the layer nftables out, or say --layers auto")]
+    NotForNftables(&'static str),
     #[error("cannot tell whether this kernel has IPv6: {0}")]
     Ipv6(#[source] std::io::Error),
     #[error("this kernel has no {0}, so there is nothing to lock {1} with")]
@@ -65,13 +68,14 @@ impl CommandError {
             Self::Address(_)
             | Self::Subject(_)
             | Self::NotUtf8(_)
+            | Self::NotForNftables(_)
             | Self::Account(AccountError::Unknown { .. } | AccountError::BadId { .. }) => {
                 ExitCode::BadInput
             }
             Self::Account(AccountError::LookUp { .. })
             | Self::Privilege(_)
             | Self::Lock(_)
-            | Self::Iptables(_)
+            | Self::Firewall(_)
             | Self::Ipv6(_)
             | Self::NoFamily(..)
             | Self::Write(_) => ExitCode::CouldNot,
@@ -128,8 +132,8 @@ fn bad_words(words: &[OsString], error: &clap::Error) -> ExitCode {
     code
 }
 
-/// The host's iptables for a command, once its privileges are down to what it needs.
-fn open(common: &CommonArgs, probing: bool) -> Result<Iptables, CommandError> {
+/// The host's firewall for a command, once its privileges are down to what it needs.
+fn open(common: &CommonArgs, probing: bool) -> Result<Firewall, CommandError> {
     privileges::keep_only_needed(probing)?;
     let families = match kernel::has_ipv6().map_err(CommandError::Ipv6)? {
         true => &Family::ALL[..],
@@ -140,5 +144,5 @@ fn open(common: &CommonArgs, probing: bool) -> Result<Iptables, CommandError> {
         VariantChoice::Nft => Some(Variant::Nft),
         VariantChoice::Legacy => Some(Variant::Legacy),
     };
-    Ok(Iptables::find(variant, families, common.wait)?)
+    Ok(Firewall::find(variant, families, common.wait)?)
 }

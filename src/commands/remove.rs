@@ -1,21 +1,23 @@
-//! `remove`: takes our rules and chains, and nothing else, out of every table, family and variant.
+//! `remove`: takes our rules and chains, and nothing else, out of every layer, family and variant.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 use tracing::{debug, error};
 
+use super::layers::Choice;
 use super::report::{self, print_json};
 use super::{CommandError, enforce, open, words};
 use crate::cli::{CommonArgs, Format, RemoveArgs};
 use crate::exit_code::ExitCode;
-use crate::policy::{Address, Family};
-use crate::ruleset::model::Ruleset;
-use crate::ruleset::transaction;
-use crate::sys::iptables::Iptables;
+use crate::policy::Address;
+use crate::ruleset::model::{Ruleset, Variant};
+use crate::ruleset::transaction::{self, Place, Transaction};
+use crate::sys::firewall::Firewall;
 use crate::sys::lock;
-use crate::verify::{Observation, Seen};
+use crate::verify::Observation;
 
 /// How often it looks again when another tool changed the rules under it.
 const TRIES: usize = 3;
@@ -25,20 +27,15 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         None => None,
         Some(address) => Some(words::target(address, args.only)?),
     };
-    let iptables = open(common, false)?;
+    let firewall = open(common, false)?;
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
     let chosen = |address: &Address| match &target {
         None => true,
         Some(target) => target.addresses().contains(address),
     };
-    let mut seen = iptables.observe();
-    let mut removed: Vec<Address> = both(&seen)
-        .filter_map(|(_, ruleset)| ruleset.as_ref().ok())
-        .flat_map(Ruleset::locked_addresses)
-        .filter(chosen)
-        .collect();
-    removed.sort_unstable();
-    removed.dedup();
+    let mut seen = firewall.observe();
+    let mut removed = locked(&seen);
+    removed.retain(chosen);
     let mut errors: Vec<String> = Vec::new();
     // The other half of the IMDS pair keeps its list, as a lock of its own, before this one goes.
     let halves: Vec<_> = target
@@ -46,15 +43,11 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         .flat_map(|target| enforce::cut_off(target, &seen))
         .collect();
     for half in halves {
-        let kept = enforce::enforce(half, &iptables)?;
-        errors.extend(
-            kept.failures
-                .iter()
-                .map(|(family, failure)| format!("{family}: {failure}")),
-        );
+        let kept = enforce::enforce(&half, Choice::from(common.layers), &firewall)?;
+        errors.extend(kept.failures);
         seen = kept.seen;
     }
-    errors.extend(take_away(&iptables, seen, &removed)?);
+    errors.extend(take_away(&firewall, seen, &removed));
     errors.sort();
     errors.dedup();
     for failure in &errors {
@@ -69,39 +62,36 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
 }
 
 /// Removes what is there for the addresses until nothing is left; says what could not be done.
-fn take_away(
-    iptables: &Iptables,
-    mut seen: Observation,
-    addresses: &[Address],
-) -> Result<Vec<String>, CommandError> {
+fn take_away(firewall: &Firewall, mut seen: Observation, addresses: &[Address]) -> Vec<String> {
     let mut errors = Vec::new();
     for attempt in 1..=TRIES {
-        let own = removals(&seen.families, addresses);
-        let other = removals(&seen.other, addresses);
-        if own.is_empty() && other.is_empty() {
+        let removals = removals(&seen, addresses);
+        if removals.is_empty() {
             errors.clear();
             break;
         }
-        debug!(attempt, ?own, ?other, "removing");
-        let mut results = Vec::new();
-        if !other.is_empty() {
-            results.extend(iptables.other()?.restore(&other));
-        }
-        results.extend(iptables.restore(&own));
-        errors = results
+        debug!(attempt, ?removals, "removing");
+        // What is not removed from iptables keeps its backstop.
+        let (of_nftables, of_iptables): (Vec<_>, Vec<_>) = removals
             .into_iter()
-            .filter_map(|(family, result)| Some(format!("{family}: {}", result.err()?)))
-            .collect();
-        seen = iptables.observe();
+            .partition(|transaction| transaction.place == Place::Nftables);
+        errors.clear();
+        for transactions in [of_iptables, of_nftables] {
+            if errors.is_empty() {
+                errors.extend(
+                    firewall
+                        .run(&transactions)
+                        .into_iter()
+                        .filter_map(|(place, result)| Some(format!("{place}: {}", result.err()?))),
+                );
+            }
+        }
+        seen = firewall.observe();
     }
     // What could not be looked at may still hold something.
-    errors
-        .extend(both(&seen).filter_map(|(family, ruleset)| {
-            Some(format!("{family}: {}", ruleset.as_ref().err()?))
-        }));
-    let left: Vec<String> = both(&seen)
-        .filter_map(|(_, ruleset)| ruleset.as_ref().ok())
-        .flat_map(Ruleset::locked_addresses)
+    errors.extend(seen.unread().chain(seen.unread_of_other()).cloned());
+    let left: Vec<String> = locked(&seen)
+        .into_iter()
         .filter(|address| addresses.contains(address))
         .map(|address| address.to_string())
         .collect();
@@ -111,20 +101,39 @@ fn take_away(
             left.join(" and ")
         ));
     }
-    Ok(errors)
+    errors
 }
 
-fn both(seen: &Observation) -> impl Iterator<Item = &(Family, Seen)> {
-    seen.families.iter().chain(&seen.other)
+/// Every address for which any layer of any variant holds a chain of ours.
+fn locked(seen: &Observation) -> Vec<Address> {
+    let of_nftables = seen.nftables.iter().flatten();
+    let addresses: BTreeSet<Address> = rulesets(seen)
+        .flat_map(|(_, ruleset)| ruleset.locked_addresses())
+        .chain(of_nftables.flat_map(|own| own.table.locked_addresses()))
+        .collect();
+    addresses.into_iter().collect()
 }
 
-fn removals(families: &[(Family, Seen)], addresses: &[Address]) -> Vec<(Family, String)> {
-    families
-        .iter()
-        .filter_map(|(family, ruleset)| {
-            let text = transaction::removing(addresses, ruleset.as_ref().ok()?);
-            (!text.is_empty()).then_some((*family, text))
-        })
+fn rulesets(seen: &Observation) -> impl Iterator<Item = (Variant, &Ruleset)> {
+    let own = seen
+        .variant
+        .into_iter()
+        .flat_map(|variant| seen.read().map(move |ruleset| (variant, ruleset)));
+    own.chain(seen.read_of_other())
+}
+
+fn removals(seen: &Observation, addresses: &[Address]) -> Vec<Transaction> {
+    let of_iptables = rulesets(seen).filter_map(|(variant, ruleset)| {
+        let place = Place::Iptables(variant, ruleset.family);
+        Transaction::of(place, transaction::removing(addresses, ruleset))
+    });
+    // Beside what could not be read, and so cannot be removed, it stays.
+    let all_read = seen.unread().chain(seen.unread_of_other()).next().is_none();
+    let table = seen.nftables.as_ref().ok().filter(|_| all_read);
+    let table = table.and_then(Option::as_ref);
+    let of_nftables = transaction::removing_nftables(addresses, table);
+    of_iptables
+        .chain(Transaction::of(Place::Nftables, of_nftables))
         .collect()
 }
 

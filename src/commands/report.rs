@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::exit_code::ExitCode;
+use crate::ruleset::LaidLayers;
 use crate::verify::{Finding, Lock, ProbeResult, Status};
 
 /// The version of the JSON schema; it changes only when something is taken away or means
@@ -150,7 +151,7 @@ pub(super) struct LockView {
     only: bool,
     subjects: Vec<SubjectView>,
     forwarded: &'static str,
-    backstop: crate::ruleset::Backstops,
+    layers: LaidLayers,
 }
 
 impl From<&Lock> for LockView {
@@ -169,7 +170,7 @@ impl From<&Lock> for LockView {
                 crate::policy::Forwarded::Refuse => "refuse",
                 crate::policy::Forwarded::Allow => "allow",
             },
-            backstop: lock.backstop,
+            layers: lock.layers,
         }
     }
 }

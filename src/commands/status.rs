@@ -10,8 +10,9 @@ use super::report::{LockView, print, print_json, who};
 use super::{CommandError, open};
 use crate::cli::{CommonArgs, Format};
 use crate::exit_code::ExitCode;
-use crate::policy::{Address, Family};
-use crate::ruleset::model::{ChainName, Counters, Hook, Layer, Rule, Variant};
+use crate::policy::{Address, Family, Policy};
+use crate::ruleset::model::{ChainName, Counters, Hook, Rule, Variant};
+use crate::ruleset::{Layer, Layers};
 use crate::sys::lock;
 use crate::verify::{Finding, Lock, Observation, Severity, Status, in_force, structure};
 
@@ -32,9 +33,9 @@ struct Counted {
 }
 
 pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
-    let iptables = open(common, false)?;
+    let firewall = open(common, false)?;
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
-    let seen = iptables.observe();
+    let seen = firewall.observe();
     let found = in_force(&seen);
     let mut errors: Vec<String> = seen.unread().cloned().collect();
     if found.locks.is_empty() {
@@ -60,7 +61,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
             }
             #[derive(Serialize)]
             struct Body {
-                variant: Variant,
+                variant: Option<Variant>,
                 families: Vec<Family>,
                 locks: Vec<Locked>,
                 damaged: Vec<Address>,
@@ -68,8 +69,8 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
                 errors: Vec<String>,
             }
             let body = Body {
-                variant: iptables.variant(),
-                families: seen.families.iter().map(|(family, _)| *family).collect(),
+                variant: firewall.variant(),
+                families: seen.known_families(),
                 locks: found
                     .locks
                     .iter()
@@ -80,7 +81,10 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
                     })
                     .collect(),
                 damaged: found.damaged,
-                locked_by_other_variant: elsewhere,
+                locked_by_other_variant: elsewhere
+                    .into_iter()
+                    .map(|(_, address)| address)
+                    .collect(),
                 errors,
             };
             print_json("status", code, body)?;
@@ -101,8 +105,7 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
             if nothing && errors.is_empty() {
                 writeln!(out, "no address is locked")?;
             }
-            for address in elsewhere {
-                let other = seen.variant.other();
+            for (other, address) in elsewhere {
                 writeln!(
                     out,
                     "{address}\n  locked by   iptables-{other}: see --variant {other}"
@@ -117,9 +120,11 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
 fn print_lock(out: &mut impl Write, lock: &Lock, seen: &Observation) -> io::Result<()> {
     let policy = &lock.policy;
     let counted = counted(lock, seen);
-    let mut layers: Vec<&str> = counted.iter().map(|one| one.layer.table()).collect();
-    layers.sort_unstable();
-    layers.dedup();
+    let layers: Vec<&str> = Layer::ALL
+        .into_iter()
+        .filter(|layer| counted.iter().any(|one| one.layer == *layer))
+        .map(Layer::name)
+        .collect();
     let mut families: Vec<String> = counted.iter().map(|one| one.family.to_string()).collect();
     families.sort();
     families.dedup();
@@ -132,15 +137,25 @@ fn print_lock(out: &mut impl Write, lock: &Lock, seen: &Observation) -> io::Resu
     writeln!(out, "  may pass    {}", who(lock))?;
     writeln!(
         out,
-        "  rules in    {} (iptables-{}), {}",
+        "  rules in    {}{}, {}",
         layers.join(" and "),
-        seen.variant,
+        match seen.variant {
+            Some(variant) if lock.layers.of(Family::V4).need_iptables() => {
+                format!(" (iptables-{variant})")
+            }
+            _ => String::new(),
+        },
         families.join(" and ")
     )?;
-    let (ipv4, ipv6) = (lock.backstop.of(Family::V4), lock.backstop.of(Family::V6));
+    let (ipv4, ipv6) = (lock.layers.of(Family::V4), lock.layers.of(Family::V6));
     match ipv4 == ipv6 {
-        true => writeln!(out, "  backstop    {ipv4}")?,
-        false => writeln!(out, "  backstop    IPv4 {ipv4}, IPv6 {ipv6}")?,
+        true => writeln!(out, "  backstop    {}", backstop(ipv4, policy))?,
+        false => writeln!(
+            out,
+            "  backstop    IPv4 {}, IPv6 {}",
+            backstop(ipv4, policy),
+            backstop(ipv6, policy)
+        )?,
     }
     let forwarded = match policy.forwarded {
         crate::policy::Forwarded::Refuse => "refused",
@@ -177,6 +192,23 @@ fn print_lock(out: &mut impl Write, lock: &Lock, seen: &Observation) -> io::Resu
     Ok(())
 }
 
+/// What stands behind `filter`.
+fn backstop(layers: Layers, policy: &Policy) -> String {
+    let behind: Vec<&str> = layers
+        .iter()
+        .filter(|&layer| layer != Layer::Filter)
+        .map(Layer::name)
+        .collect();
+    match (layers, behind.as_slice()) {
+        (Layers::NFTABLES, _) => "none needed: the table of nftables is our own".to_owned(),
+        (_, [] | [_]) if layers.iter().count() == 1 => "none".to_owned(),
+        (Layers::FILTER_AND_SECURITY, _) if !policy.subjects.groups().is_empty() => {
+            "security, since nftables cannot match groups".to_owned()
+        }
+        (_, behind) => behind.join(" and "),
+    }
+}
+
 /// How many checks on the rules of the lock do not pass; none on what packets meet.
 fn drift(lock: &Lock, seen: &Observation) -> usize {
     let broken = |finding: &Finding| {
@@ -193,7 +225,7 @@ fn counted(lock: &Lock, seen: &Observation) -> Vec<Counted> {
     let mut all = Vec::new();
     for &address in lock.policy.target.addresses() {
         for layer in Layer::ALL {
-            let Some(table) = seen.table(address, layer.table()) else {
+            let Ok(Some(table)) = seen.table(layer, address.family()) else {
                 continue;
             };
             let chain = |hook| table.chain(&ChainName { hook, address }.to_string());
@@ -213,7 +245,12 @@ fn counted(lock: &Lock, seen: &Observation) -> Vec<Counted> {
                 let place = match rule.own() {
                     Some(Rule::PassUids { .. } | Rule::PassGroup { .. }) => &mut counted.passed,
                     Some(Rule::PassClosing) => &mut counted.closing,
-                    Some(Rule::RefuseTcp | Rule::Refuse { .. }) => &mut counted.refused,
+                    Some(
+                        Rule::RefuseOwnedTcp
+                        | Rule::RefuseOwned
+                        | Rule::RefuseTcp
+                        | Rule::Refuse { .. },
+                    ) => &mut counted.refused,
                     Some(Rule::Jump(_)) | None => continue,
                 };
                 *place += rule.counters.unwrap_or_default();

@@ -9,13 +9,14 @@ use super::inspect::inspect;
 use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
 use super::words::Unresolved;
 use super::{CommandError, open};
-use crate::cli::{CommonArgs, Format, VerifyArgs};
+use crate::cli::{CommonArgs, Format, LayersChoice, VerifyArgs};
 use crate::exit_code::ExitCode;
 use crate::policy::Policy;
 use crate::ruleset::model::Variant;
 use crate::sys::lock;
 use crate::verify::{
-    Finding, Lock, Observation, Status, as_asked, exit_code, in_force, nothing_locked,
+    Finding, Lock, Observation, Status, as_asked, exit_code, in_force, laid_as_asked,
+    nothing_locked,
 };
 
 pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
@@ -23,14 +24,21 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
         Some(address) => Some(Unresolved::parse(address, &args.policy)?),
         None => None,
     };
-    let iptables = open(common, !args.no_probe)?;
+    let firewall = open(common, !args.no_probe)?;
     let expected = words.map(Unresolved::resolve).transpose()?;
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
-    let seen = iptables.observe();
+    let seen = firewall.observe();
     let (locks, mut findings) = match &expected {
         Some(asked) => asked_for(asked, &seen),
         None => all_that_is_locked(&seen),
     };
+    if let LayersChoice::These(layers) = common.layers {
+        findings.extend(
+            locks
+                .iter()
+                .filter_map(|lock| laid_as_asked(lock, layers, &seen)),
+        );
+    }
     let mut probes = Vec::new();
     for lock in &locks {
         let mut inspection = inspect(lock, &seen, !args.no_probe);
@@ -43,13 +51,13 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
         Format::Json => {
             #[derive(Serialize)]
             struct Body<'a> {
-                variant: Variant,
+                variant: Option<Variant>,
                 locks: Vec<LockView>,
                 #[serde(flatten)]
                 findings: FindingsView<'a>,
             }
             let body = Body {
-                variant: iptables.variant(),
+                variant: firewall.variant(),
                 locks: locks.iter().map(LockView::from).collect(),
                 findings: FindingsView {
                     findings: &findings,

@@ -1,11 +1,14 @@
 //! Policy -> the rules that put it in force.
 
-use super::model::{ChainName, Hook, Layer, Rule, Verdict};
-use super::{Backstop, Stamp};
+use super::model::{ChainName, Hook, Rule, Verdict};
+use super::{Layer, Layers, Stamp};
 use crate::policy::{AccountName, Address, Family, Forwarded, Policy, Subjects, UidRange};
 
 /// Room for names in a rule's comment, in bytes (255 in all, `XT_MAX_COMMENT_LEN`).
 const MAX_COMMENT: usize = 250;
+
+/// The same in nftables (128 bytes in all, `NFTNL_UDATA_COMMENT_MAXLEN` of its userspace).
+const MAX_NFT_COMMENT: usize = 120;
 
 /// The rules of one address in one layer: one chain a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,26 +37,31 @@ impl LockedAddress {
     }
 }
 
-/// The layers that a lockdown with `backstop` consists of, in the order of a packet's way.
+/// Why the policy cannot be laid down in the layer `nftables`, if it cannot.
 #[must_use]
-pub fn layers(backstop: Backstop) -> &'static [Layer] {
-    match backstop {
-        Backstop::Security => &Layer::ALL,
-        Backstop::None => &[Layer::Filter],
+pub fn not_for_nftables(policy: &Policy) -> Option<&'static str> {
+    let subjects = &policy.subjects;
+    let mut names = subjects.named().values().flatten();
+    if !subjects.groups().is_empty() {
+        Some("nftables cannot match a process by its supplementary groups")
+    } else if names.any(|name| name.as_str().len() >= MAX_NFT_COMMENT) {
+        Some("the name of a user is too long for a comment of nftables")
+    } else {
+        None
     }
 }
 
-/// What `policy` wants in `layer` for the addresses of `family`.
+/// What `policy`, laid down in `layers`, wants in `layer` for the addresses of `family`.
 #[must_use]
 pub fn desired(
     policy: &Policy,
-    backstop: Backstop,
+    layers: Layers,
     layer: Layer,
     family: Family,
 ) -> Vec<LockedAddress> {
-    let stamp = Stamp::new(policy, backstop);
+    let stamp = Stamp::new(policy, layers);
     let refusal = |stamp| match layer {
-        Layer::Filter => vec![
+        Layer::Filter | Layer::Nftables => vec![
             Rule::RefuseTcp,
             Rule::Refuse {
                 verdict: Verdict::Reject,
@@ -65,7 +73,14 @@ pub fn desired(
             stamp,
         }],
     };
-    let mut output = pass(&policy.subjects);
+    let max_comment = match layer {
+        Layer::Filter | Layer::Security => MAX_COMMENT,
+        Layer::Nftables => MAX_NFT_COMMENT,
+    };
+    let mut output = pass(&policy.subjects, max_comment);
+    if layer == Layer::Nftables {
+        output.extend([Rule::RefuseOwnedTcp, Rule::RefuseOwned]);
+    }
     output.push(Rule::PassClosing);
     output.extend(refusal(Some(stamp)));
     let forward = (policy.forwarded == Forwarded::Refuse).then(|| refusal(None));
@@ -83,7 +98,7 @@ pub fn desired(
 }
 
 /// One rule a subject, adjacent uids together as far as their names fit in one comment.
-fn pass(subjects: &Subjects) -> Vec<Rule> {
+fn pass(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
     let mut rules: Vec<(UidRange, Vec<AccountName>)> = Vec::new();
     let mut room = 0;
     for (&uid, names) in subjects.named() {
@@ -103,8 +118,8 @@ fn pass(subjects: &Subjects) -> Vec<Rule> {
                 *uids = UidRange::new(uids.first(), uid).unwrap_or(*uids);
             }
             _ => {
-                room = MAX_COMMENT.saturating_sub(width);
-                rules.extend(names_that_fit(names).map(|names| (uid.into(), names)));
+                room = max_comment.saturating_sub(width);
+                rules.extend(names_that_fit(names, max_comment).map(|names| (uid.into(), names)));
             }
         }
     }
@@ -116,7 +131,7 @@ fn pass(subjects: &Subjects) -> Vec<Rule> {
     let groups = subjects.groups().iter().flat_map(|(&gid, names)| {
         let sets: Vec<_> = match names.len() {
             0 => vec![Vec::new()],
-            _ => names_that_fit(names.iter().cloned().collect()).collect(),
+            _ => names_that_fit(names.iter().cloned().collect(), max_comment).collect(),
         };
         sets.into_iter()
             .map(move |names| Rule::PassGroup { gid, names })
@@ -125,7 +140,10 @@ fn pass(subjects: &Subjects) -> Vec<Rule> {
 }
 
 /// The names of one id, cut so that each part fits in a comment.
-fn names_that_fit(names: Vec<AccountName>) -> impl Iterator<Item = Vec<AccountName>> {
+fn names_that_fit(
+    names: Vec<AccountName>,
+    max_comment: usize,
+) -> impl Iterator<Item = Vec<AccountName>> {
     let mut sets: Vec<Vec<AccountName>> = Vec::new();
     let mut room = 0;
     for name in names {
@@ -136,7 +154,7 @@ fn names_that_fit(names: Vec<AccountName>) -> impl Iterator<Item = Vec<AccountNa
                 set.push(name);
             }
             _ => {
-                room = MAX_COMMENT.saturating_sub(width);
+                room = max_comment.saturating_sub(width);
                 sets.push(vec![name]);
             }
         }

@@ -2,15 +2,19 @@
 //!
 //! ```text
 //! policy -> desired ----------------+
-//!                                   +-> plan -> transaction -> (iptables-restore)
+//!                                   +-> plan -> transaction -> (iptables-restore, nft)
 //! (iptables-save) -> parse -> model +
+//! (nft -j) --------> parse -> model +
 //! ```
-//! Only [`render`] writes iptables syntax; only [`parse`], by [`words`], reads it. Nothing here
-//! looks at or changes the system.
+//! Only [`render`] writes iptables syntax; only [`parse`], by [`words`], reads it; the same for
+//! nft is in [`nftables`]. Nothing here looks at or changes the system.
 #![forbid(unsafe_code)]
 
 pub mod desired;
+mod layers;
+mod lock;
 pub mod model;
+pub mod nftables;
 pub mod parse;
 pub mod plan;
 pub mod render;
@@ -18,4 +22,6 @@ mod stamp;
 pub mod transaction;
 pub mod words;
 
-pub use stamp::{Backstop, Backstops, Stamp};
+pub use layers::{LaidLayers, Layer, Layers, LayersError};
+pub use lock::Lock;
+pub use stamp::Stamp;

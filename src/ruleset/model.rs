@@ -1,5 +1,6 @@
 //! Rules, chains and tables as values.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,39 +37,6 @@ impl fmt::Display for Variant {
             Self::Nft => "nft",
             Self::Legacy => "legacy",
         })
-    }
-}
-
-/// A place in the kernel where the whole decision is enforced; a refusal in any is a refusal.
-///
-/// `Security` comes after `Filter` on a packet's way (priorities 0 and 50, linux/netfilter_ipv4.h;
-/// iptables-nft gives it 150), so an ACCEPT in `filter` does not end it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layer {
-    /// The iptables table `filter`: refuses fast, and is what `iptables -S` shows.
-    Filter,
-    /// The iptables table `security`: the backstop that no other tool touches.
-    Security,
-}
-
-impl Layer {
-    /// Every layer, in the order of a packet's way.
-    pub const ALL: [Self; 2] = [Self::Filter, Self::Security];
-
-    /// The table of that layer, as iptables calls it.
-    #[must_use]
-    pub fn table(self) -> &'static str {
-        match self {
-            Self::Filter => "filter",
-            Self::Security => "security",
-        }
-    }
-}
-
-impl fmt::Display for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.table())
     }
 }
 
@@ -161,7 +129,7 @@ impl FromStr for ChainName {
 /// How a refusal is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// REJECT: an ICMP port-unreachable goes back. Valid in `filter` only.
+    /// REJECT: an ICMP port-unreachable goes back. Not valid in `security`.
     Reject,
     /// DROP: nothing goes back; the sender of a UDP datagram sees EPERM.
     Drop,
@@ -187,8 +155,13 @@ pub enum Rule {
         /// The names it was given by.
         names: Vec<AccountName>,
     },
+    /// In the layer `nftables`: what has an owner at all is refused here, TCP with a reset.
+    RefuseOwnedTcp,
+    /// In the layer `nftables`: anything else that has an owner is refused here.
+    RefuseOwned,
     /// TCP packets that belong to no socket and open nothing go on: the FIN and ACK that the
-    /// kernel sends for a socket whose process has closed it.
+    /// kernel sends for a socket whose process has closed it. (nftables has no match for "no
+    /// socket"; there the two rules before have taken all that have one.)
     PassClosing,
     /// TCP is refused with a reset, which ends a connect at once.
     RefuseTcp,
@@ -251,7 +224,8 @@ impl ObservedRule {
 pub struct Chain {
     /// Its name.
     pub name: String,
-    /// What a built-in chain does with packets that reach its end; `None` for a user's chain.
+    /// What a built-in chain does with packets that reach its end; `None` for a user's chain, and
+    /// for a base chain of nftables that is not as ours are.
     pub policy: Option<String>,
     /// The counters of the policy.
     pub counters: Counters,
@@ -292,6 +266,21 @@ impl Table {
         self.chains.iter().find(|chain| chain.name == name)
     }
 
+    /// The chain that packets at the hook meet, where it is one that meets them.
+    #[must_use]
+    pub fn built_in(&self, hook: Hook) -> Option<&Chain> {
+        self.chain(hook.chain())
+            .filter(|chain| chain.policy.is_some())
+    }
+
+    /// The addresses for which there is a chain of ours: each once, IPv4 first.
+    #[must_use]
+    pub fn locked_addresses(&self) -> Vec<Address> {
+        let addresses: BTreeSet<Address> =
+            self.own_chains().map(|(name, _)| name.address).collect();
+        addresses.into_iter().collect()
+    }
+
     /// The chains of ours.
     pub fn own_chains(&self) -> impl Iterator<Item = (ChainName, &Chain)> {
         self.chains
@@ -328,18 +317,15 @@ impl Ruleset {
         self.tables.iter().find(|table| table.name == name)
     }
 
-    /// The addresses for which any table has a chain of ours: sorted, each once.
+    /// The addresses for which any table has a chain of ours: each once, in order.
     #[must_use]
     pub fn locked_addresses(&self) -> Vec<Address> {
-        let mut addresses: Vec<Address> = self
+        let addresses: BTreeSet<Address> = self
             .tables
             .iter()
-            .flat_map(Table::own_chains)
-            .map(|(name, _)| name.address)
+            .flat_map(Table::locked_addresses)
             .collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
+        addresses.into_iter().collect()
     }
 }
 

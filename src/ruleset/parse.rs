@@ -8,9 +8,8 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use super::model::{
-    Chain, ChainName, Counters, Layer, ObservedRule, Rule, Ruleset, Spec, Table, Verdict,
-};
+use super::Layer;
+use super::model::{Chain, ChainName, Counters, ObservedRule, Rule, Ruleset, Spec, Table, Verdict};
 use super::words::{Words, words};
 use crate::policy::{AccountName, Address, Family, Gid, Uid, UidRange};
 
@@ -42,7 +41,7 @@ pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
         last = (number, text.to_owned());
         if let Some(comment) = text.strip_prefix('#') {
             if let Some(table) = incompatible(comment) {
-                if Layer::ALL.iter().any(|layer| layer.table() == table) {
+                if Layer::OF_IPTABLES.iter().any(|layer| layer.name() == table) {
                     return Err(wrong(
                         "says that iptables cannot show this table, since `nft` has put rules of \
                          its own into it",

@@ -103,9 +103,7 @@ pub fn stands(table: Option<&Table>, chain: ChainName, rules: &[Rule]) -> bool {
 #[must_use]
 pub fn jump_is_in_place(table: Option<&Table>, chain: ChainName) -> bool {
     let Some(table) = table else { return false };
-    let leading = table
-        .chain(chain.hook.chain())
-        .map_or(0, Chain::leading_jumps);
+    let leading = table.built_in(chain.hook).map_or(0, Chain::leading_jumps);
     let mut jumps = jumps_to(table, chain);
     matches!(
         (jumps.next(), jumps.next()),

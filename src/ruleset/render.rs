@@ -143,6 +143,11 @@ pub fn rule(rule: &Rule, family: Family) -> String {
             "-m owner --gid-owner {gid} --suppl-groups{} -j RETURN",
             names_comment(names)
         ),
+        // Only nftables needs these two: "has no socket" is a match of its own here.
+        Rule::RefuseOwnedTcp => {
+            "-p tcp -m owner --socket-exists -j REJECT --reject-with tcp-reset".to_owned()
+        }
+        Rule::RefuseOwned => "-m owner --socket-exists -j REJECT".to_owned(),
         Rule::PassClosing => "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN \
                               -m owner ! --socket-exists -j RETURN"
             .to_owned(),

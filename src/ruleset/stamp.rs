@@ -8,71 +8,17 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::policy::{Family, Forwarded, Policy, Subjects};
+use super::Layers;
+use crate::policy::{Forwarded, Policy, Subjects};
 
-/// The layer that stands behind `filter`, where another tool's rule or flush would open it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Backstop {
-    /// The iptables table `security`.
-    Security,
-    /// None: this kernel has no layer to offer. The lockdown is degraded.
-    None,
-}
-
-impl fmt::Display for Backstop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Security => "security",
-            Self::None => "none",
-        })
-    }
-}
-
-/// The backstop of each family: a kernel may have the layer for one and not for the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub struct Backstops {
-    ipv4: Backstop,
-    ipv6: Backstop,
-}
-
-impl Backstops {
-    /// The same for both.
-    #[must_use]
-    pub fn both(backstop: Backstop) -> Self {
-        Self {
-            ipv4: backstop,
-            ipv6: backstop,
-        }
-    }
-
-    /// That of one family.
-    #[must_use]
-    pub fn of(self, family: Family) -> Backstop {
-        match family {
-            Family::V4 => self.ipv4,
-            Family::V6 => self.ipv6,
-        }
-    }
-
-    /// Says what that of one family is.
-    pub fn set(&mut self, family: Family, backstop: Backstop) {
-        match family {
-            Family::V4 => self.ipv4 = backstop,
-            Family::V6 => self.ipv6 = backstop,
-        }
-    }
-}
-
-/// `ip-lockdown v1 <16 hex digits> backstop=security|none [only] [forwarded=allow]`
+/// `ip-lockdown v1 <16 hex digits> layers=LAYER,... [only] [forwarded=allow]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp {
     digest: u64,
-    /// The second layer that was laid.
-    pub backstop: Backstop,
+    /// The layers that were laid.
+    pub layers: Layers,
     /// Whether one half of the IMDS pair was locked alone.
     pub only: bool,
     /// What becomes of forwarded packets.
@@ -80,12 +26,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of `policy` as laid down with `backstop`.
+    /// The stamp of `policy` as laid down in `layers`.
     #[must_use]
-    pub fn new(policy: &Policy, backstop: Backstop) -> Self {
+    pub fn new(policy: &Policy, layers: Layers) -> Self {
         Self::of(
             &policy.subjects,
-            backstop,
+            layers,
             policy.target.only(),
             policy.forwarded,
         )
@@ -94,17 +40,17 @@ impl Stamp {
     /// Whether this is the stamp that `subjects` would get with the options it states.
     #[must_use]
     pub fn fits(self, subjects: &Subjects) -> bool {
-        self == Self::of(subjects, self.backstop, self.only, self.forwarded)
+        self == Self::of(subjects, self.layers, self.only, self.forwarded)
     }
 
-    fn of(subjects: &Subjects, backstop: Backstop, only: bool, forwarded: Forwarded) -> Self {
-        let digest = Sha256::digest(canonical(subjects, backstop, only, forwarded));
+    fn of(subjects: &Subjects, layers: Layers, only: bool, forwarded: Forwarded) -> Self {
+        let digest = Sha256::digest(canonical(subjects, layers, only, forwarded));
         Self {
             digest: digest
                 .iter()
                 .take(8)
                 .fold(0, |word, &byte| word << 8 | u64::from(byte)),
-            backstop,
+            layers,
             only,
             forwarded,
         }
@@ -112,7 +58,7 @@ impl Stamp {
 }
 
 /// The text under the digest: a line a subject, then the options.
-fn canonical(subjects: &Subjects, backstop: Backstop, only: bool, forwarded: Forwarded) -> String {
+fn canonical(subjects: &Subjects, layers: Layers, only: bool, forwarded: Forwarded) -> String {
     let mut lines = String::new();
     let mut add = |line: fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
@@ -138,7 +84,7 @@ fn canonical(subjects: &Subjects, backstop: Backstop, only: bool, forwarded: For
         Forwarded::Allow => "allow",
     };
     add(format_args!(
-        "backstop {backstop} only {only} forwarded {forwarded}"
+        "layers {layers} only {only} forwarded {forwarded}"
     ));
     lines
 }
@@ -147,8 +93,8 @@ impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "ip-lockdown v1 {:016x} backstop={}",
-            self.digest, self.backstop
+            "ip-lockdown v1 {:016x} layers={}",
+            self.digest, self.layers
         )?;
         if self.only {
             f.write_str(" only")?;
@@ -176,11 +122,10 @@ impl FromStr for Stamp {
             .ok_or(NotAStamp)?;
         let mut stamp = Self {
             digest,
-            backstop: match words.next() {
-                Some("backstop=security") => Backstop::Security,
-                Some("backstop=none") => Backstop::None,
-                _ => return Err(NotAStamp),
-            },
+            layers: words
+                .next()
+                .and_then(|word| word.strip_prefix("layers=")?.parse().ok())
+                .ok_or(NotAStamp)?,
             only: false,
             forwarded: Forwarded::Refuse,
         };
@@ -213,10 +158,10 @@ mod tests {
 
     #[test]
     fn the_text_is_stable() {
-        let stamp = Stamp::new(&policy(Subjects::default()), Backstop::None);
+        let stamp = Stamp::new(&policy(Subjects::default()), Layers::FILTER);
         assert_eq!(
             stamp.to_string(),
-            "ip-lockdown v1 daf7cb21d58a7395 backstop=none only forwarded=allow"
+            "ip-lockdown v1 9ab41a0b66ef67c6 layers=filter only forwarded=allow"
         );
         assert_eq!(stamp.to_string().parse(), Ok(stamp));
         assert!(stamp.fits(&Subjects::default()));
@@ -226,12 +171,12 @@ mod tests {
     fn other_comments_are_no_stamps() {
         for text in [
             "",
-            "ip-lockdown v2 0000000000000000 backstop=none",
+            "ip-lockdown v2 0000000000000000 layers=filter",
             "ip-lockdown v1 0000000000000000",
-            "ip-lockdown v1 0 backstop=none",
-            "ip-lockdown v1 000000000000000A backstop=none",
-            "ip-lockdown v1 0000000000000000 backstop=none forwarded=allow only",
-            "ip-lockdown v1 0000000000000000 backstop=none ",
+            "ip-lockdown v1 0 layers=filter",
+            "ip-lockdown v1 000000000000000A layers=filter",
+            "ip-lockdown v1 0000000000000000 layers=filter forwarded=allow only",
+            "ip-lockdown v1 0000000000000000 layers=filter ",
         ] {
             assert_eq!(text.parse::<Stamp>(), Err(NotAStamp), "{text}");
         }

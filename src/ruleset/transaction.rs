@@ -1,59 +1,115 @@
-//! Policies and what is observed -> the whole text that one family's `iptables-restore` is given.
+//! Locks and what is observed -> the transactions that put them in force.
+//!
+//! A transaction is the whole input of one program: `iptables-restore` for a family, or `nft` for
+//! both. First everything wanted is laid; only when all of it stands is cleared what is not wanted.
 
-use super::desired::{desired, layers};
-use super::model::{Layer, Ruleset};
+use std::fmt;
+
+use super::desired::LockedAddress;
+use super::model::{Ruleset, Variant};
+use super::nftables::{self, OwnTable};
 use super::plan::{Edit, plan, removal};
-use super::{Backstop, render};
-use crate::policy::{Address, Policy};
+use super::{Layer, Lock, render};
+use crate::policy::{Address, Family};
 
-/// What puts the policies in force in the family of `observed`; empty when they are.
+/// Whose rules are changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The tables of one family of one iptables.
+    Iptables(Variant, Family),
+    /// Our own table of nftables.
+    Nftables,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Iptables(_, family) => write!(f, "{family}"),
+            Self::Nftables => f.write_str("nftables"),
+        }
+    }
+}
+
+/// The input of one program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// Whose.
+    pub place: Place,
+    /// What its program is given.
+    pub input: String,
+}
+
+impl Transaction {
+    /// The transaction, if there is anything to do.
+    #[must_use]
+    pub fn of(place: Place, input: String) -> Option<Self> {
+        (!input.is_empty()).then_some(Self { place, input })
+    }
+}
+
+/// What lays the locks in the tables of one family's iptables; empty when they stand.
 ///
-/// The backstop is laid first; a layer that is not wanted any more is taken away last.
+/// The backstop is laid before `filter`.
 #[must_use]
-pub fn enforcing(policies: &[Policy], backstop: Backstop, observed: &Ruleset) -> String {
-    let laid = layers(backstop);
-    let lay = laid
-        .iter()
-        .rev()
-        .map(|&layer| edits(policies, backstop, layer, observed));
-    let addresses: Vec<Address> = policies
-        .iter()
-        .flat_map(|policy| policy.target.addresses().to_vec())
+pub fn laying(locks: &[Lock], observed: &Ruleset) -> String {
+    let layers = Layer::OF_IPTABLES.into_iter().rev();
+    let edits: Vec<_> = layers
+        .map(|layer| laying_edits(locks, layer, observed))
         .collect();
-    let clear = Layer::ALL
-        .into_iter()
-        .filter(|layer| !laid.contains(layer))
-        .filter_map(|layer| {
-            let table = observed.table(layer.table())?;
-            Some((layer.table(), removal(&addresses, table)))
-        });
-    render::transaction(observed.family, &lay.chain(clear).collect::<Vec<_>>())
+    render::transaction(observed.family, &edits)
 }
 
 /// The part of it that concerns one layer, for when the whole was refused.
 #[must_use]
-pub fn enforcing_layer(
-    policies: &[Policy],
-    backstop: Backstop,
-    layer: Layer,
-    observed: &Ruleset,
-) -> String {
-    let edits = edits(policies, backstop, layer, observed);
-    render::transaction(observed.family, &[edits])
+pub fn laying_layer(locks: &[Lock], layer: Layer, observed: &Ruleset) -> String {
+    render::transaction(observed.family, &[laying_edits(locks, layer, observed)])
 }
 
-fn edits(
-    policies: &[Policy],
-    backstop: Backstop,
-    layer: Layer,
-    observed: &Ruleset,
-) -> (&'static str, Vec<Edit>) {
-    let wanted: Vec<_> = policies
+fn laying_edits(locks: &[Lock], layer: Layer, observed: &Ruleset) -> (&'static str, Vec<Edit>) {
+    let wanted: Vec<_> = locks
         .iter()
-        .flat_map(|policy| desired(policy, backstop, layer, observed.family))
+        .flat_map(|lock| lock.wants(layer, observed.family))
         .collect();
-    let table = observed.table(layer.table());
-    (layer.table(), plan(&wanted, table))
+    (layer.name(), plan(&wanted, observed.table(layer.name())))
+}
+
+/// What lays the locks in our table of nftables, in the families that the kernel has; empty when
+/// they stand.
+#[must_use]
+pub fn laying_nftables(locks: &[Lock], families: &[Family], observed: Option<&OwnTable>) -> String {
+    let wanted: Vec<_> = families
+        .iter()
+        .flat_map(|&family| {
+            locks
+                .iter()
+                .flat_map(move |lock| lock.wants(Layer::Nftables, family))
+        })
+        .collect();
+    nftables_text(&wanted, &[], observed)
+}
+
+/// What takes the rules for the locks' addresses out of the tables that they are not laid in.
+#[must_use]
+pub fn clearing(locks: &[Lock], observed: &Ruleset) -> String {
+    let edits: Vec<_> = Layer::OF_IPTABLES
+        .into_iter()
+        .filter_map(|layer| {
+            let addresses: Vec<Address> = locks.iter().flat_map(|lock| lock.lacks(layer)).collect();
+            let table = observed.table(layer.name())?;
+            Some((layer.name(), removal(&addresses, table)))
+        })
+        .collect();
+    render::transaction(observed.family, &edits)
+}
+
+/// The same for our table of nftables.
+#[must_use]
+pub fn clearing_nftables(locks: &[Lock], observed: Option<&OwnTable>) -> String {
+    let addresses: Vec<Address> = locks
+        .iter()
+        .flat_map(|lock| lock.lacks(Layer::Nftables))
+        .collect();
+    removing_nftables(&addresses, observed)
 }
 
 /// What takes every rule and chain of ours for `addresses` out of every table; empty when there
@@ -64,7 +120,24 @@ pub fn removing(addresses: &[Address], observed: &Ruleset) -> String {
         .tables
         .iter()
         .map(|table| (table.name.as_str(), removal(addresses, table)))
-        .partition(|(table, _)| *table == Layer::Security.table());
+        .partition(|(table, _)| *table == Layer::Security.name());
     let tables: Vec<_> = rest.into_iter().chain(backstop).collect();
     render::transaction(observed.family, &tables)
+}
+
+/// The same for our table of nftables.
+#[must_use]
+pub fn removing_nftables(addresses: &[Address], observed: Option<&OwnTable>) -> String {
+    match observed {
+        None => String::new(),
+        Some(_) => nftables_text(&[], addresses, observed),
+    }
+}
+
+fn nftables_text(
+    wanted: &[LockedAddress],
+    gone: &[Address],
+    observed: Option<&OwnTable>,
+) -> String {
+    nftables::render::transaction(&nftables::plan::plan(wanted, gone, observed))
 }

@@ -6,13 +6,19 @@
 pub mod accounts;
 mod child;
 mod ffi;
-pub mod iptables;
+pub mod firewall;
+mod iptables;
 pub mod kernel;
 pub mod lock;
+mod netlink;
 mod nftables;
 pub mod privileges;
 pub mod probe;
 mod program;
+mod services;
 
 pub(crate) use ffi::{clear_environment, wait_for_children};
 pub use program::ProgramError;
+
+/// Where programs are looked for, and nowhere else.
+pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -1,212 +1,119 @@
-//! What iptables does not show of nf_tables, asked of the kernel itself over netlink.
-//!
-//! Two dumps, of tables and of chains (linux/netfilter/nf_tables.h, nfnetlink.h, netlink.h). All
-//! numbers in headers are in this machine's order, all in attributes in network order.
+//! nft as a program: our table as it prints it, and one transaction for both families.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use tracing::info;
 
-use crate::policy::Family;
-use crate::verify::{NativeNat, NativeTable};
+use super::SEARCH_PATH;
+use super::firewall::FirewallError;
+use super::kernel::{Package, how_to_install};
+use super::program::{self, Output, ProgramError, Running, start};
+use crate::ruleset::nftables::nat::{self, Listing};
+use crate::ruleset::nftables::{OwnTable, TABLE, parse};
 
-/// NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE
-const GET_TABLE: u16 = 10 << 8 | 1;
-/// NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN
-const GET_CHAIN: u16 = 10 << 8 | 4;
-/// NLM_F_REQUEST | NLM_F_DUMP
-const DUMP: u16 = 0x1 | 0x300;
-/// struct nlmsghdr: length, type, flags, sequence, port.
-const HEADER: usize = 16;
-/// struct nfgenmsg: family, version, resource.
-const NF_HEADER: usize = 4;
-/// More objects than any host has; a kernel that sends more is not understood.
-const MAX_OBJECTS: usize = 1 << 20;
+/// How long nft may take: it waits for no lock but the kernel's own.
+const LIMIT: Duration = Duration::from_secs(20);
 
-/// The tables of the two IP families.
-///
-/// # Errors
-/// The kernel could not be asked, or its answer is not understood.
-pub(super) fn tables() -> io::Result<Vec<NativeTable>> {
-    // NFTA_TABLE_NAME, NFTA_TABLE_FLAGS; NFT_TABLE_F_DORMANT.
-    let table = |object: &[u8]| {
-        let family = *families_of(object).first()?;
-        (families_of(object).len() == 1).then_some(())?;
-        let name = text(attribute(object, 1)?);
-        let flags = attribute(object, 2).and_then(number).unwrap_or_default();
-        Some(NativeTable {
-            family,
-            name,
-            dormant: flags & 1 != 0,
-        })
-    };
-    Ok(dump(GET_TABLE)?
-        .iter()
-        .filter_map(|object| table(object))
-        .collect())
+const TRANSACTION: [&str; 2] = ["-f", "-"];
+
+/// The program nft.
+#[derive(Debug, Clone)]
+pub(super) struct Nft {
+    program: PathBuf,
 }
 
-/// The chains with rules that translate addresses before `filter`, other than those of iptables.
-///
-/// # Errors
-/// The kernel could not be asked, or its answer is not understood.
-pub(super) fn nat_chains() -> io::Result<Vec<NativeNat>> {
-    // NFTA_CHAIN_TABLE, _NAME, _HOOK, _USE, _TYPE; NFTA_HOOK_HOOKNUM; NF_INET_PRE_ROUTING and
-    // NF_INET_LOCAL_OUT.
-    let chain = |object: &[u8]| {
-        let families = families_of(object);
-        (text(attribute(object, 7)?) == "nat").then_some(())?;
-        let hook = number(attribute_in(attribute(object, 4)?, 1)?)?;
-        let local = match hook {
-            0 => false,
-            3 => true,
-            _ => return None,
-        };
-        // A kernel that does not tell how many rules there are may have some.
-        (attribute(object, 6).and_then(number) != Some(0)).then_some(())?;
-        let (table, name) = (text(attribute(object, 1)?), text(attribute(object, 3)?));
-        let shown_by_iptables =
-            families.len() == 1 && table == "nat" && ["OUTPUT", "PREROUTING"].contains(&&*name);
-        (!shown_by_iptables).then(|| NativeNat {
-            families: families.to_vec(),
-            local,
-            name: format!("{table} {name}"),
-        })
-    };
-    Ok(dump(GET_CHAIN)?
-        .iter()
-        .filter_map(|object| chain(object))
-        .collect())
-}
+impl Nft {
+    /// The program, if it is there.
+    pub(super) fn find() -> Option<Self> {
+        let program = program::find(&SEARCH_PATH, "nft")?;
+        Some(Self { program })
+    }
 
-/// The IP families in which an object works: NFPROTO_INET is both.
-fn families_of(object: &[u8]) -> &'static [Family] {
-    match object.first() {
-        Some(1) => &Family::ALL,
-        Some(2) => &[Family::V4],
-        Some(10) => &[Family::V6],
-        _ => &[],
+    /// Begins to read our table.
+    pub(super) fn start_read(&self) -> Result<Running, ProgramError> {
+        self.start_list("inet", TABLE)
+    }
+
+    /// Begins to read a table of someone else.
+    pub(super) fn start_list(&self, family: &str, table: &str) -> Result<Running, ProgramError> {
+        let args = ["-j", "list", "table", family, table];
+        start(&self.program, &args, "", LIMIT)
+    }
+
+    /// Begins a transaction.
+    pub(super) fn start_transaction(&self, input: &str) -> Result<Running, ProgramError> {
+        start(&self.program, &TRANSACTION, input, LIMIT)
+    }
+
+    /// What [`Self::start_read`] gave.
+    pub(super) fn read(&self, running: Running) -> Result<OwnTable, FirewallError> {
+        let printed = self.printed(running)?;
+        parse::table(&printed).map_err(|source| self.unclear(source))
+    }
+
+    /// What [`Self::start_list`] gave.
+    pub(super) fn listed(&self, running: Running) -> Result<Listing, FirewallError> {
+        let printed = self.printed(running)?;
+        nat::listing(&printed).map_err(|source| self.unclear(source))
+    }
+
+    /// How a transaction ended.
+    pub(super) fn ended(&self, running: Running) -> Result<(), FirewallError> {
+        let output = self.succeeded(running)?;
+        if !output.stderr.is_empty() {
+            info!(program = %self.name(), stderr = %output.stderr, "said");
+        }
+        Ok(())
+    }
+
+    /// A listing. An nft that meets what only a later version knows complains, leaves it out, and
+    /// ends with 0.
+    fn printed(&self, running: Running) -> Result<String, FirewallError> {
+        let output = self.succeeded(running)?;
+        match output.stderr.is_empty() {
+            true => Ok(output.stdout),
+            false => Err(FirewallError::Incomplete {
+                program: self.name(),
+                stderr: output.stderr,
+            }),
+        }
+    }
+
+    fn succeeded(&self, running: Running) -> Result<Output, FirewallError> {
+        let output = running.finish()?;
+        match output.code {
+            0 => Ok(output),
+            code => Err(FirewallError::Failed {
+                program: self.name(),
+                code,
+                stderr: output.stderr,
+            }),
+        }
+    }
+
+    /// The command line of a transaction.
+    pub(super) fn transaction_command(&self) -> Vec<String> {
+        let args = TRANSACTION.map(str::to_owned);
+        std::iter::once(self.name()).chain(args).collect()
+    }
+
+    fn unclear(&self, source: crate::ruleset::nftables::Unclear) -> FirewallError {
+        FirewallError::Unclear {
+            program: self.name(),
+            source,
+        }
+    }
+
+    fn name(&self) -> String {
+        self.program.display().to_string()
     }
 }
 
-/// All objects of a kind, each from its struct nfgenmsg on.
-fn dump(kind: u16) -> io::Result<Vec<Vec<u8>>> {
-    let mut socket = match socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkNetFilter,
-    ) {
-        // A kernel without nfnetlink.
-        Err(Errno::EPROTONOSUPPORT) => return Ok(Vec::new()),
-        socket => File::from(socket?),
-    };
-    let mut request = Vec::from(20_u32.to_ne_bytes());
-    request.extend(kind.to_ne_bytes());
-    request.extend(DUMP.to_ne_bytes());
-    request.extend([0; 8 + NF_HEADER]);
-    socket.write_all(&request)?;
-    let mut objects = Vec::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        let length = socket.read(&mut buffer)?;
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        if rest.is_empty() {
-            return Err(unclear());
-        }
-        while !rest.is_empty() {
-            let (kind, message) = message(rest).ok_or_else(unclear)?;
-            match i32::from(kind) {
-                libc::NLMSG_DONE => return Ok(objects),
-                libc::NLMSG_ERROR => {
-                    let code = message
-                        .get(HEADER..HEADER + 4)
-                        .and_then(|four| four.try_into().ok());
-                    let code = code.map(i32::from_ne_bytes).ok_or_else(unclear)?;
-                    return match Errno::from_raw(-code) {
-                        // nfnetlink.c: nobody answers for that subsystem: no nf_tables.
-                        Errno::EINVAL | Errno::EOPNOTSUPP => Ok(objects),
-                        errno => Err(errno.into()),
-                    };
-                }
-                _ => objects.push(message.get(HEADER..).unwrap_or_default().to_vec()),
-            }
-            rest = rest.get(aligned(message.len())..).unwrap_or_default();
-        }
-        if objects.len() > MAX_OBJECTS {
-            return Err(unclear());
-        }
-    }
-}
-
-fn unclear() -> io::Error {
-    io::Error::other("the kernel's answer to a netlink dump is not understood")
-}
-
-/// The first message: its type, and all of it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8])> {
-    let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|&length| length >= HEADER)?;
-    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-    Some((kind, bytes.get(..length)?))
-}
-
-/// The value of an object's attribute.
-fn attribute(object: &[u8], kind: u16) -> Option<&[u8]> {
-    attribute_in(object.get(NF_HEADER..)?, kind)
-}
-
-/// The value of an attribute among attributes: length and type, two bytes each, then the value.
-fn attribute_in(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length: usize = u16::from_ne_bytes(attributes.get(..2)?.try_into().ok()?).into();
-        // The two upper bits are flags (NLA_TYPE_MASK).
-        let kind = u16::from_ne_bytes(attributes.get(2..4)?.try_into().ok()?) & 0x3fff;
-        let value = attributes.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(aligned(length)..)?;
-    }
-}
-
-fn aligned(length: usize) -> usize {
-    length.next_multiple_of(4)
-}
-
-fn number(value: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(value.try_into().ok()?))
-}
-
-fn text(value: &[u8]) -> String {
-    let text = value.split(|&byte| byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(text).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_are_found_whatever_stands_around_them() {
-        let one = [6, 0, 1, 0, b'a', 0, 0, 0];
-        let two = [8, 0, 2, 0x80, 0, 0, 1, 2];
-        let both = [one, two].concat();
-        assert_eq!(attribute_in(&both, 1).map(text), Some("a".to_owned()));
-        assert_eq!(attribute_in(&both, 2).and_then(number), Some(258));
-        assert_eq!(attribute_in(&both, 3), None);
-    }
-
-    #[test]
-    fn damaged_answers_end_the_search() {
-        for bytes in [&[][..], &[0], &[0; 4], &[3, 0, 1, 0], &[255, 0, 2, 0, 1]] {
-            assert_eq!(attribute_in(bytes, 1), None, "{bytes:?}");
-            assert_eq!(message(bytes), None, "{bytes:?}");
-        }
+/// Why there is no nft.
+pub(super) fn missing() -> FirewallError {
+    FirewallError::Missing {
+        program: "nft".to_owned(),
+        package: how_to_install(Package::Nftables),
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn start(
         exec.args(args)
             .env_clear()
             .env("LC_ALL", "C")
-            .env("PATH", super::iptables::SEARCH_PATH.join(":"))
+            .env("PATH", super::SEARCH_PATH.join(":"))
             .cwd("/")
             .setpgid()
             .stdin(input)

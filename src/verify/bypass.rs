@@ -113,6 +113,12 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
     })
 }
 
+/// The first of the rules that is none of ours.
+#[must_use]
+pub(super) fn first_foreign(above: &[ObservedRule]) -> Option<String> {
+    above.iter().find(|rule| rule.own().is_none()).map(text)
+}
+
 /// The rule as `iptables -S` shows it, without its chain.
 fn text(rule: &ObservedRule) -> String {
     match &rule.spec {
@@ -166,7 +172,7 @@ fn may_match_service(words: &[String], address: Address) -> bool {
 }
 
 /// Whether `PORT` or `PORT:PORT` takes in port 80.
-fn is_http(ports: &str) -> bool {
+pub(super) fn is_http(ports: &str) -> bool {
     let (first, last) = ports.split_once(':').unwrap_or((ports, ports));
     match (first.parse::<u16>(), last.parse::<u16>()) {
         (Ok(first), Ok(last)) => (first..=last).contains(&80),
@@ -176,7 +182,7 @@ fn is_http(ports: &str) -> bool {
 }
 
 /// Whether the network has the address; `None` when it cannot be told.
-fn contains(network: &str, address: IpAddr) -> Option<bool> {
+pub(super) fn contains(network: &str, address: IpAddr) -> Option<bool> {
     let (base, mask) = network.split_once('/').unwrap_or((network, ""));
     match (base.parse().ok()?, address) {
         (IpAddr::V4(base), IpAddr::V4(address)) => {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::exit_code::ExitCode;
 use crate::policy::Address;
-use crate::ruleset::model::Layer;
+use crate::ruleset::Layer;
 
 /// What was looked at. The kebab-case ids are stable; docs/findings.md lists cause and cure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -30,6 +30,10 @@ pub enum Check {
     NatUntouched,
     /// No lockdown of the other variant stands beside this one.
     OtherVariantClear,
+    /// firewalld would leave the lockdown standing.
+    SurvivesFirewalld,
+    /// nftables.service would leave the lockdown standing.
+    SurvivesNftFlush,
     /// The names still belong to the ids that the rules admit.
     NamesCurrent,
     /// A process of an unlisted user cannot send to the address.
@@ -42,7 +46,7 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::SomethingLocked,
         Self::AsAsked,
         Self::AddressLocked,
@@ -52,6 +56,8 @@ impl Check {
         Self::BackstopPresent,
         Self::NatUntouched,
         Self::OtherVariantClear,
+        Self::SurvivesFirewalld,
+        Self::SurvivesNftFlush,
         Self::NamesCurrent,
         Self::UnlistedRefused,
         Self::RefusedAtOnce,
@@ -71,6 +77,8 @@ impl Check {
             Self::BackstopPresent => "backstop-present",
             Self::NatUntouched => "nat-untouched",
             Self::OtherVariantClear => "other-variant-clear",
+            Self::SurvivesFirewalld => "survives-firewalld",
+            Self::SurvivesNftFlush => "survives-nft-flush",
             Self::NamesCurrent => "names-current",
             Self::UnlistedRefused => "unlisted-refused",
             Self::RefusedAtOnce => "refused-at-once",

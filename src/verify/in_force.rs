@@ -1,19 +1,10 @@
 //! What the firewall itself says is locked: the policies, read back from their stamped chains.
 
 use super::Observation;
-use crate::policy::{Address, Policy, Target};
+use crate::policy::{Address, Family, Policy, Target};
 use crate::ruleset::desired::subjects_of;
-use crate::ruleset::model::{ChainName, Hook, Layer, Rule, Ruleset, Table};
-use crate::ruleset::{Backstop, Backstops, Stamp};
-
-/// A policy as it was laid down.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lock {
-    /// The policy.
-    pub policy: Policy,
-    /// The second layer that was laid, in each family.
-    pub backstop: Backstops,
-}
+use crate::ruleset::model::{ChainName, Hook, Rule, Table};
+use crate::ruleset::{LaidLayers, Layer, Layers, Lock, Stamp};
 
 /// What is locked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,44 +19,44 @@ pub struct InForce {
 /// speaks for the target, and whatever differs from it is drift.
 #[must_use]
 pub fn in_force(observation: &Observation) -> InForce {
-    read_back(observation.read())
+    read_back(observation.own_tables())
 }
 
-/// The same for what the other variant holds, as far as it could be read.
+/// The same for what the variants not used hold, as far as they could be read.
 #[must_use]
 pub fn in_force_elsewhere(observation: &Observation) -> InForce {
-    read_back(
-        observation
-            .other
-            .iter()
-            .filter_map(|(_, seen)| seen.as_ref().ok()),
-    )
+    read_back(observation.read_of_other().flat_map(|(_, ruleset)| {
+        Layer::OF_IPTABLES
+            .into_iter()
+            .filter_map(|layer| Some((ruleset.family, ruleset.table(layer.name())?)))
+    }))
 }
 
-fn read_back<'a>(rulesets: impl Iterator<Item = &'a Ruleset>) -> InForce {
+fn read_back<'a>(tables: impl Iterator<Item = (Family, &'a Table)>) -> InForce {
     let mut found = InForce::default();
     let mut addresses = Vec::new();
-    for ruleset in rulesets {
-        for address in ruleset.locked_addresses() {
+    // The first copy in a family says in which layers that family's rules are.
+    let mut heard: Vec<(Target, Family)> = Vec::new();
+    for (family, table) in tables {
+        let of_family = table.locked_addresses().into_iter();
+        for address in of_family.filter(|address| address.family() == family) {
             addresses.push(address);
-            let copies = Layer::ALL
-                .into_iter()
-                .filter_map(|layer| lock_of(ruleset.table(layer.table())?, address));
-            for (policy, backstop) in copies {
-                let known = found
-                    .locks
-                    .iter_mut()
-                    .find(|known| known.policy.target == policy.target);
-                match known {
-                    None => found.locks.push(Lock {
-                        policy,
-                        backstop: Backstops::both(backstop),
-                    }),
-                    Some(known) if known.policy == policy => {
-                        known.backstop.set(ruleset.family, backstop);
-                    }
-                    Some(_) => {}
-                }
+            let Some((policy, layers)) = lock_of(table, address) else {
+                continue;
+            };
+            let known = found
+                .locks
+                .iter_mut()
+                .find(|known| known.policy.target == policy.target);
+            let first = !heard.contains(&(policy.target.clone(), family));
+            heard.push((policy.target.clone(), family));
+            match known {
+                None => found.locks.push(Lock {
+                    policy,
+                    layers: LaidLayers::both(layers),
+                }),
+                Some(known) if known.policy == policy && first => known.layers.set(family, layers),
+                Some(_) => {}
             }
         }
     }
@@ -76,12 +67,14 @@ fn read_back<'a>(rulesets: impl Iterator<Item = &'a Ruleset>) -> InForce {
             .any(|lock| lock.policy.target.addresses().contains(address))
     };
     addresses.retain(|address| !covered(address));
+    addresses.sort_unstable();
+    addresses.dedup();
     found.damaged = addresses;
     found
 }
 
-/// The policy and the backstop that the chain of `address` describes, if it stands as it was written.
-fn lock_of(table: &Table, address: Address) -> Option<(Policy, Backstop)> {
+/// The policy and the layers that the chain of `address` describes, if it stands as it was written.
+fn lock_of(table: &Table, address: Address) -> Option<(Policy, Layers)> {
     let name = ChainName {
         hook: Hook::Output,
         address,
@@ -98,6 +91,6 @@ fn lock_of(table: &Table, address: Address) -> Option<(Policy, Backstop)> {
             subjects,
             forwarded: stamp.forwarded,
         };
-        (policy, stamp.backstop)
+        (policy, stamp.layers)
     })
 }

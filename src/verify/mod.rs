@@ -9,16 +9,19 @@ mod bypass;
 mod finding;
 mod in_force;
 mod names;
+mod nat;
 mod observation;
 mod structure;
+mod survives;
 mod whole;
 
+pub use crate::ruleset::Lock;
 pub use behaviour::{
     Expected, Outcome, ProbeResult, Sample, Transport, Witness, behaviour, not_probed, sample,
 };
 pub use finding::{Check, Finding, Severity, Status, exit_code};
-pub use in_force::{InForce, Lock, in_force, in_force_elsewhere};
+pub use in_force::{InForce, in_force, in_force_elsewhere};
 pub use names::{LookedUp, names};
-pub use observation::{Native, NativeNat, NativeTable, Observation, Seen};
+pub use observation::{Flush, Native, NativeTable, Observation, Seen};
 pub use structure::structure;
-pub use whole::{as_asked, nothing_locked};
+pub use whole::{as_asked, laid_as_asked, nothing_locked};

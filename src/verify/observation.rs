@@ -1,7 +1,10 @@
 //! Everything that was read from the firewall in one look.
 
 use crate::policy::{Address, Family};
+use crate::ruleset::Layer;
 use crate::ruleset::model::{Ruleset, Table, Variant};
+use crate::ruleset::nftables::OwnTable;
+use crate::ruleset::nftables::nat::NatTable;
 
 /// One family as one variant shows it, or why it could not be read.
 pub type Seen = Result<Ruleset, String>;
@@ -9,86 +12,148 @@ pub type Seen = Result<Ruleset, String>;
 /// A table of nf_tables, as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeTable {
-    /// Its family.
-    pub family: Family,
+    /// The IP families whose packets it can meet: one, or both for family `inet`.
+    pub families: &'static [Family],
     /// Its name.
     pub name: String,
     /// Whether its chains are switched off (`flags dormant`).
     pub dormant: bool,
 }
 
-/// A chain of nf_tables that translates addresses and that iptables does not show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NativeNat {
-    /// The families whose packets it meets.
-    pub families: Vec<Family>,
-    /// Whether it meets packets made on this host (else those from elsewhere).
-    pub local: bool,
-    /// Its table and its name.
-    pub name: String,
+impl NativeTable {
+    /// Whether it is of this IP family alone, as the tables of iptables-nft are.
+    #[must_use]
+    pub fn is_of(&self, family: Family) -> bool {
+        self.families == [family]
+    }
 }
 
 /// What nf_tables holds that iptables does not show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Native {
-    /// The tables of the two IP families, those of iptables-nft among them.
+    /// The tables of the two IP families and of both, those of iptables-nft among them.
     pub tables: Vec<NativeTable>,
-    /// The chains that may rewrite an address before our rules see it.
-    pub nat: Vec<NativeNat>,
+    /// The tables that may rewrite an address before our rules see it.
+    pub nat: Vec<NatTable>,
+}
+
+/// Another tool's file that takes rules away which it did not make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flush {
+    /// There is no such file, or nothing runs it.
+    No,
+    /// This file says `flush ruleset`, and nftables.service runs it at boot and at each start.
+    Yes(String),
+    /// It could not be read.
+    Unknown(String),
 }
 
 /// One look at the firewall.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// The variant that the lockdown uses.
-    pub variant: Variant,
-    /// The families that this kernel has, as that variant shows them.
+    /// The iptables that the lockdown uses; `None` on a host without iptables.
+    pub variant: Option<Variant>,
+    /// The families that this kernel has, as that variant shows them; empty without iptables.
     pub families: Vec<(Family, Seen)>,
-    /// The same families as the other variant shows them; empty where it has no rules at all.
-    pub other: Vec<(Family, Seen)>,
+    /// The same families as the variants not used show them, where these have rules at all.
+    pub other: Vec<(Variant, Family, Seen)>,
+    /// Our table of nftables, if there is one, or why it could not be read.
+    pub nftables: Result<Option<OwnTable>, String>,
     /// What nf_tables holds besides, or why it could not be asked.
     pub native: Result<Native, String>,
+    /// Whether nftables.service flushes everything.
+    pub flush: Flush,
 }
 
 impl Observation {
-    /// The family, `None` if this kernel does not have it.
+    /// Whether this kernel has the family.
     #[must_use]
-    pub fn family(&self, family: Family) -> Option<&Seen> {
-        self.families
-            .iter()
-            .find_map(|(known, seen)| (*known == family).then_some(seen))
+    pub fn has(&self, family: Family) -> bool {
+        self.families.iter().any(|(known, _)| *known == family)
     }
 
-    /// The table of the family of `address`, where it was read and is in use.
+    /// The families that this kernel has.
     #[must_use]
-    pub fn table(&self, address: Address, table: &str) -> Option<&Table> {
-        self.family(address.family())?.as_ref().ok()?.table(table)
+    pub fn known_families(&self) -> Vec<Family> {
+        self.families.iter().map(|(family, _)| *family).collect()
     }
 
-    /// Whether the kernel has switched the table of iptables-nft off.
-    #[must_use]
-    pub fn is_dormant(&self, family: Family, name: &str) -> bool {
-        self.variant == Variant::Nft
-            && self.native.as_ref().is_ok_and(|native| {
-                native
-                    .tables
-                    .iter()
-                    .any(|table| table.family == family && table.name == name && table.dormant)
-            })
+    /// The table of the layer, in which the rules for addresses of the family are: `None` where it
+    /// is not in use.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub fn table(&self, layer: Layer, family: Family) -> Result<Option<&Table>, &String> {
+        match layer {
+            Layer::Nftables => {
+                let own = self.nftables.as_ref()?;
+                Ok(own.as_ref().map(|own| &own.table))
+            }
+            Layer::Filter | Layer::Security => {
+                let seen = self.families.iter().find(|(known, _)| *known == family);
+                match seen {
+                    None => Ok(None),
+                    Some((_, seen)) => Ok(seen.as_ref()?.table(layer.name())),
+                }
+            }
+        }
     }
 
-    /// Why families of the variant in use could not be read.
+    /// The tables of all layers that could be read, each with the families of its addresses.
+    pub fn own_tables(&self) -> impl Iterator<Item = (Family, &Table)> {
+        self.families.iter().flat_map(move |&(family, _)| {
+            Layer::ALL
+                .into_iter()
+                .filter_map(move |layer| Some((family, self.table(layer, family).ok()??)))
+        })
+    }
+
+    /// Whether the kernel has switched the layer's table off.
+    #[must_use]
+    pub fn is_dormant(&self, layer: Layer, family: Family) -> bool {
+        match layer {
+            Layer::Nftables => {
+                matches!(&self.nftables, Ok(Some(own)) if own.dormant)
+            }
+            Layer::Filter | Layer::Security => {
+                self.variant == Some(Variant::Nft)
+                    && self.native.as_ref().is_ok_and(|native| {
+                        native.tables.iter().any(|table| {
+                            table.is_of(family) && table.name == layer.name() && table.dormant
+                        })
+                    })
+            }
+        }
+    }
+
+    /// Whether firewalld has its rules here: its own table, or its chains in that of iptables.
+    #[must_use]
+    pub fn has_firewalld(&self) -> bool {
+        let own_table = self
+            .native
+            .as_ref()
+            .is_ok_and(|native| native.tables.iter().any(|table| table.name == "firewalld"));
+        let chain = |ruleset: &Ruleset| {
+            ruleset
+                .table(Layer::Filter.name())
+                .is_some_and(|filter| filter.chain("INPUT_ZONES").is_some())
+        };
+        own_table || self.read().any(chain)
+    }
+
+    /// Why layers could not be read.
     pub fn unread(&self) -> impl Iterator<Item = &String> {
         self.families
             .iter()
             .filter_map(|(_, seen)| seen.as_ref().err())
+            .chain(self.nftables.as_ref().err())
     }
 
-    /// The same of the other variant.
+    /// The same of the variants not used.
     pub fn unread_of_other(&self) -> impl Iterator<Item = &String> {
         self.other
             .iter()
-            .filter_map(|(_, seen)| seen.as_ref().err())
+            .filter_map(|(.., seen)| seen.as_ref().err())
     }
 
     /// The rulesets that could be read, of the variant in use.
@@ -98,16 +163,26 @@ impl Observation {
             .filter_map(|(_, seen)| seen.as_ref().ok())
     }
 
-    /// The addresses that the other variant locks, as far as it could be read: each once.
-    #[must_use]
-    pub fn locked_by_other(&self) -> Vec<Address> {
-        let mut addresses: Vec<Address> = self
-            .other
+    /// The rulesets that could be read, of the variants not used.
+    pub fn read_of_other(&self) -> impl Iterator<Item = (Variant, &Ruleset)> {
+        self.other
             .iter()
-            .filter_map(|(_, seen)| seen.as_ref().ok())
-            .flat_map(Ruleset::locked_addresses)
+            .filter_map(|(variant, _, seen)| Some((*variant, seen.as_ref().ok()?)))
+    }
+
+    /// The addresses that variants not used lock, as far as they could be read: each once.
+    #[must_use]
+    pub fn locked_by_other(&self) -> Vec<(Variant, Address)> {
+        let mut addresses: Vec<(Variant, Address)> = self
+            .read_of_other()
+            .flat_map(|(variant, ruleset)| {
+                ruleset
+                    .locked_addresses()
+                    .into_iter()
+                    .map(move |address| (variant, address))
+            })
             .collect();
-        addresses.sort_unstable();
+        addresses.sort_unstable_by_key(|&(variant, address)| (address, variant));
         addresses.dedup();
         addresses
     }

@@ -1,12 +1,13 @@
 //! Do the rules that were read say what the policy wants?
 
-use super::bypass;
 use super::finding::{Check, Finding};
-use super::{Lock, Observation};
-use crate::policy::{Address, Family, Forwarded};
-use crate::ruleset::desired::{LockedAddress, desired, layers};
-use crate::ruleset::model::{Hook, Layer, ObservedRule, Rule, Spec, Table};
-use crate::ruleset::{Backstop, plan, render};
+use super::nat::nat;
+use super::survives::survives;
+use super::{Observation, bypass};
+use crate::policy::Address;
+use crate::ruleset::desired::{LockedAddress, desired};
+use crate::ruleset::model::{ChainName, Hook, ObservedRule, Rule, Spec, Table};
+use crate::ruleset::{Layer, Layers, Lock, nftables, plan, render};
 
 /// Compares what `lock` wants with what was seen, layer by layer.
 #[must_use]
@@ -15,81 +16,144 @@ pub fn structure(lock: &Lock, seen: &Observation) -> Vec<Finding> {
     for &address in lock.policy.target.addresses() {
         findings.extend(of_address(lock, seen, address));
     }
-    findings.push(other_variant(lock, seen));
+    findings.push(other_variants(lock, seen));
+    findings.extend(survives(lock, seen));
     findings
 }
 
 fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding> {
     let family = address.family();
-    let ruleset = match seen.family(family) {
-        None => {
-            let message = format!("this kernel has no {family}: no packet can go there");
-            return vec![Finding::pass(Check::AddressLocked, message).about(address)];
-        }
-        Some(Err(reason)) => {
-            return vec![Finding::unknown(Check::AddressLocked, reason.clone()).about(address)];
-        }
-        Some(Ok(ruleset)) => ruleset,
-    };
+    if !seen.has(family) {
+        let message = format!("this kernel has no {family}: no packet can go there");
+        return vec![Finding::pass(Check::AddressLocked, message).about(address)];
+    }
     let mut findings = Vec::new();
-    let mut standing = Vec::new();
-    let laid = lock.backstop.of(family);
-    for &layer in layers(laid) {
-        let table = ruleset.table(layer.table());
-        let dormant = seen.is_dormant(family, layer.table());
+    let mut standing = Standing::default();
+    let layers = lock.layers.of(family);
+    for layer in Layer::ALL {
+        let about = |finding: Finding| finding.about(address).within(layer);
+        let table = match seen.table(layer, family) {
+            Ok(table) => table,
+            Err(reason) if layers.has(layer) => {
+                standing.unknown.push(layer);
+                findings.push(about(Finding::unknown(Check::RulesMatch, reason.clone())));
+                continue;
+            }
+            Err(reason) => {
+                // It could only refuse more than the others do: nothing is open by it.
+                let finding = Finding::unknown(Check::RulesMatch, reason.clone());
+                findings.push(about(finding.degraded()));
+                continue;
+            }
+        };
+        if !layers.has(layer) {
+            findings.extend(left_over(address, table).map(|finding| finding.within(layer)));
+            continue;
+        }
+        let dormant = seen.is_dormant(layer, family);
         if dormant {
             let message = "the table is switched off (`flags dormant`): none of its rules count";
             let finding = Finding::fail(Check::RulesMatch, message);
-            findings.push(finding.about(address).within(layer).cure(format!(
-                "remove the flag, which `nft list tables` shows, from the table {layer}"
+            findings.push(about(finding).cure(format!(
+                "remove the flag, which `nft list tables` shows, from the table {}",
+                match layer {
+                    Layer::Nftables => nftables::TABLE,
+                    layer => layer.name(),
+                }
             )));
         }
-        let wanted = desired(&lock.policy, laid, layer, family);
+        let wanted = desired(&lock.policy, layers, layer, family);
         for locked in wanted.iter().filter(|locked| locked.address == address) {
             let (enforced, mut of_layer) = of_layer(locked, layer, table);
             findings.append(&mut of_layer);
-            standing.extend((enforced && !dormant).then_some(layer));
+            standing.by.extend((enforced && !dormant).then_some(layer));
         }
     }
-    findings.push(address_locked(address, &standing, laid));
-    findings.push(backstop(address, &standing, laid));
+    findings.push(address_locked(address, &standing, layers));
+    findings.push(backstop(address, &standing, layers));
     findings.push(nat(lock, seen, address));
     findings
 }
 
-fn address_locked(address: Address, standing: &[Layer], backstop: Backstop) -> Finding {
-    let names: Vec<&str> = standing.iter().map(|layer| layer.table()).collect();
-    let finding = if names.is_empty() {
-        Finding::fail(
-            Check::AddressLocked,
-            "OPEN: no layer enforces the whole decision",
-        )
-    } else if names.len() < layers(backstop).len() {
-        let message = format!(
-            "still locked, but by the layer {} alone",
-            names.join(" and ")
-        );
-        Finding::pass(Check::AddressLocked, message)
-    } else {
-        Finding::pass(Check::AddressLocked, format!("by {}", names.join(" and ")))
+/// Which layers of a lock stand.
+#[derive(Default)]
+struct Standing {
+    /// They enforce the whole decision.
+    by: Vec<Layer>,
+    /// They could not be read.
+    unknown: Vec<Layer>,
+}
+
+/// Rules for the address in a layer that the lockdown is not laid in: a list of an older run, which
+/// listed users would have to be on as well.
+fn left_over(address: Address, table: Option<&Table>) -> Option<Finding> {
+    let table = table?;
+    let left = Hook::ALL
+        .map(|hook| ChainName { hook, address })
+        .into_iter()
+        .any(|chain| {
+            table.chain(&chain.to_string()).is_some()
+                || plan::jumps_to(table, chain).next().is_some()
+        });
+    left.then(|| {
+        let message = "rules of another lockdown are there too; a packet must pass both lists";
+        Finding::fail(Check::RulesMatch, message)
+            .about(address)
+            .cure("apply again: it takes them away")
+    })
+}
+
+fn names(layers: &[Layer]) -> String {
+    let names: Vec<&str> = layers.iter().copied().map(Layer::name).collect();
+    names.join(" and ")
+}
+
+fn address_locked(address: Address, standing: &Standing, layers: Layers) -> Finding {
+    let check = Check::AddressLocked;
+    let by = names(&standing.by);
+    let finding = match (standing.by.len(), standing.unknown.as_slice()) {
+        (0, []) => Finding::fail(check, "OPEN: no layer enforces the whole decision"),
+        (0, unknown) => Finding::unknown(
+            check,
+            format!(
+                "no layer is known to enforce it: {} could not be read",
+                names(unknown)
+            ),
+        ),
+        (count, _) if count < layers.iter().count() => {
+            let message = format!("thinned, but still locked: by the layer {by} alone");
+            Finding::pass(check, message)
+        }
+        _ => Finding::pass(check, format!("by {by}")),
     };
     finding.about(address)
 }
 
-fn backstop(address: Address, standing: &[Layer], backstop: Backstop) -> Finding {
+fn backstop(address: Address, standing: &Standing, layers: Layers) -> Finding {
     let check = Check::BackstopPresent;
-    let finding = match backstop {
-        Backstop::None => Finding::fail(
-            check,
-            "this kernel offered no second layer: a rule or flush of another tool in `filter` \
-             would open the address",
+    let behind: Vec<Layer> = layers
+        .iter()
+        .filter(|&layer| layer != Layer::Filter)
+        .collect();
+    let finding = if layers == Layers::NFTABLES {
+        let message = "a table of our own needs none: only `nft flush ruleset` would take it";
+        Finding::pass(check, message)
+    } else if layers.iter().count() == 1 {
+        let message = format!(
+            "there is no layer but `{layers}`: a rule or flush of another tool there would open \
+             the address"
+        );
+        Finding::fail(check, message).degraded().cure(
+            "install nft, or use a kernel with the table `security`, and apply again with \
+             --layers auto",
         )
-        .degraded()
-        .cure("use iptables-nft, or a kernel with the table `security`, and apply again"),
-        Backstop::Security if standing.contains(&Layer::Security) => {
-            Finding::pass(check, "`security` enforces it too")
-        }
-        Backstop::Security => Finding::fail(check, "`security` does not enforce it").cure(REAPPLY),
+    } else if let Some(layer) = behind.iter().find(|layer| standing.by.contains(layer)) {
+        Finding::pass(check, format!("`{layer}` enforces it too"))
+    } else if behind.iter().any(|layer| standing.unknown.contains(layer)) {
+        let message = format!("whether `{}` enforces it is not known", names(&behind));
+        Finding::unknown(check, message)
+    } else {
+        Finding::fail(check, format!("`{}` does not enforce it", names(&behind))).cure(REAPPLY)
     };
     finding.about(address)
 }
@@ -105,10 +169,14 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
     let mut jumps_found = false;
     for hook in Hook::ALL {
         let (chain, wanted) = locked.at(hook);
-        let name = chain.to_string();
+        let name = match layer {
+            Layer::Nftables => nftables::written(chain),
+            Layer::Filter | Layer::Security => chain.to_string(),
+        };
+        let observed = table.and_then(|table| table.chain(&chain.to_string()));
         let Some(wanted) = wanted else {
             let left_over = table.is_some_and(|table| {
-                table.chain(&name).is_some() || plan::jumps_to(table, chain).next().is_some()
+                observed.is_some() || plan::jumps_to(table, chain).next().is_some()
             });
             if left_over {
                 wrong_rules.push(format!(
@@ -119,9 +187,12 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
         };
         if !plan::stands(table, chain, wanted) {
             enforced = false;
-            let seen = table.and_then(|table| table.chain(&name));
-            let seen = seen.map(|chain| chain.rules.as_slice());
-            wrong_rules.push(difference(&name, wanted, seen, locked.address.family()));
+            let seen = observed.map(|chain| chain.rules.as_slice());
+            let written = |rule: &Rule| match layer {
+                Layer::Nftables => nftables::render::rule(rule),
+                Layer::Filter | Layer::Security => render::rule(rule, locked.address.family()),
+            };
+            wrong_rules.push(difference(&name, wanted, seen, written));
         }
         let jumps = table.map_or_else(Vec::new, |table| plan::jumps_to(table, chain).collect());
         let first = jumps
@@ -134,22 +205,28 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
                 (0, _) => format!("{} has no jump to {name}", hook.chain()),
                 (_, None) => format!("{} has no plain jump to {name}", hook.chain()),
                 (1, Some(position)) => format!(
-                    "the jump to {name} is rule {} of {}, behind foreign rules",
+                    "the jump to {name} is rule {} of {}, behind foreign rules{}",
                     position + 1,
-                    hook.chain()
+                    hook.chain(),
+                    tool_above(table, hook, position)
                 ),
                 (count, _) => format!("{count} rules lead to {name}, one should"),
             });
         }
         jumps_found |= first.is_some();
-        let built_in = table.and_then(|table| Some((table, table.chain(hook.chain())?)));
+        let built_in = table.and_then(|table| Some((table, table.built_in(hook)?)));
         match (first, built_in) {
             (Some(position), Some((table, built_in))) => {
                 let above = built_in.rules.get(..position).unwrap_or_default();
                 let policy = built_in.policy.as_deref();
-                if let Some(rule) = bypass::lets_through(table, above, locked.address, policy) {
-                    bypasses.push(format!("{}: `{rule}`", hook.chain()));
-                }
+                let rule = match layer {
+                    // Nobody else has anything to say in our own table.
+                    Layer::Nftables => bypass::first_foreign(above),
+                    Layer::Filter | Layer::Security => {
+                        bypass::lets_through(table, above, locked.address, policy)
+                    }
+                };
+                bypasses.extend(rule.map(|rule| format!("{}: `{rule}`", hook.chain())));
             }
             _ => enforced = false,
         }
@@ -186,25 +263,51 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
     (enforced, findings)
 }
 
-/// The first difference between the rules of a chain, in iptables' words.
+/// Which tool the rules above our jump are from, as far as its names tell.
+fn tool_above(table: Option<&Table>, hook: Hook, position: usize) -> String {
+    const TOOLS: [(&str, &str); 8] = [
+        ("DOCKER", "docker"),
+        ("ufw", "ufw"),
+        ("NETAVARK", "podman"),
+        ("CNI-", "podman"),
+        ("KUBE-", "kube-proxy"),
+        ("LIBVIRT", "libvirt"),
+        ("f2b-", "fail2ban"),
+        ("_direct", "firewalld"),
+    ];
+    let chain = table.and_then(|table| table.chain(hook.chain()));
+    let above = chain.and_then(|chain| chain.rules.get(..position));
+    let text = |rule: &ObservedRule| match &rule.spec {
+        Spec::Foreign(text) => text.clone(),
+        Spec::Own(_) => String::new(),
+    };
+    let above: Vec<String> = above.unwrap_or_default().iter().map(text).collect();
+    let made_by = |mark: &str| above.iter().any(|text| text.contains(mark));
+    match TOOLS.iter().find(|(mark, _)| made_by(mark)) {
+        Some((_, tool)) => format!(" of {tool}, which puts them there at each start"),
+        None => String::new(),
+    }
+}
+
+/// The first difference between the rules of a chain, in the words of the layer's program.
 fn difference(
     name: &str,
     wanted: &[Rule],
     seen: Option<&[ObservedRule]>,
-    family: Family,
+    written: impl Fn(&Rule) -> String,
 ) -> String {
     let seen = match seen {
         None => return format!("{name} is missing"),
         Some([]) => return format!("{name} is empty"),
         Some(seen) => seen,
     };
-    let wanted: Vec<String> = wanted
-        .iter()
-        .map(|rule| render::rule(rule, family))
-        .collect();
+    let wanted: Vec<String> = wanted.iter().map(&written).collect();
     let seen: Vec<String> = seen
         .iter()
-        .map(|rule| render::spec(&rule.spec, family))
+        .map(|rule| match &rule.spec {
+            Spec::Own(rule) => written(rule),
+            Spec::Foreign(text) => text.clone(),
+        })
         .collect();
     let at = wanted.iter().zip(&seen).take_while(|(a, b)| a == b).count();
     match (wanted.get(at), seen.get(at)) {
@@ -217,103 +320,31 @@ fn difference(
     }
 }
 
-fn nat(lock: &Lock, seen: &Observation, address: Address) -> Finding {
-    let check = Check::NatUntouched;
-    let mut chains = vec!["OUTPUT"];
-    if lock.policy.forwarded == Forwarded::Refuse {
-        chains.push("PREROUTING");
-    }
-    let family = address.family();
-    // Both variants have a nat of their own, and a packet meets both.
-    let looks = || {
-        let own = seen.families.iter();
-        own.chain(&seen.other)
-            .filter(move |(of, _)| *of == family)
-            .map(|(_, ruleset)| ruleset)
-    };
-    let rewriting = looks()
-        .filter_map(|ruleset| ruleset.as_ref().ok()?.table("nat"))
-        .find_map(|nat| {
-            chains
-                .iter()
-                .find_map(|chain| Some((chain, bypass::rewrites(nat, chain, address)?)))
-        });
-    if let Some((chain, rule)) = rewriting {
-        let message = format!(
-            "nat {chain} may send its packets elsewhere before our rules see them: `{rule}`"
-        );
-        return Finding::fail(check, message)
-            .about(address)
-            .cure("remove that rule, or guard the service that it leads to by itself");
-    }
-    let finding = match not_seen_of_nat(lock, seen, family) {
-        None => Finding::pass(check, "nat leaves it as it is"),
-        Some(reason) => Finding::unknown(check, reason)
-            .degraded()
-            .cure("look whether they rewrite the address: `nft list ruleset`"),
-    };
-    finding.about(address)
-}
-
-/// What may translate addresses of the family and cannot be read by iptables.
-fn not_seen_of_nat(lock: &Lock, seen: &Observation, family: Family) -> Option<String> {
-    let of_family = seen.families.iter().chain(&seen.other);
-    for (_, ruleset) in of_family.filter(|(of, _)| *of == family) {
-        match ruleset {
-            Ok(ruleset) if ruleset.hidden.iter().any(|table| table == "nat") => {
-                return Some(
-                    "iptables cannot show the table nat, since `nft` has put rules into it".into(),
-                );
-            }
-            Ok(_) => {}
-            Err(reason) => return Some(reason.clone()),
-        }
-    }
-    let native = match &seen.native {
-        Ok(native) => native,
-        Err(reason) => return Some(format!("cannot ask for the chains of nftables: {reason}")),
-    };
-    let forwarded_too = lock.policy.forwarded == Forwarded::Refuse;
-    let names: Vec<&str> = native
-        .nat
-        .iter()
-        .filter(|chain| chain.families.contains(&family) && (chain.local || forwarded_too))
-        .map(|chain| chain.name.as_str())
-        .collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "chains of nftables that iptables does not show translate addresses: {}",
-            names.join(", ")
-        )
-    })
-}
-
-fn other_variant(lock: &Lock, seen: &Observation) -> Finding {
-    let other = seen.variant.other();
+fn other_variants(lock: &Lock, seen: &Observation) -> Finding {
     let check = Check::OtherVariantClear;
     let elsewhere = seen.locked_by_other();
-    let mut addresses = lock.policy.target.addresses().iter().copied();
-    let stale = addresses.find(|address| elsewhere.contains(address));
-    if let Some(address) = stale {
+    let targets = lock.policy.target.addresses();
+    let stale = elsewhere
+        .iter()
+        .find(|(_, address)| targets.contains(address));
+    if let Some((other, address)) = stale {
         return Finding::fail(
             check,
             format!("iptables-{other} holds a lockdown too; a packet must pass both lists"),
         )
-        .about(address)
+        .about(*address)
         .cure(format!(
-            "apply again with the variant that you mean: it takes away what iptables-{other} holds"
+            "apply again with what you mean: it takes away what iptables-{other} holds"
         ));
     }
-    match seen
-        .other
-        .iter()
-        .find_map(|(_, ruleset)| ruleset.as_ref().err())
-    {
+    let unread = seen.unread_of_other().next();
+    match (unread, seen.variant) {
         // It could only refuse more than this one does: nothing is open by it.
-        Some(reason) => Finding::unknown(check, reason.clone()).degraded(),
-        None => Finding::pass(
+        (Some(reason), _) => Finding::unknown(check, reason.clone()).degraded(),
+        (None, Some(variant)) => Finding::pass(
             check,
-            format!("iptables-{other} holds no lockdown beside it"),
+            format!("iptables-{} holds no lockdown beside it", variant.other()),
         ),
+        (None, None) => Finding::pass(check, "no iptables holds a lockdown beside it"),
     }
 }

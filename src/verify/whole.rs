@@ -3,6 +3,7 @@
 use super::finding::{Check, Finding, Status};
 use super::{InForce, Lock, Observation};
 use crate::policy::Policy;
+use crate::ruleset::{Layer, Layers};
 
 /// The findings on a host on which no address is locked, or some chain of ours is damaged.
 #[must_use]
@@ -27,23 +28,22 @@ pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
     findings.extend(unread.map(|reason| Finding::unknown(check, reason.clone())));
     if findings.is_empty() && in_force.locks.is_empty() {
         let elsewhere = seen.locked_by_other();
-        let other = seen.variant.other();
         findings.push(if elsewhere.is_empty() {
             Finding::fail(check, "no address is locked")
                 .cure("`ip-lockdown 169.254.169.254 root`, or whoever needs the address")
         } else {
-            let listed: Vec<String> = elsewhere.iter().map(ToString::to_string).collect();
+            let listed: Vec<String> = elsewhere
+                .iter()
+                .map(|(other, address)| format!("iptables-{other} holds a lockdown of {address}"))
+                .collect();
             Finding::fail(
                 check,
                 format!(
-                    "iptables-{} locks no address, but iptables-{other} holds a lockdown of {}",
-                    seen.variant,
+                    "no layer in use locks an address, but {}",
                     listed.join(" and ")
                 ),
             )
-            .cure(format!(
-                "verify it with --variant {other}, or apply it again to move it here"
-            ))
+            .cure("verify it with the --variant that holds it, or apply it again to move it here")
         });
     }
     findings
@@ -54,20 +54,23 @@ pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
 #[must_use]
 pub fn as_asked(asked: &Policy, in_force: Option<&Lock>, seen: &Observation) -> Finding {
     let check = Check::AsAsked;
-    let looks = || {
-        asked
-            .target
-            .addresses()
-            .iter()
-            .map(|a| seen.family(a.family()))
+    // An address of which every layer was read, and that none locks, is enough to know.
+    let unread = || {
+        let unread = |family| {
+            Layer::ALL
+                .into_iter()
+                .find_map(|layer| seen.table(layer, family).err())
+        };
+        let mut reasons = Vec::new();
+        for address in asked.target.addresses() {
+            reasons.push(unread(address.family())?);
+        }
+        reasons.into_iter().next()
     };
-    let unread = looks().find_map(|look| look?.as_ref().err());
-    let any_read = looks().any(|look| matches!(look, Some(Ok(_))));
     let finding = match in_force {
-        None => match unread {
-            // A family that was read and holds none is enough to know.
-            Some(reason) if !any_read => Finding::unknown(check, reason.clone()),
-            _ => Finding::fail(check, "no intact lockdown of it is in force"),
+        None => match unread() {
+            Some(reason) => Finding::unknown(check, reason.clone()),
+            None => Finding::fail(check, "no intact lockdown of it is in force"),
         },
         Some(lock) if lock.policy.means(asked) => {
             Finding::pass(check, "what is in force is what was asked for")
@@ -95,4 +98,22 @@ pub fn as_asked(asked: &Policy, in_force: Option<&Lock>, seen: &Observation) -> 
         Status::Pass => finding,
         _ => finding.cure("apply it with what was asked, or ask for what is meant"),
     }
+}
+
+/// That the lock is laid in other layers than were asked for, if it is.
+#[must_use]
+pub fn laid_as_asked(lock: &Lock, asked: Layers, seen: &Observation) -> Option<Finding> {
+    let address = lock.policy.target.addresses().iter().find(|address| {
+        let family = address.family();
+        seen.has(family) && lock.layers.of(family) != asked
+    })?;
+    let laid = lock.layers.of(address.family());
+    Some(
+        Finding::fail(
+            Check::AsAsked,
+            format!("it is laid in {laid}, asked was {asked}"),
+        )
+        .about(*address)
+        .cure(format!("apply it again with --layers {asked}")),
+    )
 }

@@ -1,4 +1,5 @@
-//! What `apply` costs, beside the bare `iptables-restore` calls of the same rules: `make bench`.
+//! What `apply` costs, beside the bare `iptables-restore` and `nft` calls of the same rules:
+//! `make bench`.
 //!
 //! Both run in turns, each on a fresh host of the lab, timed by the shell that starts them, so that
 //! the ratio of the medians means something on a busy machine too. No test: it asserts that
@@ -19,9 +20,7 @@ const ROUNDS: u32 = 11;
 type Times = BTreeMap<String, Vec<u64>>;
 
 fn main() {
-    println!(
-        "medians of {ROUNDS} rounds in turns, ms; `floor`: the two bare iptables-restore calls"
-    );
+    println!("medians of {ROUNDS} rounds in turns, ms; `floor`: the bare restore and nft calls");
     println!("| variant | users | floor | apply | ratio | apply again | verify | remove |");
     println!("|---|---|---|---|---|---|---|---|");
     for variant in Variant::ALL {
@@ -63,10 +62,11 @@ fn measure(variant: Variant, users: u32) -> Times {
     let floor = format!(
         r#"
 {lockdown} apply --dry-run 169.254.169.254 {users} > /run/planned
-awk '/^# IPv/ {{ to = "/run/" $2 }} {{ print > to }}' /run/planned
+awk '/^# (IPv|nft)/ {{ to = "/run/" $2 }} {{ print > to }}' /run/planned
 floor() {{
     iptables-{variant}-restore --noflush -w 10 < /run/IPv4:
     ip6tables-{variant}-restore --noflush -w 10 < /run/IPv6:
+    if [[ -e /run/nftables: ]]; then nft -f /run/nftables:; fi
 }}
 timed floor floor
 "#

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use lab::{Done, Ending, Family, How, IMDS, Lab, User, Variant, lockdown_program};
 
-use crate::saved::state;
+use crate::saved::{of_iptables, state};
 
 /// The metadata service, as a word of the command line.
 pub(crate) const V4: &str = "169.254.169.254";
@@ -73,6 +73,17 @@ impl Locked {
     #[track_caller]
     pub(crate) fn expect_unchanged(&self) {
         assert_eq!(state(&self.lab), self.before);
+    }
+
+    /// Expects that the tables of iptables are as they were, rule by rule.
+    #[track_caller]
+    pub(crate) fn expect_iptables_unchanged(&self) {
+        let tables = of_iptables(&self.lab);
+        assert!(
+            self.before.starts_with(&tables),
+            "{tables}\n{}",
+            self.before
+        );
     }
 
     /// Expects that who was refused still is.

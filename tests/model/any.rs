@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ip_lockdown::policy::{
     AccountName, Address, Family, Forwarded, Gid, Policy, Subjects, Target, Uid, UidRange,
 };
-use ip_lockdown::ruleset::Backstop;
+use ip_lockdown::ruleset::Layers;
 use ip_lockdown::ruleset::model::{ChainName, Hook};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -90,8 +90,8 @@ pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     policy_for(address())
 }
 
-pub(crate) fn backstop() -> impl Strategy<Value = Backstop> {
-    prop_oneof![3 => Just(Backstop::Security), 1 => Just(Backstop::None)]
+pub(crate) fn layers() -> impl Strategy<Value = Layers> {
+    prop_oneof![3 => Just(Layers::FILTER_AND_SECURITY), 1 => Just(Layers::FILTER)]
 }
 
 pub(crate) fn packet() -> impl Strategy<Value = Packet> {

@@ -1,10 +1,10 @@
 //! Both families of a host, and the steps by which the product changes them.
 
 use ip_lockdown::policy::{Address, Family, Policy};
-use ip_lockdown::ruleset::Backstop;
 use ip_lockdown::ruleset::model::Variant;
-use ip_lockdown::ruleset::transaction::{enforcing, removing};
-use ip_lockdown::verify::{Native, Observation, in_force};
+use ip_lockdown::ruleset::transaction::{clearing, laying, removing};
+use ip_lockdown::ruleset::{LaidLayers, Layers, Lock};
+use ip_lockdown::verify::{Flush, Native, Observation, in_force};
 
 use super::kernel::Kernel;
 use super::restore::restore;
@@ -24,14 +24,16 @@ impl Host {
 
     pub(crate) fn observe(&self) -> Observation {
         Observation {
-            variant: Variant::Nft,
+            variant: Some(Variant::Nft),
             families: self
                 .families
                 .iter()
                 .map(|kernel| (kernel.family, Ok(kernel.observed())))
                 .collect(),
             other: Vec::new(),
+            nftables: Ok(None),
             native: Ok(Native::default()),
+            flush: Flush::No,
         }
     }
 
@@ -48,29 +50,44 @@ impl Host {
         std::iter::once(policy.clone()).chain(cut_off).collect()
     }
 
-    /// What is sent to put the policy in force, by family.
-    pub(crate) fn transactions(&self, policy: &Policy, backstop: Backstop) -> [String; 2] {
-        let policies = self.wanted(policy);
-        self.families
-            .each_ref()
-            .map(|kernel| enforcing(&policies, backstop, &kernel.observed()))
+    /// What is sent to put the policy in force, by family: first what is laid, and once that
+    /// stands, what is cleared.
+    pub(crate) fn transactions(&self, policy: &Policy, layers: Layers) -> [String; 2] {
+        let locks = self.locks(policy, layers);
+        self.families.each_ref().map(|kernel| {
+            let seen = kernel.observed();
+            match laying(&locks, &seen) {
+                text if text.is_empty() => clearing(&locks, &seen),
+                text => text,
+            }
+        })
+    }
+
+    fn locks(&self, policy: &Policy, layers: Layers) -> Vec<Lock> {
+        let lock = |policy| Lock {
+            policy,
+            layers: LaidLayers::both(layers),
+        };
+        self.wanted(policy).into_iter().map(lock).collect()
     }
 
     /// Each state that a family goes through while the policy is put in force, from this one on.
     /// The families go their ways at the same time.
-    pub(crate) fn steps(&self, policy: &Policy, backstop: Backstop) -> [Vec<Kernel>; 2] {
-        let texts = self.transactions(policy, backstop);
-        let mut texts = texts.iter();
-        self.families
-            .each_ref()
-            .map(|kernel| steps(kernel, texts.next().unwrap()))
+    pub(crate) fn steps(&self, policy: &Policy, layers: Layers) -> [Vec<Kernel>; 2] {
+        let locks = self.locks(policy, layers);
+        self.families.each_ref().map(|kernel| {
+            let mut states = steps(kernel, &laying(&locks, &kernel.observed()));
+            let laid = states.pop().unwrap();
+            states.extend(steps(&laid, &clearing(&locks, &laid.observed())));
+            states
+        })
     }
 
     #[must_use]
-    pub(crate) fn after(&self, policy: &Policy, backstop: Backstop) -> Self {
+    pub(crate) fn after(&self, policy: &Policy, layers: Layers) -> Self {
         Self {
             families: self
-                .steps(policy, backstop)
+                .steps(policy, layers)
                 .map(|mut steps| steps.pop().unwrap()),
         }
     }

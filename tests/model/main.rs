@@ -23,6 +23,7 @@ mod restore;
 // The promises.
 mod never_collateral;
 mod never_open;
+mod nftables;
 mod round_trip;
 mod same_input_same_state;
 mod words;

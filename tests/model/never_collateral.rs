@@ -2,12 +2,12 @@
 //! rewritten."
 
 use ip_lockdown::policy::{Address, Family, Forwarded, Target};
-use ip_lockdown::ruleset::Backstop;
+use ip_lockdown::ruleset::Layers;
 use ip_lockdown::ruleset::model::{ChainName, Hook};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::any::{backstop, cases, family_of, foreign_host, packets, policy};
+use super::any::{cases, family_of, foreign_host, layers, packets, policy};
 use super::host::Host;
 use super::kernel::{Kernel, Table};
 use super::packet::{BOTH, Owner};
@@ -43,14 +43,14 @@ proptest! {
     fn whatever_is_not_of_this_lockdown_survives_whole_and_in_order(
         host in any_host(),
         policy in policy(),
-        backstop in backstop(),
+        layers in layers(),
     ) {
         let addresses: Vec<Address> = host
             .wanted(&policy)
             .iter()
             .flat_map(|policy| policy.target.addresses().to_vec())
             .collect();
-        let after = host.after(&policy, backstop);
+        let after = host.after(&policy, layers);
         for (before, after) in host.families.iter().zip(&after.families) {
             prop_assert_eq!(without(before, &addresses), without(after, &addresses));
         }
@@ -81,11 +81,11 @@ proptest! {
     #[test]
     fn laid_and_removed_the_host_is_as_before(
         host in foreign_host(),
-        policies in vec((policy(), backstop()), 1..4),
+        policies in vec((policy(), layers()), 1..4),
     ) {
         let locked = policies
             .iter()
-            .fold(host.clone(), |host, (policy, backstop)| host.after(policy, *backstop));
+            .fold(host.clone(), |host, (policy, layers)| host.after(policy, *layers));
         let addresses: Vec<Address> = locked
             .families
             .iter()
@@ -103,10 +103,10 @@ proptest! {
     fn a_listed_user_and_other_traffic_fare_as_without_the_lockdown(
         before in foreign_host(),
         policy in policy(),
-        backstop in backstop(),
+        layers in layers(),
         packets in packets(),
     ) {
-        let after = before.after(&policy, backstop);
+        let after = before.after(&policy, layers);
         for packet in packets {
             let family = family_of(&packet);
             let locked = policy.target.addresses().contains(&packet.destination.into());
@@ -147,6 +147,6 @@ fn without_a_lockdown_everything_passes() {
         subjects: ip_lockdown::policy::Subjects::default(),
         forwarded: Forwarded::Refuse,
     };
-    let host = host.after(&policy, Backstop::None);
+    let host = host.after(&policy, Layers::FILTER);
     assert!(!packet.passes(host.family(Family::V4), BOTH));
 }

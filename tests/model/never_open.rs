@@ -2,11 +2,10 @@
 //! through."
 
 use ip_lockdown::policy::{Address, Forwarded, Policy};
-use ip_lockdown::ruleset::desired::layers;
 use ip_lockdown::ruleset::model::Hook;
 use proptest::prelude::*;
 
-use super::any::{backstop, cases, family_of, foreign_host, packets, policy};
+use super::any::{cases, family_of, foreign_host, layers, packets, policy};
 use super::packet::{BOTH, Owner, Packet};
 use super::same_input_same_state::any_host;
 
@@ -36,14 +35,14 @@ proptest! {
     fn each_layer_alone_refuses_whoever_is_not_listed(
         host in any_host(),
         policy in policy(),
-        backstop in backstop(),
+        layers in layers(),
         packets in packets(),
     ) {
-        let after = host.after(&policy, backstop);
+        let after = host.after(&policy, layers);
         for packet in packets.iter().filter(|packet| refuses(&policy, packet)) {
             let kernel = after.family(family_of(packet));
-            for layer in layers(backstop) {
-                prop_assert!(!packet.passes(kernel, &[layer.table()]), "{packet:?} in {layer}");
+            for layer in layers.iter() {
+                prop_assert!(!packet.passes(kernel, &[layer.name()]), "{packet:?} in {layer}");
             }
             prop_assert!(!packet.passes(kernel, BOTH), "{packet:?}");
         }
@@ -57,14 +56,14 @@ proptest! {
         old in policy(),
         new in policy(),
         same_address in any::<bool>(),
-        backstops in (backstop(), backstop()),
+        laid in (layers(), layers()),
         packets in packets(),
     ) {
         let new = match same_address {
             true => Policy { target: old.target.clone(), ..new },
             false => new,
         };
-        let steps = foreign.after(&old, backstops.0).steps(&new, backstops.1);
+        let steps = foreign.after(&old, laid.0).steps(&new, laid.1);
         for packet in &packets {
             let family = family_of(packet);
             let kernels = steps.iter().find(|kernels| kernels[0].family == family).unwrap();
@@ -90,10 +89,10 @@ proptest! {
     fn the_first_commit_closes_what_was_open(
         host in any_host(),
         policy in policy(),
-        backstop in backstop(),
+        layers in layers(),
         packets in packets(),
     ) {
-        let steps = host.steps(&policy, backstop);
+        let steps = host.steps(&policy, layers);
         for packet in packets.iter().filter(|packet| refuses(&policy, packet)) {
             let family = family_of(packet);
             let kernels = steps.iter().find(|kernels| kernels[0].family == family).unwrap();
@@ -111,7 +110,7 @@ proptest! {
         foreign in foreign_host(),
         kept in policy(),
         removed in policy(),
-        backstop in backstop(),
+        layers in layers(),
         packets in packets(),
     ) {
         let addresses: Vec<Address> = removed
@@ -121,7 +120,7 @@ proptest! {
             .copied()
             .filter(|address| !kept.target.addresses().contains(address))
             .collect();
-        let host = foreign.after(&removed, backstop).after(&kept, backstop);
+        let host = foreign.after(&removed, layers).after(&kept, layers);
         let after = host.after_removal(&addresses);
         for packet in packets.iter().filter(|packet| refuses(&kept, packet)) {
             prop_assert!(!packet.passes(after.family(family_of(packet)), BOTH), "{packet:?}");

@@ -3,18 +3,18 @@
 use ip_lockdown::policy::{AccountName, Family, Gid, Policy, Target, Uid, UidRange};
 use ip_lockdown::ruleset::desired::{desired, subjects_of};
 use ip_lockdown::ruleset::model::{
-    Chain, ChainName, Counters, Hook, Layer, ObservedRule, Rule, Ruleset, Spec, Table, Verdict,
+    Chain, ChainName, Counters, Hook, ObservedRule, Rule, Ruleset, Spec, Table, Verdict,
 };
-use ip_lockdown::ruleset::{Backstop, Stamp, parse, render, words};
+use ip_lockdown::ruleset::{Layer, Layers, Stamp, parse, render, words};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::any::{account_name, address, backstop, cases, id, policy, subjects};
+use super::any::{account_name, address, cases, id, layers, policy, subjects};
 
 fn stamp() -> impl Strategy<Value = Stamp> {
-    (policy(), backstop()).prop_map(|(policy, backstop)| Stamp::new(&policy, backstop))
+    (policy(), layers()).prop_map(|(policy, layers)| Stamp::new(&policy, layers))
 }
 
 fn chain_name() -> impl Strategy<Value = ChainName> {
@@ -181,13 +181,13 @@ proptest! {
     }
 
     #[test]
-    fn the_rules_say_who_may_pass(policy in policy(), backstop in backstop()) {
-        let stamp = Stamp::new(&policy, backstop);
+    fn the_rules_say_who_may_pass(policy in policy(), layers in layers()) {
+        let stamp = Stamp::new(&policy, layers);
         prop_assert_eq!(stamp.to_string().parse(), Ok(stamp));
         prop_assert!(stamp.fits(&policy.subjects));
-        for layer in Layer::ALL {
+        for layer in Layer::OF_IPTABLES {
             for family in Family::ALL {
-                for locked in desired(&policy, backstop, layer, family) {
+                for locked in desired(&policy, layers, layer, family) {
                     prop_assert_eq!(&subjects_of(&locked.output), &policy.subjects);
                     let last = locked.output.last();
                     let stamped = matches!(last, Some(Rule::Refuse { stamp: Some(s), .. }) if *s == stamp);
@@ -208,9 +208,9 @@ proptest! {
     fn the_stamp_of_another_list_does_not_fit(
         one in policy(),
         other in subjects(),
-        backstop in backstop(),
+        layers in layers(),
     ) {
-        let stamp = Stamp::new(&one, backstop);
+        let stamp = Stamp::new(&one, layers);
         prop_assert_eq!(stamp.fits(&other), one.subjects == other);
     }
 
@@ -223,7 +223,7 @@ proptest! {
             subjects: ip_lockdown::policy::Subjects::new([], uids, []),
             forwarded: ip_lockdown::policy::Forwarded::Refuse,
         };
-        let locked = desired(&policy, Backstop::Security, Layer::Filter, Family::V4);
+        let locked = desired(&policy, Layers::FILTER_AND_SECURITY, Layer::Filter, Family::V4);
         let pass = |rule: &&Rule| matches!(rule, Rule::PassUids { .. });
         prop_assert_eq!(locked[0].output.iter().filter(pass).count(), 1);
     }
@@ -239,7 +239,12 @@ fn named_neighbours_share_a_rule_as_far_as_their_names_fit() {
         subjects: ip_lockdown::policy::Subjects::new(named, [], []),
         forwarded: ip_lockdown::policy::Forwarded::Refuse,
     };
-    let locked = desired(&policy, Backstop::Security, Layer::Filter, Family::V4);
+    let locked = desired(
+        &policy,
+        Layers::FILTER_AND_SECURITY,
+        Layer::Filter,
+        Family::V4,
+    );
     let rules: Vec<&Rule> = locked[0]
         .output
         .iter()

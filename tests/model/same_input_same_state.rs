@@ -2,24 +2,24 @@
 //! wherever it starts, and is empty there.
 
 use ip_lockdown::policy::{Address, Family, Forwarded, Policy, Subjects, Target};
-use ip_lockdown::ruleset::Backstop;
-use ip_lockdown::ruleset::desired::{desired, layers};
-use ip_lockdown::ruleset::model::{ChainName, Hook, Layer};
+use ip_lockdown::ruleset::desired::desired;
+use ip_lockdown::ruleset::model::{ChainName, Hook};
 use ip_lockdown::ruleset::render;
+use ip_lockdown::ruleset::{Layer, Layers};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::any::{backstop, cases, foreign_host, meddle, meddling, policy};
+use super::any::{cases, foreign_host, layers, meddle, meddling, policy};
 use super::host::Host;
 use super::kernel::{Chain, Kernel, Rule};
 use super::restore::params;
 
 /// A host on which lockdowns were laid and others were at work, in turns.
 pub(crate) fn any_host() -> impl Strategy<Value = Host> {
-    let turns = vec((policy(), backstop(), vec(meddling(), 0..6)), 0..3);
+    let turns = vec((policy(), layers(), vec(meddling(), 0..6)), 0..3);
     (foreign_host(), turns).prop_map(|(mut host, turns)| {
-        for (policy, backstop, others) in turns {
-            host = host.after(&policy, backstop);
+        for (policy, layers, others) in turns {
+            host = host.after(&policy, layers);
             count_packets(&mut host);
             meddle(&mut host, &others);
         }
@@ -48,10 +48,10 @@ fn words(chain: &Chain) -> Vec<&[String]> {
 }
 
 /// Asserts that the kernel holds what the policy wants, word for word, and our jumps first.
-pub(crate) fn assert_in_force(kernel: &Kernel, policy: &Policy, backstop: Backstop) {
-    for layer in Layer::ALL {
-        let laid = layers(backstop).contains(&layer);
-        for locked in desired(policy, backstop, layer, kernel.family) {
+pub(crate) fn assert_in_force(kernel: &Kernel, policy: &Policy, layers: Layers) {
+    for layer in Layer::OF_IPTABLES {
+        let laid = layers.has(layer);
+        for locked in desired(policy, layers, layer, kernel.family) {
             for hook in Hook::ALL {
                 let (name, rules) = locked.at(hook);
                 let rules = rules.filter(|_| laid);
@@ -72,7 +72,7 @@ pub(crate) fn assert_in_force(kernel: &Kernel, policy: &Policy, backstop: Backst
 }
 
 fn assert_chain(kernel: &Kernel, layer: Layer, name: ChainName, wanted: Option<Vec<Vec<String>>>) {
-    let table = kernel.table(layer.table());
+    let table = kernel.table(layer.name());
     let chain = table.and_then(|table| table.chain(&name.to_string()));
     let jumps: Vec<(&str, usize, &Rule)> = table
         .iter()
@@ -113,18 +113,18 @@ proptest! {
     fn the_plan_leads_to_what_is_desired_whatever_was_there(
         host in any_host(),
         policy in policy(),
-        backstop in backstop(),
+        layers in layers(),
     ) {
         let wanted = host.wanted(&policy);
-        let after = host.after(&policy, backstop);
+        let after = host.after(&policy, layers);
         for kernel in &after.families {
             for policy in &wanted {
-                assert_in_force(kernel, policy, backstop);
+                assert_in_force(kernel, policy, layers);
             }
         }
-        prop_assert_eq!(after.transactions(&policy, backstop), ["", ""]);
+        prop_assert_eq!(after.transactions(&policy, layers), ["", ""]);
         // Twice is once, counters included.
-        let twice = after.after(&policy, backstop);
+        let twice = after.after(&policy, layers);
         prop_assert_eq!(twice.families, after.families);
     }
 
@@ -132,7 +132,7 @@ proptest! {
     fn several_in_force_need_nothing_more_in_whatever_order_they_came(
         host in foreign_host(),
         mut policies in vec(policy(), 1..4),
-        backstop in backstop(),
+        layers in layers(),
         others_below in vec(meddling(), 0..4),
     ) {
         // One a target; what overlaps is a change of the policy, not a neighbour.
@@ -142,7 +142,7 @@ proptest! {
             known.extend(policy.target.addresses());
             new
         });
-        let mut host = policies.iter().fold(host, |host, policy| host.after(policy, backstop));
+        let mut host = policies.iter().fold(host, |host, policy| host.after(policy, layers));
         // Rules of others that are appended come below.
         for kernel in &mut host.families {
             for table in &mut kernel.tables {
@@ -152,7 +152,7 @@ proptest! {
             }
         }
         for policy in &policies {
-            prop_assert_eq!(host.transactions(policy, backstop), ["", ""]);
+            prop_assert_eq!(host.transactions(policy, layers), ["", ""]);
         }
     }
 
@@ -161,16 +161,16 @@ proptest! {
     fn from_every_step_the_next_apply_gets_there(
         host in any_host(),
         policy in policy(),
-        backstop in backstop(),
+        layers in layers(),
         next in policy_or_same(),
         stops in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
     ) {
-        let [v4, v6] = host.steps(&policy, backstop);
+        let [v4, v6] = host.steps(&policy, layers);
         let halfway = Host { families: [stops.0.get(&v4).clone(), stops.1.get(&v6).clone()] };
         let next = next.unwrap_or(policy);
-        let after = halfway.after(&next, backstop);
+        let after = halfway.after(&next, layers);
         for kernel in &after.families {
-            assert_in_force(kernel, &next, backstop);
+            assert_in_force(kernel, &next, layers);
         }
     }
 }
@@ -190,7 +190,7 @@ fn a_chain_of_ours_that_leads_to_another_is_mended() {
     let empty = Host {
         families: Family::ALL.map(Kernel::new),
     };
-    let mut host = empty.after(&policy, Backstop::Security);
+    let mut host = empty.after(&policy, Layers::FILTER_AND_SECURITY);
     for name in ["filter", "security"] {
         let table = host.families[0].table_mut(name);
         let lead = Rule {
@@ -199,8 +199,8 @@ fn a_chain_of_ours_that_leads_to_another_is_mended() {
         };
         table.chain_mut("IPL-192.0.2.7").unwrap().rules.push(lead);
     }
-    let after = host.after(&policy, Backstop::Security);
-    assert_in_force(&after.families[0], &policy, Backstop::Security);
+    let after = host.after(&policy, Layers::FILTER_AND_SECURITY);
+    assert_in_force(&after.families[0], &policy, Layers::FILTER_AND_SECURITY);
 }
 
 /// Chains may have a quote in their names, which `iptables-restore` would take for one of its own.
@@ -214,7 +214,7 @@ fn a_jump_in_a_chain_with_a_quote_in_its_name_is_deleted() {
     let empty = Host {
         families: Family::ALL.map(Kernel::new),
     };
-    let mut host = empty.after(&policy, Backstop::Security);
+    let mut host = empty.after(&policy, Layers::FILTER_AND_SECURITY);
     let word = |word: &str| word.to_owned();
     host.families[0].table_mut("filter").chains.push(Chain {
         name: word("odd\"name"),
@@ -235,6 +235,6 @@ fn a_jump_in_a_chain_with_a_quote_in_its_name_is_deleted() {
             .to_vec(),
         }],
     });
-    let after = host.after(&policy, Backstop::Security);
-    assert_in_force(&after.families[0], &policy, Backstop::Security);
+    let after = host.after(&policy, Layers::FILTER_AND_SECURITY);
+    assert_in_force(&after.families[0], &policy, Layers::FILTER_AND_SECURITY);
 }

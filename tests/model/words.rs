@@ -16,7 +16,7 @@ fn word() -> impl Strategy<Value = String> {
         "(?s).{0,40}",
         "[0-9a-f:./%\\[\\]-]{0,30}",
         "(IPL-|IPF-|169\\.254|::ffff:|fd00|0|-|_|\\$|=|A){0,10}",
-        "(ip-lockdown v1 |[0-9a-f]{16}| |backstop=|none|security|only|forwarded=allow){0,6}",
+        "(ip-lockdown v1 |[0-9a-f]{16}| |layers=|filter|,|nftables|security|only|forwarded=allow){0,6}",
         "-?[0-9]{0,12}-?[0-9]{0,12}",
     ]
 }

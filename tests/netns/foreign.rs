@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lab::{Done, Family, IMDS, IMDS_V4, Lab, User};
 
-use crate::saved::{rules, state};
+use crate::saved::{of_iptables, rules};
 use crate::support::{V4, lock, not_open, only_root};
 
 /// Loads the odd rules of the corpus line by line: what this kernel or version does not know costs only itself.
@@ -51,7 +51,7 @@ fn foreign(lab: &Lab) -> String {
         line.split([' ', '"'])
             .any(|word| ours.contains(&word.strip_prefix(':').unwrap_or(word)))
     };
-    state(lab)
+    of_iptables(lab)
         .lines()
         .filter(|line| !is_ours(line))
         .flat_map(|line| {
@@ -61,6 +61,23 @@ fn foreign(lab: &Lab) -> String {
             ]
         })
         .collect()
+}
+
+on_every_host! {
+    fn a_foreign_policy_and_its_rules_still_have_their_say(lab) {
+        lab.iptables(Family::V4, "-A OUTPUT -d 169.254.169.254 -m owner --uid-owner 1001 -j REJECT").expect_code(0);
+        lab.iptables(Family::V4, "-A OUTPUT -o lo -j ACCEPT").expect_code(0);
+        lab.iptables(Family::V4, "-A OUTPUT -o to-imds -j ACCEPT").expect_code(0);
+        lab.iptables(Family::V4, "-P OUTPUT DROP").expect_code(0);
+        lock(lab, &[V4, "root"]);
+        only_root(lab);
+        // Listed by us, refused by the host's own rule: RETURN is not ACCEPT, and apply says so.
+        let done = lab.lockdown(&[V4, "root", "alice"]).expect_code(1);
+        assert!(done.stdout.contains("refused though listed: uid 1001"), "{done}");
+        not_open(lab, &User::ALICE, &IMDS[..1]);
+        let save = rules(&lab.save(Family::V4));
+        assert!(save.contains(":OUTPUT DROP"), "{save}");
+    }
 }
 
 on_both_variants! {
@@ -80,27 +97,12 @@ on_both_variants! {
         assert_eq!(foreign(lab), before);
         not_open(lab, &User::MALLORY, &[IMDS_V4]);
         lab.lockdown(&["remove", V4]).expect_code(0);
-        assert_eq!(state(lab), before);
+        assert_eq!(of_iptables(lab), before);
         // Without their nat rules, which send IPv6 elsewhere, nothing of all that opens the address.
         for family in Family::ALL {
             lab.iptables(family, "-t nat -F").expect_code(0);
         }
         lab.lockdown(&[V4, "root"]);
         not_open(lab, &User::MALLORY, &IMDS);
-    }
-
-    fn a_foreign_policy_and_its_rules_still_have_their_say(lab) {
-        lab.iptables(Family::V4, "-A OUTPUT -d 169.254.169.254 -m owner --uid-owner 1001 -j REJECT").expect_code(0);
-        lab.iptables(Family::V4, "-A OUTPUT -o lo -j ACCEPT").expect_code(0);
-        lab.iptables(Family::V4, "-A OUTPUT -o to-imds -j ACCEPT").expect_code(0);
-        lab.iptables(Family::V4, "-P OUTPUT DROP").expect_code(0);
-        lock(lab, &[V4, "root"]);
-        only_root(lab);
-        // Listed by us, refused by the host's own rule: RETURN is not ACCEPT, and apply says so.
-        let done = lab.lockdown(&[V4, "root", "alice"]).expect_code(1);
-        assert!(done.stdout.contains("refused though listed: uid 1001"), "{done}");
-        not_open(lab, &User::ALICE, &IMDS[..1]);
-        let save = rules(&lab.save(Family::V4));
-        assert!(save.contains(":OUTPUT DROP"), "{save}");
     }
 }

@@ -25,7 +25,7 @@ fn container_served(lab: &Lab) {
     }
 }
 
-on_both_variants! {
+on_every_host! {
     fn a_routed_container_is_refused_at_once(lab) {
         container_served(lab);
         lock(lab, &[V4, "root"]);

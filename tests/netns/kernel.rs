@@ -10,11 +10,10 @@ use crate::support::{V4, V6, host, lock, only_root, other, refused, served, veri
 #[track_caller]
 fn without_ipv6(lab: &Lab, arguments: &[&str]) -> Done {
     let mut command = lab.without_ipv6(lockdown_program());
-    command.arg(format!("--variant={}", lab.variant()));
-    Done::of(command.args(arguments))
+    Done::of(command.args(lab.options()).args(arguments))
 }
 
-on_both_variants! {
+on_every_host! {
     fn without_ipv6_in_the_kernel_ipv4_is_locked_and_it_says_so(lab) {
         let done = without_ipv6(lab, &[V4, "root"]).expect_code(0);
         served(lab, &User::ROOT, &[IMDS_V4]);
@@ -103,7 +102,7 @@ fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
     let done = lab.lockdown(&[V4, "root"]).expect_code(4);
     assert!(done.stdout.contains("backstop-present"), "{done}");
     only_root(lab);
-    verify(lab, 4, &[]).expect_failed("backstop-present", "no second layer");
+    verify(lab, 4, &[]).expect_failed("backstop-present", "no layer but `filter`");
     verify(lab, 4, &[V4, "root"]);
     let status = lab.lockdown(&["status"]).expect_code(0);
     assert!(status.stdout.contains("backstop    none"), "{status}");
@@ -113,7 +112,10 @@ fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
         .expect_code(4)
         .json();
     assert_eq!(json["changed"], false, "{json}");
-    assert_eq!(json["lock"]["backstop"]["ipv4"], "none");
+    assert_eq!(
+        json["lock"]["layers"]["ipv4"],
+        serde_json::json!(["filter"])
+    );
 }
 
 #[test]
@@ -159,7 +161,7 @@ fn a_family_without_a_second_layer_takes_nothing_from_the_other() {
     assert!(security.contains("-j IPL-169.254.169.254"), "{saved}");
     verify(lab, 4, &[])
         .expect_said("backstop-present", "`security` enforces it too")
-        .expect_failed("backstop-present", "no second layer");
+        .expect_failed("backstop-present", "no layer but `filter`");
     let status = lab.lockdown(&["status"]).expect_code(0);
     let words = "backstop    IPv4 security, IPv6 none";
     assert!(status.stdout.contains(words), "{status}");
@@ -167,11 +169,11 @@ fn a_family_without_a_second_layer_takes_nothing_from_the_other() {
     refused(lab, &User::MALLORY, &IMDS);
 }
 
-on_both_variants! {
+on_every_host! {
     fn a_sandbox_that_forbids_ipv6_is_no_kernel_without_it(lab) {
         let before = state(lab);
         let mut command = lab.forbidden_ipv6(lockdown_program());
-        command.args(["--variant", &lab.variant().to_string(), V4, "root"]);
+        command.args(lab.options()).args([V4, "root"]);
         let done = Done::of(&mut command).expect_code(3);
         assert!(done.stderr.contains("sandbox"), "{done}");
         assert_eq!(state(lab), before);

@@ -1,5 +1,5 @@
 //! The lockdown on a real kernel, in network namespaces: what each command does to the firewall, and what the
-//! firewall then does to sockets of real users. Every test runs with both variants of iptables.
+//! firewall then does to sockets of real users. Most tests run with both variants of iptables and on a host without it.
 
 #![expect(
     clippy::expect_used,
@@ -7,26 +7,47 @@
     reason = "a test that cannot look must fail loudly, in its helpers too"
 )]
 
-/// Tests of one promise each, run with iptables-nft and with iptables-legacy.
-macro_rules! on_both_variants {
-    ($(fn $name:ident($lab:ident) $body:block)*) => {$(
+/// Tests of one promise each, run on the named hosts.
+macro_rules! on_hosts {
+    ($kinds:tt $(fn $name:ident($lab:ident) $body:block)*) => {$(
         mod $name {
             #[allow(unused_imports, reason = "not every test needs all that its file does")]
             use super::*;
 
             fn check($lab: &lab::Lab) $body
 
-            #[test]
-            fn nft() {
-                check(&crate::support::host(lab::Variant::Nft));
-            }
-
-            #[test]
-            fn legacy() {
-                check(&crate::support::host(lab::Variant::Legacy));
-            }
+            one_test_a_host! { $kinds }
         }
     )*};
+}
+
+macro_rules! one_test_a_host {
+    ([$($kind:ident),*]) => {$(
+        #[test]
+        fn $kind() {
+            check(&crate::support::$kind());
+        }
+    )*};
+}
+
+/// With both variants of iptables, in the layers that such a host gets by itself.
+macro_rules! on_both_variants {
+    ($($tests:tt)*) => { on_hosts! { [nft, legacy] $($tests)* } };
+}
+
+/// With both variants of iptables, in `filter` and `security`.
+macro_rules! in_filter_and_security {
+    ($($tests:tt)*) => { on_hosts! { [nft_security, legacy] $($tests)* } };
+}
+
+/// With both variants of iptables, and on a host that has nftables alone.
+macro_rules! on_every_host {
+    ($($tests:tt)*) => { on_hosts! { [nft, legacy, alone] $($tests)* } };
+}
+
+/// With the layer nftables: behind `filter`, and alone.
+macro_rules! with_nftables {
+    ($($tests:tt)*) => { on_hosts! { [nft, alone] $($tests)* } };
 }
 
 mod addresses;
@@ -35,6 +56,9 @@ mod drift;
 mod foreign;
 mod forwarded;
 mod kernel;
+mod layers;
+mod nat;
+mod own_table;
 mod remove;
 mod saved;
 mod status;

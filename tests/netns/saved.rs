@@ -2,9 +2,16 @@
 
 use lab::{Family, Lab};
 
-/// The rules of both families of the lab's variant, without counters and comment lines: the state.
+/// The rules of both families of the lab's variant and of our table of nftables, without counters and comment
+/// lines: the state.
 #[track_caller]
 pub(crate) fn state(lab: &Lab) -> String {
+    of_iptables(lab) + &own_table(lab)
+}
+
+/// The part of it that iptables knows.
+#[track_caller]
+pub(crate) fn of_iptables(lab: &Lab) -> String {
     Family::ALL.map(|family| rules(&lab.save(family))).concat()
 }
 
@@ -34,4 +41,17 @@ pub(crate) fn lines(save: &str) -> impl Iterator<Item = (String, Option<u64>)> {
             });
             (rule.to_owned(), packets)
         })
+}
+
+/// Our table of nftables, without counters; nothing if there is none.
+#[track_caller]
+pub(crate) fn own_table(lab: &Lab) -> String {
+    let list = "nft -s list table inet ip_lockdown 2>/dev/null || true";
+    let listing = lab.sh(list).expect_code(0).stdout;
+    // nft lists sets and chains in the order in which they were made.
+    let inner = listing.trim_start_matches("table inet ip_lockdown {\n");
+    let inner = inner.strip_suffix("}\n").unwrap_or(inner);
+    let mut blocks: Vec<&str> = inner.split("\n\n").map(str::trim_end).collect();
+    blocks.sort_unstable();
+    blocks.join("\n\n")
 }

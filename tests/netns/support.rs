@@ -14,10 +14,39 @@ pub(crate) const V4: &str = "169.254.169.254";
 /// The same over IPv6.
 pub(crate) const V6: &str = "fd00:ec2::254";
 
+/// A host with iptables-nft and nft.
+#[track_caller]
+pub(crate) fn nft() -> Lab {
+    host(Variant::Nft)
+}
+
+/// A host with iptables-legacy and nft.
+#[track_caller]
+pub(crate) fn legacy() -> Lab {
+    host(Variant::Legacy)
+}
+
+/// A host with iptables-nft, locked as one without nft.
+#[track_caller]
+pub(crate) fn nft_security() -> Lab {
+    called_iptables(Lab::with_layers(Variant::Nft, "filter,security"))
+}
+
+/// A host with nft and without iptables.
+#[track_caller]
+pub(crate) fn alone() -> Lab {
+    Lab::without_iptables()
+}
+
 /// A host on which `iptables` is this variant.
 #[track_caller]
 pub(crate) fn host(variant: Variant) -> Lab {
-    let lab = Lab::new(variant);
+    called_iptables(Lab::new(variant))
+}
+
+#[track_caller]
+fn called_iptables(lab: Lab) -> Lab {
+    let variant = lab.variant();
     for name in ["iptables", "ip6tables"] {
         for suffix in ["", "-save", "-restore"] {
             let target = format!("{name}-{variant}{suffix}");
@@ -26,6 +55,23 @@ pub(crate) fn host(variant: Variant) -> Lab {
         }
     }
     lab
+}
+
+/// The layer that is read for counters.
+pub(crate) fn first_layer(lab: &Lab) -> &'static str {
+    if lab.is_without_iptables() {
+        "nftables"
+    } else {
+        "filter"
+    }
+}
+
+/// The layer behind `filter`.
+pub(crate) fn backstop(lab: &Lab) -> &'static str {
+    match (lab.variant(), lab.options()) {
+        (Variant::Legacy, _) | (_, [_, _, _, _]) => "security",
+        (Variant::Nft, _) => "nftables",
+    }
 }
 
 /// Runs the program under test with another variant than the lab's.

@@ -11,10 +11,15 @@ use crate::support::{
 /// Lays a lockdown of the other variant beside the one that stands, as a host that was switched has it.
 #[track_caller]
 fn lay_stale(lab: &Lab, arguments: &[&str]) {
-    let words: Vec<&str> = ["--output=json", "apply", "--dry-run"]
-        .into_iter()
-        .chain(arguments.iter().copied())
-        .collect();
+    let words: Vec<&str> = [
+        "--output=json",
+        "--layers=filter,security",
+        "apply",
+        "--dry-run",
+    ]
+    .into_iter()
+    .chain(arguments.iter().copied())
+    .collect();
     let json: Value = lockdown_as(lab, &other(lab).to_string(), &words)
         .expect_code(0)
         .json();
@@ -62,7 +67,7 @@ on_both_variants! {
     }
 
     fn a_lockdown_of_the_other_variant_for_another_address_is_left_alone(lab) {
-        lockdown_as(lab, &other(lab).to_string(), &["192.0.2.77", "alice"]).expect_code(0);
+        lockdown_as(lab, &other(lab).to_string(), &["--layers=filter,security", "192.0.2.77", "alice"]).expect_code(0);
         let before = crate::saved::rules(&save_of_other(lab, Family::V4));
         lock(lab, &[V4, "root"]);
         assert_eq!(crate::saved::rules(&save_of_other(lab, Family::V4)), before);

@@ -8,46 +8,12 @@ use serde_json::Value;
 use crate::saved::{lines, rules};
 use crate::support::{V4, V6, lock, refused, served, settle, verify};
 
-on_both_variants! {
+on_every_host! {
     fn with_nothing_locked_verify_fails(lab) {
         verify(lab, 1, &[]).expect_failed("something-locked", "no address is locked");
         let done = lab.lockdown(&["verify"]).expect_code(1);
         assert!(done.stdout.contains("does not hold"), "{done}");
         verify(lab, 1, &[V4, "root"]).expect_failed("as-asked", "no intact lockdown");
-    }
-
-    fn without_probes_behaviour_is_unknown_and_not_passed(lab) {
-        lock(lab, &[V4, "root"]);
-        let done = lab.lockdown(&["verify", "--no-probe"]).expect_code(4);
-        assert!(done.stdout.contains("not probed"), "{done}");
-        assert!(done.stdout.contains("degraded"), "{done}");
-        let verdict = verify(lab, 4, &["--no-probe"]);
-        assert_eq!(verdict.failed(), [""; 0]);
-        verdict.expect_said("unlisted-refused", "not probed");
-        // What is wrong is still worse than what was not looked at.
-        lab.iptables(Family::V4, "-F").expect_code(0);
-        verify(lab, 1, &["--no-probe"]).expect_failed_in("rules-match", "filter");
-    }
-
-    fn verify_compares_with_the_policy_that_it_is_given(lab) {
-        lock(lab, &[V4, "root", "--group=ops"]);
-        for same in [&[V4, "root", "--group=ops"][..], &[V6, "--group", "ops", "root", "root"]] {
-            verify(lab, 0, same);
-        }
-        for differing in [
-            &[V4, "root"][..],
-            &[V4, "root", "alice", "--group=ops"],
-            &[V4, "alice", "--group=ops"],
-            &[V4, "--group=ops"],
-            &[V4, "root", "--group=metadata"],
-            &[V4],
-            &["--only", V4, "root", "--group=ops"],
-            &[V4, "root", "--group=ops", "--forwarded=allow"],
-            &["192.0.2.77", "root", "--group=ops"],
-        ] {
-            verify(lab, 1, differing).expect_failed("as-asked", "");
-        }
-
     }
 
     fn verify_is_read_only(lab) {
@@ -95,6 +61,28 @@ on_both_variants! {
         assert!(times.iter().min() < Some(&Duration::from_secs(1)), "{times:?}");
     }
 
+    fn an_account_renamed_to_a_listed_name_gains_nothing(lab) {
+        lock(lab, &[V4, "alice"]);
+        lab.sh("sed -i 's/^mallory:/alice:/; s/^alice:x:1001/old:x:1001/' /etc/passwd").expect_code(0);
+        refused(lab, &User::MALLORY, &IMDS);
+        verify(lab, 1, &[]).expect_failed("names-current", "alice was 1001 and is 1666 now");
+    }
+
+    fn json_of_verify_has_findings_and_probes(lab) {
+        lock(lab, &[V4, "root"]);
+        let json: Value = lock(lab, &["verify", "--output=json"]).json();
+        assert_eq!(json["command"], "verify");
+        assert_eq!(json["locks"][0]["addresses"], serde_json::json!([V4, V6]));
+        let probes = json["probes"].as_array().expect("a list");
+        let of = |uid: u64, outcome: &str| {
+            probes.iter().filter(|probe| probe["witness"]["uid"] == uid && probe["outcome"] == outcome).count()
+        };
+        // A datagram to each address; the unlisted also try to connect.
+        assert_eq!((of(0, "sent"), of(65534, "denied"), of(65534, "refused")), (2, 2, 2), "{json:#}");
+    }
+}
+
+on_both_variants! {
     fn a_name_that_has_another_uid_now_is_told(lab) {
         lock(lab, &[V4, "alice", "bob", "--group=metadata"]);
         verify(lab, 0, &[]).expect_said("names-current", "3 names");
@@ -117,24 +105,38 @@ on_both_variants! {
             .expect_failed("names-current", "metadata (2000) does not exist any more");
     }
 
-    fn an_account_renamed_to_a_listed_name_gains_nothing(lab) {
-        lock(lab, &[V4, "alice"]);
-        lab.sh("sed -i 's/^mallory:/alice:/; s/^alice:x:1001/old:x:1001/' /etc/passwd").expect_code(0);
-        refused(lab, &User::MALLORY, &IMDS);
-        verify(lab, 1, &[]).expect_failed("names-current", "alice was 1001 and is 1666 now");
+    fn verify_compares_with_the_policy_that_it_is_given(lab) {
+        lock(lab, &[V4, "root", "--group=ops"]);
+        for same in [&[V4, "root", "--group=ops"][..], &[V6, "--group", "ops", "root", "root"]] {
+            verify(lab, 0, same);
+        }
+        for differing in [
+            &[V4, "root"][..],
+            &[V4, "root", "alice", "--group=ops"],
+            &[V4, "alice", "--group=ops"],
+            &[V4, "--group=ops"],
+            &[V4, "root", "--group=metadata"],
+            &[V4],
+            &["--only", V4, "root", "--group=ops"],
+            &[V4, "root", "--group=ops", "--forwarded=allow"],
+            &["192.0.2.77", "root", "--group=ops"],
+        ] {
+            verify(lab, 1, differing).expect_failed("as-asked", "");
+        }
+
     }
 
-    fn json_of_verify_has_findings_and_probes(lab) {
+    fn without_probes_behaviour_is_unknown_and_not_passed(lab) {
         lock(lab, &[V4, "root"]);
-        let json: Value = lock(lab, &["verify", "--output=json"]).json();
-        assert_eq!(json["command"], "verify");
-        assert_eq!(json["locks"][0]["addresses"], serde_json::json!([V4, V6]));
-        let probes = json["probes"].as_array().expect("a list");
-        let of = |uid: u64, outcome: &str| {
-            probes.iter().filter(|probe| probe["witness"]["uid"] == uid && probe["outcome"] == outcome).count()
-        };
-        // A datagram to each address; the unlisted also try to connect.
-        assert_eq!((of(0, "sent"), of(65534, "denied"), of(65534, "refused")), (2, 2, 2), "{json:#}");
+        let done = lab.lockdown(&["verify", "--no-probe"]).expect_code(4);
+        assert!(done.stdout.contains("not probed"), "{done}");
+        assert!(done.stdout.contains("degraded"), "{done}");
+        let verdict = verify(lab, 4, &["--no-probe"]);
+        assert_eq!(verdict.failed(), [""; 0]);
+        verdict.expect_said("unlisted-refused", "not probed");
+        // What is wrong is still worse than what was not looked at.
+        lab.iptables(Family::V4, "-F").expect_code(0);
+        verify(lab, 1, &["--no-probe"]).expect_failed_in("rules-match", "filter");
     }
 }
 

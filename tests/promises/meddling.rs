@@ -175,4 +175,4 @@ fn the_backstop_stays_when_nobody_can_say_whether_there_is_one(lab: &Lab) {
         .count();
     assert_eq!(drops, 2 * 2, "two hooks, two families: {done}");
 }
-in_both_variants!(the_backstop_stays_when_nobody_can_say_whether_there_is_one);
+in_filter_and_security!(the_backstop_stays_when_nobody_can_say_whether_there_is_one);

@@ -25,16 +25,17 @@ fn two_hundred_requests_of_a_listed_user_have_no_refused_packet(lab: &Lab) {
                 "{address}: {counter}"
             );
         }
-        // Two layers saw each of them.
+        // Each layer saw each of them.
         let passed = packets(&after, "passed") - packets(&before, "passed");
-        assert!(passed > 2 * 3 * 200, "{address}: {passed} packets");
+        let layers = if lab.is_without_iptables() { 1 } else { 2 };
+        assert!(passed > layers * 3 * 200, "{address}: {passed} packets");
     }
     // The check can fail: an unlisted user's packets are counted.
     let before = packets(&status(lab), "refused");
     assert_eq!(lab.requests(&User::BOB, IMDS[0], 5).served, 0);
     assert!(packets(&status(lab), "refused") > before);
 }
-in_both_variants!(two_hundred_requests_of_a_listed_user_have_no_refused_packet);
+on_every_host!(two_hundred_requests_of_a_listed_user_have_no_refused_packet);
 
 fn looking_and_applying_again_refuse_no_packet_of_a_listed_user_and_keep_the_counters(lab: &Lab) {
     apply(lab, &["alice"]);
@@ -47,9 +48,7 @@ fn looking_and_applying_again_refuse_no_packet_of_a_listed_user_and_keep_the_cou
     }
     assert!(packets(&status(lab), "passed") >= before);
 }
-in_both_variants!(
-    looking_and_applying_again_refuse_no_packet_of_a_listed_user_and_keep_the_counters
-);
+on_every_host!(looking_and_applying_again_refuse_no_packet_of_a_listed_user_and_keep_the_counters);
 
 fn other_addresses_stay_reachable_for_everybody(lab: &Lab) {
     // Not even root may pass: other addresses are no matter of the list.
@@ -86,4 +85,4 @@ fn other_addresses_stay_reachable_for_everybody(lab: &Lab) {
     }
     assert_eq!(lab.server_half_closed(), 0);
 }
-in_both_variants!(other_addresses_stay_reachable_for_everybody);
+on_every_host!(other_addresses_stay_reachable_for_everybody);

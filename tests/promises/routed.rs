@@ -69,7 +69,7 @@ fn a_container_stays_out_when_filter_is_flushed(lab: &Lab) {
     assert_eq!(arrivals.so_far(), before);
     lab.lockdown(&["verify"]).expect_code(1);
 }
-in_both_variants!(a_container_stays_out_when_filter_is_flushed);
+in_filter_and_security!(a_container_stays_out_when_filter_is_flushed);
 
 fn containers_are_left_alone_where_that_is_said_and_users_of_the_host_are_not(lab: &Lab) {
     lab.lockdown(&["apply", IMDS_WORD, "root", "--forwarded", "allow"])

@@ -47,7 +47,7 @@ fn every_kind_of_socket_is_refused_to_the_unlisted_and_open_to_the_listed(lab: &
         }
     }
 }
-in_both_variants!(every_kind_of_socket_is_refused_to_the_unlisted_and_open_to_the_listed);
+on_every_host!(every_kind_of_socket_is_refused_to_the_unlisted_and_open_to_the_listed);
 
 fn a_connection_opened_before_the_lockdown_is_cut_unless_its_owner_is_listed(lab: &Lab) {
     for address in IMDS {
@@ -68,7 +68,7 @@ fn a_connection_opened_before_the_lockdown_is_cut_unless_its_owner_is_listed(lab
         lab.lockdown(&["remove"]).expect_code(0);
     }
 }
-in_both_variants!(a_connection_opened_before_the_lockdown_is_cut_unless_its_owner_is_listed);
+on_every_host!(a_connection_opened_before_the_lockdown_is_cut_unless_its_owner_is_listed);
 
 fn members_of_a_listed_group_pass_by_primary_and_by_supplementary_membership(lab: &Lab) {
     apply(lab, &["--group", "metadata", "--group", "ops"]);
@@ -120,7 +120,7 @@ fn a_socket_that_root_made_and_passed_on_works_for_whoever_holds_it(lab: &Lab) {
         assert!(done.stderr.contains("Connection refused"), "{done}");
     }
 }
-in_both_variants!(a_socket_that_root_made_and_passed_on_works_for_whoever_holds_it);
+on_every_host!(a_socket_that_root_made_and_passed_on_works_for_whoever_holds_it);
 
 /// Another one: a program that is setuid root makes its sockets as root.
 fn a_setuid_root_program_counts_as_root_whoever_starts_it(lab: &Lab) {
@@ -137,4 +137,4 @@ fn a_setuid_root_program_counts_as_root_whoever_starts_it(lab: &Lab) {
         run("curl").expect_code(7);
     }
 }
-in_both_variants!(a_setuid_root_program_counts_as_root_whoever_starts_it);
+on_every_host!(a_setuid_root_program_counts_as_root_whoever_starts_it);

@@ -33,6 +33,45 @@ macro_rules! in_both_variants {
     };
 }
 
+/// With iptables-nft and with iptables-legacy, in `filter` and `security`.
+macro_rules! in_filter_and_security {
+    ($name:ident) => {
+        mod $name {
+            #[test]
+            fn nft() {
+                super::$name(&lab::Lab::with_layers(lab::Variant::Nft, "filter,security"));
+            }
+
+            #[test]
+            fn legacy() {
+                super::$name(&lab::Lab::new(lab::Variant::Legacy));
+            }
+        }
+    };
+}
+
+/// With both variants of iptables, and on a host that has nftables alone.
+macro_rules! on_every_host {
+    ($name:ident) => {
+        mod $name {
+            #[test]
+            fn nft() {
+                super::$name(&lab::Lab::new(lab::Variant::Nft));
+            }
+
+            #[test]
+            fn legacy() {
+                super::$name(&lab::Lab::new(lab::Variant::Legacy));
+            }
+
+            #[test]
+            fn alone() {
+                super::$name(&lab::Lab::without_iptables());
+            }
+        }
+    };
+}
+
 /// The turn to hammer. A hammer takes a whole processor: two of them at once would leave none to the program
 /// under test, and see fewer of its gaps.
 pub(crate) fn turn_to_hammer() -> MutexGuard<'static, ()> {
@@ -141,7 +180,27 @@ pub(crate) fn lists(lab: &Lab) -> BTreeMap<String, BTreeSet<String>> {
             }
         }
     }
+    let mut chain = "";
+    let table = own_table(lab);
+    for line in table.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["chain", name, "{"] => chain = name,
+            ["meta", "skuid", uids, "counter", "return", ..] => {
+                let list: &mut BTreeSet<_> = lists.entry(format!("nftables {chain}")).or_default();
+                list.insert((*uids).to_owned());
+            }
+            _ => {}
+        }
+    }
     lists
+}
+
+/// Our table of nftables, without counters; nothing if there is none.
+#[track_caller]
+fn own_table(lab: &Lab) -> String {
+    let list = "nft -s list table inet ip_lockdown 2>/dev/null || true";
+    lab.sh(list).expect_code(0).stdout
 }
 
 /// The lines of both families of one variant that belong to the program under test.
@@ -161,7 +220,9 @@ pub(crate) fn rules_of(lab: &Lab, variant: Variant) -> Vec<String> {
 pub(crate) fn jumps(lab: &Lab) -> usize {
     let rules = rules_of(lab, lab.variant());
     let is_jump = |rule: &&String| rule.contains("-j IP");
-    rules.iter().filter(is_jump).count()
+    let own_table = own_table(lab);
+    let in_own_table = own_table.lines().filter(|line| line.contains("jump IP"));
+    rules.iter().filter(is_jump).count() + in_own_table.count()
 }
 
 /// Says that it is enough when it goes, also when that is by a panic: nobody then waits for ever for the others.
@@ -310,7 +371,7 @@ pub(crate) fn stale_iptables(lab: &Lab) -> Vec<String> {
                 let network = fs::read_link(process.join("ns/net")).ok()?;
                 (network == Path::new(host.trim())).then_some(())?;
                 let name = fs::read_to_string(process.join("comm")).ok()?;
-                name.contains("tables").then(|| name.trim().to_owned())
+                (name.contains("tables") || name.trim() == "nft").then(|| name.trim().to_owned())
             })
             .collect();
         if left.is_empty() || Instant::now() > deadline {

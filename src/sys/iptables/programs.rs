@@ -6,11 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{IptablesError, SEARCH_PATH};
 use crate::policy::Family;
 use crate::ruleset::model::Variant;
+use crate::sys::SEARCH_PATH;
 use crate::sys::child::{Child, reports};
-use crate::sys::kernel::how_to_install_iptables;
+use crate::sys::firewall::FirewallError;
+use crate::sys::kernel::{Package, how_to_install};
 use crate::sys::program::{self, ProgramError};
 
 /// What a program gets on top of the time it may wait for the xtables lock.
@@ -23,24 +24,24 @@ pub(super) fn limit(wait: u32) -> Duration {
 
 /// The programs of one family.
 #[derive(Debug, Clone)]
-pub(super) struct Programs {
+pub(in crate::sys) struct Programs {
     pub(super) ask: PathBuf,
     pub(super) save: PathBuf,
     pub(super) restore: PathBuf,
 }
 
 /// What `iptables` on this host is; where there is no program of that name, whichever is there.
-pub(super) fn host_variant(wait: u32) -> Result<Variant, IptablesError> {
+pub(super) fn host_variant(wait: u32) -> Result<Option<Variant>, FirewallError> {
     match program::find(&SEARCH_PATH, "iptables") {
-        Some(path) => variant_of(&path, wait),
-        None if program::find(&SEARCH_PATH, "iptables-nft").is_some() => Ok(Variant::Nft),
-        None if program::find(&SEARCH_PATH, "iptables-legacy").is_some() => Ok(Variant::Legacy),
-        None => Err(missing("iptables")),
+        Some(path) => variant_of(&path, wait).map(Some),
+        None => Ok([Variant::Nft, Variant::Legacy]
+            .into_iter()
+            .find(|variant| program::find(&SEARCH_PATH, &format!("iptables-{variant}")).is_some())),
     }
 }
 
 /// The variant by the program that the links lead to, else by what it says of itself.
-fn variant_of(path: &Path, wait: u32) -> Result<Variant, IptablesError> {
+fn variant_of(path: &Path, wait: u32) -> Result<Variant, FirewallError> {
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match real.file_name().and_then(|name| name.to_str()) {
         Some("xtables-nft-multi") => return Ok(Variant::Nft),
@@ -54,7 +55,7 @@ fn variant_of(path: &Path, wait: u32) -> Result<Variant, IptablesError> {
     match (is_version, nft) {
         (true, true) => Ok(Variant::Nft),
         (true, false) => Ok(Variant::Legacy),
-        (false, _) => Err(IptablesError::NoVariant {
+        (false, _) => Err(FirewallError::NoVariant {
             program: path.display().to_string(),
             reason: match answer.code {
                 Some(0) => "its --version says nothing that iptables says".to_owned(),
@@ -65,7 +66,7 @@ fn variant_of(path: &Path, wait: u32) -> Result<Variant, IptablesError> {
     }
 }
 
-pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Programs, IptablesError> {
+pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Programs, FirewallError> {
     let plain = match family {
         Family::V4 => "iptables",
         Family::V6 => "ip6tables",
@@ -89,10 +90,10 @@ pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Progra
     }
 }
 
-fn missing(program: &str) -> IptablesError {
-    IptablesError::Missing {
+pub(super) fn missing(program: &str) -> FirewallError {
+    FirewallError::Missing {
         program: program.to_owned(),
-        package: how_to_install_iptables(),
+        package: how_to_install(Package::Iptables),
     }
 }
 
@@ -111,7 +112,7 @@ pub(super) fn ask(
     table: &str,
     question: &str,
     limit: Duration,
-) -> Result<Answer, IptablesError> {
+) -> Result<Answer, FirewallError> {
     let shown = format!("{} -t {table} {question}", program.display());
     let cannot_run = |reason: String| {
         ProgramError::CannotRun {

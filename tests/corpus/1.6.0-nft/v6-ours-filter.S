@@ -11,6 +11,6 @@
 [0:0] -A IPL-fd00:ec2::254 -m owner --gid-owner 500 -m comment --comment metadata -j RETURN
 [2:120] -A IPL-fd00:ec2::254 -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m owner ! --socket-exists -j RETURN
 [1:80] -A IPL-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
-[1:128] -A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp6-port-unreachable
+[1:128] -A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j REJECT --reject-with icmp6-port-unreachable
 [0:0] -A IPF-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
 [0:0] -A IPF-fd00:ec2::254 -j REJECT --reject-with icmp6-port-unreachable

@@ -343,10 +343,10 @@
 [0:0] -A IPL-169.254.169.254 -m limit --limit 10/min --limit-burst 20 -j LOG --log-prefix "ip-lockdown: " --log-uid
 [0:0] -A IPL-169.254.169.254 -m limit --limit 10/min --limit-burst 20 -j NFLOG --nflog-prefix  ip-lockdown --nflog-group 100
 [0:0] -A IPL-169.254.169.254 -p tcp -j REJECT --reject-with tcp-reset
-[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp-port-unreachable
-[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=none" -j DROP
+[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j REJECT --reject-with icmp-port-unreachable
+[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter" -j DROP
 [0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1" -j RETURN
-[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j ACCEPT
-[0:0] -A IPL-169.254.169.254 -m comment --comment "IP-LOCKDOWN v1 9f86d081884c7d65 \"backstop=security\"" -j REJECT --reject-with icmp-port-unreachable
+[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j ACCEPT
+[0:0] -A IPL-169.254.169.254 -m comment --comment "IP-LOCKDOWN v1 9f86d081884c7d65 \"layers=filter,security\"" -j REJECT --reject-with icmp-port-unreachable
 [0:0] -A IPF-169.254.169.254 -j RETURN
 [0:0] -A IPL-10.0.0.1 -p tcp -j REJECT --reject-with tcp-reset

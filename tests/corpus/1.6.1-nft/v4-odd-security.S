@@ -9,4 +9,4 @@
 [0:0] -A OUTPUT -j CONNSECMARK --save
 [0:0] -A OUTPUT -j AUDIT --type accept
 [0:0] -A IPL-169.254.169.254 -m owner --uid-owner 0 -j ACCEPT
-[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v2 9f86d081884c7d65 backstop=security" -j DROP
+[0:0] -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v2 9f86d081884c7d65 layers=filter,security" -j DROP

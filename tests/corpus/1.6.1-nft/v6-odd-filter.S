@@ -107,5 +107,5 @@
 [0:0] -A IPL-fd00:ec2::254 -m owner ! --socket-exists -j RETURN
 [0:0] -A IPL-fd00:ec2::254 -m limit --limit 10/min --limit-burst 20 -j LOG --log-prefix "ip-lockdown: " --log-uid
 [0:0] -A IPL-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
-[0:0] -A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp6-port-unreachable
+[0:0] -A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j REJECT --reject-with icmp6-port-unreachable
 [0:0] -A IPF-fd00:ec2::254 -j RETURN

@@ -10,5 +10,5 @@
 [0:0] -A IPL-fd00:ec2::254 -m owner --uid-owner 2000-2999 -j RETURN
 [0:0] -A IPL-fd00:ec2::254 -m owner --gid-owner 500 -m comment --comment metadata -j RETURN
 [3:180] -A IPL-fd00:ec2::254 -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m owner ! --socket-exists -j RETURN
-[0:0] -A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j DROP
+[0:0] -A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j DROP
 [0:0] -A IPF-fd00:ec2::254 -j DROP

@@ -9,4 +9,4 @@
 -A OUTPUT -j CONNSECMARK --save
 -A OUTPUT -j AUDIT --type accept
 -A IPL-169.254.169.254 -m owner --uid-owner 0 -j ACCEPT
--A IPL-169.254.169.254 -m comment --comment "ip-lockdown v2 9f86d081884c7d65 backstop=security" -j DROP
+-A IPL-169.254.169.254 -m comment --comment "ip-lockdown v2 9f86d081884c7d65 layers=filter,security" -j DROP

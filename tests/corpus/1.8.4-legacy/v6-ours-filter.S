@@ -13,4 +13,4 @@
 -A IPL-fd00:ec2::254 -m owner --gid-owner 500 --suppl-groups -m comment --comment metadata -j RETURN
 -A IPL-fd00:ec2::254 -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m owner ! --socket-exists -j RETURN
 -A IPL-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
--A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp6-port-unreachable
+-A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j REJECT --reject-with icmp6-port-unreachable

@@ -109,5 +109,5 @@
 -A IPL-fd00:ec2::254 -m owner ! --socket-exists -j RETURN
 -A IPL-fd00:ec2::254 -m limit --limit 10/min --limit-burst 20 -j LOG --log-prefix "ip-lockdown: " --log-uid
 -A IPL-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
--A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp6-port-unreachable
+-A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j REJECT --reject-with icmp6-port-unreachable
 -A IPF-fd00:ec2::254 -j RETURN

@@ -329,11 +329,11 @@
 -A IPL-169.254.169.254 -m limit --limit 10/min --limit-burst 20 -j LOG --log-prefix "ip-lockdown: " --log-uid
 -A IPL-169.254.169.254 -m limit --limit 10/min --limit-burst 20 -j NFLOG --nflog-prefix  ip-lockdown --nflog-group 100
 -A IPL-169.254.169.254 -p tcp -j REJECT --reject-with tcp-reset
--A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp-port-unreachable
--A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=none" -j DROP
+-A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j REJECT --reject-with icmp-port-unreachable
+-A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter" -j DROP
 -A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1" -j RETURN
--A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j ACCEPT
--A IPL-169.254.169.254 -m comment --comment "IP-LOCKDOWN v1 9f86d081884c7d65 \"backstop=security\"" -j REJECT --reject-with icmp-port-unreachable
+-A IPL-169.254.169.254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j ACCEPT
+-A IPL-169.254.169.254 -m comment --comment "IP-LOCKDOWN v1 9f86d081884c7d65 \"layers=filter,security\"" -j REJECT --reject-with icmp-port-unreachable
 -A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment "block incoming localnet connections" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
 -A KUBE-FIREWALL -m comment --comment "kubernetes firewall for dropping marked packets" -m mark --mark 0x8000/0x8000 -j DROP
 -A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT

@@ -105,7 +105,7 @@
 -A IPL-fd00:ec2::254 -m owner ! --socket-exists -j RETURN
 -A IPL-fd00:ec2::254 -m limit --limit 10/min --limit-burst 20 -j LOG --log-prefix "ip-lockdown: " --log-uid
 -A IPL-fd00:ec2::254 -p tcp -j REJECT --reject-with tcp-reset
--A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 backstop=security" -j REJECT --reject-with icmp6-port-unreachable
+-A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v1 9f86d081884c7d65 layers=filter,security" -j REJECT --reject-with icmp6-port-unreachable
 -A f2b-sshd -s 2001:db8::bad/128 -j REJECT --reject-with icmp6-port-unreachable
 -A ufw6-before-input -m rt --rt-type 0 -j DROP
 -A ufw6-logging-deny -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix "[UFW BLOCK] "

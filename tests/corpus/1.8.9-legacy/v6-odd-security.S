@@ -4,4 +4,4 @@
 -N IPL-fd00:ec2::254
 -A OUTPUT -d fd00:ec2::254/128 -p tcp -j IPL-fd00:ec2::254
 -A IPL-fd00:ec2::254 -m owner --uid-owner 0 -j ACCEPT
--A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v2 9f86d081884c7d65 backstop=security" -j DROP
+-A IPL-fd00:ec2::254 -m comment --comment "ip-lockdown v2 9f86d081884c7d65 layers=filter,security" -j DROP

@@ -85,6 +85,8 @@ impl Family {
 #[derive(Debug)]
 pub struct Lab {
     variant: Variant,
+    /// What the program under test is told of it.
+    options: Vec<String>,
     host: Namespace,
     imds: Namespace,
     container: Namespace,
@@ -98,11 +100,49 @@ impl Lab {
     /// With one line that says what is missing, where a lab cannot be set up.
     #[track_caller]
     pub fn new(variant: Variant) -> Self {
+        Self::told(variant, &["--variant", &variant.to_string()])
+    }
+
+    /// The same, in which the program under test is told to lay these layers.
+    ///
+    /// # Panics
+    /// As [`Lab::new`].
+    #[track_caller]
+    pub fn with_layers(variant: Variant, layers: &str) -> Self {
+        let variant_word = variant.to_string();
+        Self::told(variant, &["--variant", &variant_word, "--layers", layers])
+    }
+
+    /// A host without iptables, in which the program under test is told to lay nftables alone. Scripts of the
+    /// lab still find iptables-nft, to play other tools: it is put aside, where only their `PATH` leads.
+    ///
+    /// # Panics
+    /// As [`Lab::new`].
+    #[track_caller]
+    pub fn without_iptables() -> Self {
+        let lab = Self::told(Variant::Nft, &["--layers", "nftables"]);
+        lab.sh("cd /usr/sbin; mkdir -p /usr/lib/lab-put-aside
+            for name in iptables* ip6tables* xtables-*; do
+                real=$(realpath \"$name\")
+                case $real in
+                /usr/sbin/*) ln -sf \"${real##*/}\" \"/usr/lib/lab-put-aside/$name\" ;;
+                esac
+            done
+            for multi in xtables-*-multi; do rm -f \"/usr/lib/lab-put-aside/$multi\"; done
+            mv xtables-*-multi /usr/lib/lab-put-aside
+            rm -f iptables* ip6tables* xtables-*")
+            .expect_code(0);
+        lab
+    }
+
+    #[track_caller]
+    fn told(variant: Variant, options: &[&str]) -> Self {
         check_machine();
         let [host, imds, container] = topology::set_up();
         let server = serve(&mut enter(&imds, &host, lab_program()));
         Self {
             variant,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
             host,
             imds,
             container,
@@ -167,16 +207,22 @@ impl Lab {
         self.run(&["bash", "-euc", script])
     }
 
-    /// Runs the program under test on the host: `ip-lockdown --variant <variant> <arguments>`.
+    /// What the program under test is told of this host, before all other arguments.
+    pub fn options(&self) -> &[String] {
+        &self.options
+    }
+
+    /// Whether the host has no iptables.
+    pub fn is_without_iptables(&self) -> bool {
+        !self.options.iter().any(|option| option == "--variant")
+    }
+
+    /// Runs the program under test on the host: `ip-lockdown --variant <variant> <arguments>`, or what else
+    /// it is told of this host.
     #[track_caller]
     pub fn lockdown(&self, arguments: &[&str]) -> Done {
         let mut command = self.command(lockdown_program());
-        Done::of(
-            command
-                .arg("--variant")
-                .arg(self.variant.to_string())
-                .args(arguments),
-        )
+        Done::of(command.args(&self.options).args(arguments))
     }
 
     /// Runs `iptables-<variant>` or `ip6tables-<variant>` on the host, with arguments separated by blanks.

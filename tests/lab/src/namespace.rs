@@ -8,8 +8,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use nix::unistd::Pid;
 
-/// The whole environment of a program in the lab, with `LC_ALL=C`.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The whole environment of a program in the lab, with `LC_ALL=C`. The last folder is the lab's own.
+pub(crate) const PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/lab-put-aside";
 
 /// The settings of every network namespace of the lab, written before its first interface exists.
 const NETWORK: &str = r"

@@ -1,0 +1,217 @@
+//! Layers: the places in the kernel where the whole decision is enforced.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+use crate::policy::Family;
+
+/// A place in the kernel where the whole decision is enforced; a refusal in any is a refusal.
+///
+/// In the order of a packet's way: `filter` has priority 0 (linux/netfilter_ipv4.h), `nftables`
+/// takes 50, and `security` is at 50 with iptables-legacy, at 150 with iptables-nft. An ACCEPT ends
+/// the table that it stands in, not those behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layer {
+    /// The iptables table `filter`: refuses fast, and is what `iptables -S` shows.
+    Filter,
+    /// The table `inet ip_lockdown` of nftables: our own, which no other tool's flush or rule
+    /// reaches, `nft flush ruleset` excepted.
+    Nftables,
+    /// The iptables table `security`, which hardly any other tool touches.
+    Security,
+}
+
+impl Layer {
+    /// Every layer, in the order of a packet's way.
+    pub const ALL: [Self; 3] = [Self::Filter, Self::Nftables, Self::Security];
+
+    /// The layers that are tables of iptables.
+    pub const OF_IPTABLES: [Self; 2] = [Self::Filter, Self::Security];
+
+    /// Its name; of a layer of iptables, the table's.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Nftables => "nftables",
+            Self::Security => "security",
+        }
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The layers of a lockdown: at least one.
+///
+/// Written with commas, in the order of a packet's way: `filter,nftables`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Layers {
+    // A bit a layer, by its number.
+    bits: u8,
+}
+
+impl Layers {
+    /// What iptables-nft gets where there is nft.
+    pub const FILTER_AND_NFTABLES: Self = Self::FILTER.with(Layer::Nftables);
+    /// What iptables gets where there is no nft.
+    pub const FILTER_AND_SECURITY: Self = Self::FILTER.with(Layer::Security);
+    /// What a host without iptables gets.
+    pub const NFTABLES: Self = Self { bits: 0 }.with(Layer::Nftables);
+    /// What a kernel without any second layer gets.
+    pub const FILTER: Self = Self { bits: 0 }.with(Layer::Filter);
+
+    /// Whether the layer is one of them.
+    #[must_use]
+    pub const fn has(self, layer: Layer) -> bool {
+        self.bits & (1 << layer as u8) != 0
+    }
+
+    /// These and that one.
+    #[must_use]
+    pub const fn with(self, layer: Layer) -> Self {
+        Self {
+            bits: self.bits | 1 << layer as u8,
+        }
+    }
+
+    /// These without that one; `None` when nothing is left.
+    #[must_use]
+    pub fn without(self, layer: Layer) -> Option<Self> {
+        let bits = self.bits & !(1 << layer as u8);
+        (bits != 0).then_some(Self { bits })
+    }
+
+    /// In the order of a packet's way.
+    #[must_use]
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = Layer> {
+        Layer::ALL.into_iter().filter(move |&layer| self.has(layer))
+    }
+
+    /// Whether any is a table of iptables.
+    #[must_use]
+    pub fn need_iptables(self) -> bool {
+        Layer::OF_IPTABLES.into_iter().any(|layer| self.has(layer))
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.iter().map(Layer::name).collect();
+        f.pad(&names.join(","))
+    }
+}
+
+/// The words name no layers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LayersError {
+    /// No such layer.
+    #[error("there is no layer \"{0}\": give filter, nftables and security, with commas, or auto")]
+    Unknown(String),
+    /// A layer given twice.
+    #[error("the layer {0} is given twice")]
+    Twice(Layer),
+    /// `security` without `filter`.
+    #[error("the layer security can only drop, and needs filter before it, which refuses at once")]
+    Slow,
+}
+
+impl FromStr for Layers {
+    type Err = LayersError;
+
+    fn from_str(text: &str) -> Result<Self, LayersError> {
+        let mut layers: Option<Self> = None;
+        for word in text.split(',') {
+            let layer = Layer::ALL
+                .into_iter()
+                .find(|layer| layer.name() == word)
+                .ok_or_else(|| LayersError::Unknown(word.escape_debug().to_string()))?;
+            layers = Some(match layers {
+                None => Self { bits: 0 }.with(layer),
+                Some(known) if known.has(layer) => return Err(LayersError::Twice(layer)),
+                Some(known) => known.with(layer),
+            });
+        }
+        match layers {
+            None => Err(LayersError::Unknown(String::new())),
+            Some(layers) if layers.has(Layer::Security) && !layers.has(Layer::Filter) => {
+                Err(LayersError::Slow)
+            }
+            Some(layers) => Ok(layers),
+        }
+    }
+}
+
+impl Serialize for Layers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+/// The layers of each family: a kernel may have a table for one and not for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct LaidLayers {
+    ipv4: Layers,
+    ipv6: Layers,
+}
+
+impl LaidLayers {
+    /// The same for both.
+    #[must_use]
+    pub fn both(layers: Layers) -> Self {
+        Self {
+            ipv4: layers,
+            ipv6: layers,
+        }
+    }
+
+    /// Those of one family.
+    #[must_use]
+    pub fn of(self, family: Family) -> Layers {
+        match family {
+            Family::V4 => self.ipv4,
+            Family::V6 => self.ipv6,
+        }
+    }
+
+    /// Says what those of one family are.
+    pub fn set(&mut self, family: Family, layers: Layers) {
+        match family {
+            Family::V4 => self.ipv4 = layers,
+            Family::V6 => self.ipv6 = layers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_read_in_any_order_and_written_in_one() {
+        let layers: Layers = "security,filter".parse().unwrap();
+        assert_eq!(layers, Layers::FILTER_AND_SECURITY);
+        assert_eq!(layers.to_string(), "filter,security");
+        assert_eq!(layers.without(Layer::Security), Some(Layers::FILTER));
+        assert_eq!(Layers::FILTER.without(Layer::Filter), None);
+        for wrong in [
+            "",
+            "filter,",
+            "nat",
+            "Filter",
+            "filter,filter",
+            "filter nftables",
+            "security",
+            "nftables,security",
+        ] {
+            assert!(wrong.parse::<Layers>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The JSON of `nft -j` (`libnftables-json(5)`), as far as both our own table and the chains of
+//! others are read: objects, statements and matches.
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+/// Kinds of objects in a listing.
+const OBJECTS: &[&str] = &[
+    "metainfo",
+    "table",
+    "chain",
+    "rule",
+    "set",
+    "map",
+    "element",
+    "flowtable",
+    "counter",
+    "quota",
+    "limit",
+    "ct helper",
+    "ct timeout",
+    "ct expectation",
+    "secmark",
+    "synproxy",
+    "tunnel",
+];
+
+/// Statements; what each means for a packet is the caller's business.
+const STATEMENTS: &[&str] = &[
+    "accept",
+    "continue",
+    "counter",
+    "ct count",
+    "ct expectation",
+    "ct helper",
+    "ct timeout",
+    "dnat",
+    "drop",
+    "dup",
+    "flow",
+    "fwd",
+    "goto",
+    "jump",
+    "last",
+    "limit",
+    "log",
+    "mangle",
+    "map",
+    "masquerade",
+    "match",
+    "meter",
+    "notrack",
+    "queue",
+    "quota",
+    "redirect",
+    "reject",
+    "return",
+    "secmark",
+    "set",
+    "snat",
+    "synproxy",
+    "tproxy",
+    "tunnel",
+    "vmap",
+    "xt",
+];
+
+/// What nft printed has a shape that is not known: another version's, or no listing at all.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{problem}: {excerpt}")]
+pub struct Unclear {
+    /// What is not understood.
+    pub problem: &'static str,
+    /// The beginning of it.
+    pub excerpt: String,
+}
+
+impl Unclear {
+    pub(super) fn new(problem: &'static str, value: &Value) -> Self {
+        Self::text(problem, &value.to_string())
+    }
+
+    fn text(problem: &'static str, text: &str) -> Self {
+        let start: String = text.chars().take(120).collect();
+        Self {
+            problem,
+            excerpt: start.escape_debug().to_string(),
+        }
+    }
+}
+
+/// An object of a listing: its kind, and what it says.
+pub(super) type Object = (&'static str, Map<String, Value>);
+
+/// The objects of a listing, in the order printed.
+pub(super) fn objects(output: &str) -> Result<Vec<Object>, Unclear> {
+    let mut listing: Value = serde_json::from_str(output)
+        .map_err(|_| Unclear::text("what nft printed is not JSON", output))?;
+    let Some(Value::Array(objects)) = listing.get_mut("nftables").map(Value::take) else {
+        return Err(Unclear::new("this is not a listing of nft", &listing));
+    };
+    let objects: Vec<Object> = objects.iter().map(object).collect::<Result<_, _>>()?;
+    let version = match objects.first() {
+        Some(("metainfo", info)) => info.get("json_schema_version").and_then(Value::as_u64),
+        _ => None,
+    };
+    match version {
+        Some(1) => Ok(objects),
+        _ => Err(Unclear::text(
+            "nft prints another version of its JSON",
+            output,
+        )),
+    }
+}
+
+fn object(value: &Value) -> Result<Object, Unclear> {
+    let known = only_key(value).and_then(|key| {
+        let kind = OBJECTS.iter().find(|&&kind| kind == key)?;
+        Some((*kind, value.get(kind)?.as_object()?.clone()))
+    });
+    known.ok_or_else(|| Unclear::new("nft prints an object that is not known", value))
+}
+
+/// The statements of a rule, in their order: the name of each, and what it says.
+pub(super) fn statements(
+    rule: &Map<String, Value>,
+) -> Result<Vec<(&'static str, &Value)>, Unclear> {
+    let whole = || {
+        Unclear::new(
+            "nft prints a rule that is not understood",
+            &rule.clone().into(),
+        )
+    };
+    let expressions = rule
+        .get("expr")
+        .and_then(Value::as_array)
+        .ok_or_else(whole)?;
+    expressions
+        .iter()
+        .map(|expression| {
+            only_key(expression)
+                .and_then(|key| {
+                    let name = STATEMENTS.iter().find(|&&name| name == key)?;
+                    Some((*name, expression.get(name)?))
+                })
+                .ok_or_else(|| Unclear::new("nft prints a statement that is not known", expression))
+        })
+        .collect()
+}
+
+/// The two sides of a `match`.
+pub(super) struct Match<'a> {
+    /// `==`, `!=`, `<`, `in` and the like.
+    pub(super) op: &'a str,
+    /// What of the packet is compared.
+    pub(super) left: &'a Value,
+    /// With what.
+    pub(super) right: &'a Value,
+}
+
+/// Reads a `match` statement.
+pub(super) fn comparison(value: &Value) -> Result<Match<'_>, Unclear> {
+    let read = || {
+        Some(Match {
+            op: value.get("op")?.as_str()?,
+            left: value.get("left")?,
+            right: value.get("right")?,
+        })
+    };
+    read().ok_or_else(|| Unclear::new("nft prints a match that is not understood", value))
+}
+
+/// The meta key that is compared, such as `skuid`.
+pub(super) fn meta(left: &Value) -> Option<&str> {
+    left.get("meta")?.get("key")?.as_str()
+}
+
+/// The header field that is compared, such as `ip`, `daddr`.
+pub(super) fn payload(left: &Value) -> Option<(&str, &str)> {
+    let payload = left.get("payload")?;
+    Some((
+        payload.get("protocol")?.as_str()?,
+        payload.get("field")?.as_str()?,
+    ))
+}
+
+/// The text of a member.
+pub(super) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str()
+}
+
+fn only_key(value: &Value) -> Option<&str> {
+    match value.as_object() {
+        Some(object) if object.len() == 1 => object.keys().next().map(String::as_str),
+        _ => None,
+    }
+}

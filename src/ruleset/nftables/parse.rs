@@ -1,0 +1,309 @@
+//! `nft -j list table inet ip_lockdown` -> values.
+//!
+//! A rule that is not exactly one of our forms is foreign. A shape of JSON that is not known, as
+//! another version of nft may print it, is an error: such a table is not understood, and neither
+//! "as it was written" nor "changed by someone" may be said of it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::json::{self, Match, Unclear};
+use super::{OwnTable, PRIORITY, TABLE, read_name};
+use crate::policy::{AccountName, Address, Uid, UidRange};
+use crate::ruleset::model::{Chain, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict};
+
+/// Reads the listing of our table.
+///
+/// # Errors
+/// It has a shape that is not known.
+pub fn table(output: &str) -> Result<OwnTable, Unclear> {
+    let objects = json::objects(output)?;
+    let mut chains: Vec<Chain> = Vec::new();
+    let mut foreign = false;
+    let named = |object: &Map<String, Value>, key| {
+        json::text(object, key).map(str::to_owned).ok_or_else(|| {
+            Unclear::new(
+                "nft prints an object without a name",
+                &object.clone().into(),
+            )
+        })
+    };
+    for (kind, object) in &objects {
+        match *kind {
+            "chain" => {
+                let name = named(object, "name")?;
+                let own = read_name(&name);
+                let base = Hook::ALL.into_iter().find(|hook| hook.chain() == name);
+                foreign |= own.is_none() && base.is_none();
+                let as_ours = base.is_some_and(|hook| is_base(object, hook));
+                chains.push(Chain {
+                    name: own.map_or(name, |own| own.to_string()),
+                    policy: as_ours.then(|| "ACCEPT".to_owned()),
+                    counters: Counters::default(),
+                    rules: Vec::new(),
+                });
+            }
+            "table" | "metainfo" | "rule" => {}
+            _ => foreign = true,
+        }
+    }
+    for (kind, object) in &objects {
+        if *kind != "rule" {
+            continue;
+        }
+        let name = named(object, "chain")?;
+        let own = read_name(&name);
+        let shown = own.map_or_else(|| name.clone(), |own| own.to_string());
+        let chain = chains
+            .iter_mut()
+            .find(|chain| chain.name == shown)
+            .ok_or_else(|| Unclear::new("nft prints a rule of no chain", &object.clone().into()))?;
+        chain.rules.push(observed(object, own.is_some())?);
+    }
+    Ok(OwnTable {
+        table: Table {
+            name: TABLE.to_owned(),
+            chains,
+        },
+        foreign,
+        dormant: false,
+    })
+}
+
+/// Whether the chain stands at the hook as ours do.
+fn is_base(chain: &Map<String, Value>, hook: Hook) -> bool {
+    let at = match hook {
+        Hook::Output => "output",
+        Hook::Forward => "forward",
+    };
+    json::text(chain, "type") == Some("filter")
+        && json::text(chain, "hook") == Some(at)
+        && json::text(chain, "policy") == Some("accept")
+        && chain.get("prio").and_then(Value::as_i64) == Some(PRIORITY)
+}
+
+fn names(comment: &str) -> Option<Vec<AccountName>> {
+    comment.split(',').map(|name| name.parse().ok()).collect()
+}
+
+fn uids(value: &Value) -> Option<UidRange> {
+    let uid = |value: &Value| Uid::new(u32::try_from(value.as_u64()?).ok()?);
+    match value
+        .get("range")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+    {
+        Some([first, last]) => UidRange::new(uid(first)?, uid(last)?),
+        Some(_) => None,
+        None => uid(value).map(UidRange::from),
+    }
+}
+
+/// The parts that our forms are made of; each at most once.
+#[derive(Default)]
+struct Parts<'a> {
+    destination: Option<Address>,
+    owner: Option<Owner>,
+    tcp: bool,
+    not_opening: bool,
+    counters: Option<Counters>,
+    end: Option<End<'a>>,
+}
+
+/// What an owner match compares with.
+enum Owner {
+    Any,
+    Uids(UidRange),
+}
+
+enum End<'a> {
+    Jump(&'a str),
+    Return,
+    Reset,
+    Reject,
+}
+
+/// One rule; only a jump of ours is ours in whatever chain.
+fn observed(rule: &Map<String, Value>, in_own_chain: bool) -> Result<ObservedRule, Unclear> {
+    let mut parts = Parts::default();
+    let mut ours = true;
+    for (name, value) in json::statements(rule)? {
+        ours &= part(&mut parts, name, value)?.is_some();
+    }
+    let counters = parts.counters;
+    let form = match ours {
+        true => form(parts, json::text(rule, "comment")),
+        false => None,
+    };
+    let form = form.filter(|rule| in_own_chain || matches!(rule, Rule::Jump(_)));
+    let text = || rule.get("expr").map(Value::to_string).unwrap_or_default();
+    Ok(ObservedRule {
+        counters,
+        spec: form.map_or_else(|| Spec::Foreign(text()), Spec::Own),
+    })
+}
+
+/// Takes one statement; `None` if no form of ours has it.
+fn part<'a>(parts: &mut Parts<'a>, name: &str, value: &'a Value) -> Result<Option<()>, Unclear> {
+    let odd = || Unclear::new("nft prints a statement that is not understood", value);
+    // Nothing comes after the end.
+    if parts.end.is_some() {
+        return Ok(None);
+    }
+    Ok(match name {
+        "match" => matching(parts, &json::comparison(value)?)?,
+        "counter" => match value {
+            // A counter that has a name of its own is another object.
+            Value::String(_) => None,
+            value => {
+                let number = |key| value.get(key).and_then(Value::as_u64).ok_or_else(odd);
+                let counters = Counters {
+                    packets: number("packets")?,
+                    bytes: number("bytes")?,
+                };
+                once(&mut parts.counters, counters)
+            }
+        },
+        "jump" => {
+            let target = value
+                .get("target")
+                .and_then(Value::as_str)
+                .ok_or_else(odd)?;
+            once(&mut parts.end, End::Jump(target))
+        }
+        "return" => once(&mut parts.end, End::Return),
+        "reject" => {
+            let text = |key| value.get(key).and_then(Value::as_str);
+            match (value, text("type"), text("expr")) {
+                // In a table of both families, that is what no word means.
+                (Value::Null, ..) | (_, Some("icmpx"), Some("port-unreachable")) => {
+                    once(&mut parts.end, End::Reject)
+                }
+                (_, Some("tcp reset"), _) => once(&mut parts.end, End::Reset),
+                (_, Some("icmp" | "icmpv6" | "icmpx"), Some(_)) => None,
+                _ => return Err(odd()),
+            }
+        }
+        _ => None,
+    })
+}
+
+fn matching(parts: &mut Parts<'_>, compared: &Match<'_>) -> Result<Option<()>, Unclear> {
+    let Match { op, left, right } = *compared;
+    let odd = || Unclear::new("nft prints a value that is not understood", right);
+    if json::meta(left) == Some("skuid") {
+        let owner = match right {
+            // A set, or a list of values.
+            Value::String(set) if set.starts_with('@') => return Ok(None),
+            value if is_any(value) => Owner::Any,
+            value => match uids(value) {
+                Some(uids) => Owner::Uids(uids),
+                None if value.get("set").is_some() || value.get("range").is_some() => {
+                    return Ok(None);
+                }
+                None => return Err(odd()),
+            },
+        };
+        return Ok(equal(op).and_then(|()| once(&mut parts.owner, owner)));
+    }
+    if json::meta(left) == Some("l4proto") {
+        let tcp = right == "tcp" || right.as_u64() == Some(6);
+        return Ok((tcp && equal(op).is_some())
+            .then(|| flag(&mut parts.tcp))
+            .flatten());
+    }
+    if let Some(("ip" | "ip6", "daddr")) = json::payload(left) {
+        let Some(address) = right.as_str() else {
+            return Ok(None);
+        };
+        let address = address.parse().map_err(|_| odd())?;
+        return Ok(equal(op).and_then(|()| once(&mut parts.destination, address)));
+    }
+    if is_opening_flags(left) {
+        let syn = right == "syn" && op == "!=";
+        return Ok(syn.then(|| flag(&mut parts.not_opening)).flatten());
+    }
+    Ok(None)
+}
+
+/// Every uid that there can be.
+fn is_any(value: &Value) -> bool {
+    value
+        .get("range")
+        .and_then(Value::as_array)
+        .is_some_and(|range| *range == [0, u64::from(u32::MAX)])
+}
+
+/// `tcp flags & (fin|syn|rst|ack)`; the flags as a list, or as one pair in the other.
+fn is_opening_flags(left: &Value) -> bool {
+    let Some([field, mask]) = left.get("&").and_then(Value::as_array).map(Vec::as_slice) else {
+        return false;
+    };
+    let mut flags = BTreeSet::new();
+    json::payload(field) == Some(("tcp", "flags"))
+        && collect_flags(mask, &mut flags).is_some()
+        && flags == BTreeSet::from(["fin", "syn", "rst", "ack"])
+}
+
+fn collect_flags<'a>(mask: &'a Value, flags: &mut BTreeSet<&'a str>) -> Option<()> {
+    match mask {
+        Value::String(flag) => {
+            flags.insert(flag);
+            Some(())
+        }
+        Value::Array(list) => list.iter().try_for_each(|one| collect_flags(one, flags)),
+        other => collect_flags(other.get("|")?, flags),
+    }
+}
+
+fn equal(op: &str) -> Option<()> {
+    (op == "==").then_some(())
+}
+
+fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
+}
+
+fn flag(place: &mut bool) -> Option<()> {
+    (!std::mem::replace(place, true)).then_some(())
+}
+
+/// The form of ours that the parts make up, if they do.
+fn form(parts: Parts<'_>, comment: Option<&str>) -> Option<Rule> {
+    let Parts {
+        destination,
+        owner,
+        tcp,
+        not_opening,
+        counters: _,
+        end,
+    } = parts;
+    let refuse = |stamp| Rule::Refuse {
+        verdict: Verdict::Reject,
+        stamp,
+    };
+    Some(
+        match (destination, owner, tcp, not_opening, end?, comment) {
+            (Some(address), None, false, false, End::Jump(target), None) => {
+                let target = read_name(target)?;
+                (target.address == address).then_some(Rule::Jump(target))?
+            }
+            (None, Some(Owner::Uids(uids)), false, false, End::Return, comment) => {
+                let names = comment.map_or(Some(Vec::new()), names)?;
+                let one_each = names.len() as u64 == uids.count();
+                (names.is_empty() || uids.count() == 1 || one_each).then_some(())?;
+                Rule::PassUids { uids, names }
+            }
+            (None, Some(Owner::Any), true, false, End::Reset, None) => Rule::RefuseOwnedTcp,
+            (None, Some(Owner::Any), false, false, End::Reject, None) => Rule::RefuseOwned,
+            (None, None, false, true, End::Return, None) => Rule::PassClosing,
+            (None, None, true, false, End::Reset, None) => Rule::RefuseTcp,
+            (None, None, false, false, End::Reject, None) => refuse(None),
+            (None, None, false, false, End::Reject, Some(stamp)) => {
+                refuse(Some(stamp.parse().ok()?))
+            }
+            _ => return None,
+        },
+    )
+}

@@ -1,0 +1,127 @@
+//! Desired and observed -> the commands of one `nft -f -`.
+//!
+//! As in the iptables layers, a chain is filled anew only if it differs, so that counters live on;
+//! the chains at the hooks hold nothing but our jumps, and are filled anew as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::OwnTable;
+use crate::policy::Address;
+use crate::ruleset::desired::LockedAddress;
+use crate::ruleset::model::{ChainName, Hook, ObservedRule, Rule, Table};
+use crate::ruleset::plan::stands;
+
+/// One command of a transaction: all of them take effect at one instant, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Creates the table, or switches it on again.
+    AddTable,
+    /// Takes it away with all that it holds.
+    DeleteTable,
+    /// Creates the chain at the hook.
+    AddBase(Hook),
+    /// Empties it.
+    FlushBase(Hook),
+    /// Takes it away.
+    DeleteBase(Hook),
+    /// Adds a jump to the chain, at its hook.
+    Jump(ChainName),
+    /// Empties the chain.
+    Flush(ChainName),
+    /// Takes it away.
+    Delete(ChainName),
+    /// Creates the chain, if it is not there, and all its rules.
+    Fill(ChainName, Vec<Rule>),
+}
+
+/// The commands that make the table (`None`: there is none) say what is wanted, and nothing of the
+/// addresses that are `gone`. What it says of other addresses stays.
+#[must_use]
+pub fn plan(wanted: &[LockedAddress], gone: &[Address], seen: Option<&OwnTable>) -> Vec<Command> {
+    let table = seen.map(|own| &own.table);
+    let of_hooks = |address| Hook::ALL.map(|hook| (ChainName { hook, address }, None));
+    let mut concerned: BTreeMap<ChainName, Option<&[Rule]>> =
+        gone.iter().copied().flat_map(of_hooks).collect();
+    concerned.extend(
+        wanted
+            .iter()
+            .flat_map(|locked| Hook::ALL.map(|hook| locked.at(hook))),
+    );
+    let there: BTreeSet<ChainName> = table
+        .into_iter()
+        .flat_map(Table::own_chains)
+        .map(|(name, _)| name)
+        .collect();
+    let left: BTreeSet<ChainName> = there
+        .iter()
+        .filter(|name| !concerned.contains_key(name))
+        .chain(
+            concerned
+                .iter()
+                .filter(|(_, rules)| rules.is_some())
+                .map(|(name, _)| name),
+        )
+        .copied()
+        .collect();
+    let asleep = seen.is_some_and(|own| own.dormant);
+    if left.is_empty() && seen.is_some_and(|own| !own.foreign) && !there.is_empty() {
+        return vec![Command::DeleteTable];
+    }
+    let fill: Vec<(ChainName, &[Rule])> = concerned
+        .iter()
+        .filter_map(|(&name, &rules)| Some((name, rules?)))
+        .filter(|&(name, rules)| !stands(table, name, rules))
+        .collect();
+    let delete: Vec<ChainName> = concerned
+        .iter()
+        .filter(|(name, rules)| rules.is_none() && there.contains(name))
+        .map(|(&name, _)| name)
+        .collect();
+    let jumps = |hook| left.iter().copied().filter(move |name| name.hook == hook);
+    let bases: Vec<Hook> = Hook::ALL
+        .into_iter()
+        .filter(|&hook| !jumps_stand(table, hook, jumps(hook)))
+        .collect();
+    if delete.is_empty() && (wanted.is_empty() || fill.is_empty() && bases.is_empty() && !asleep) {
+        return Vec::new();
+    }
+    if asleep && !wanted.is_empty() {
+        // The kernel does not both wake a table and give it a new chain at a hook in one
+        // transaction (EINVAL). The rest comes after the next look.
+        return vec![Command::AddTable];
+    }
+    let laying = !wanted.is_empty();
+    let mut commands = Vec::from_iter(laying.then_some(Command::AddTable));
+    let mut refilled = Vec::new();
+    for hook in bases {
+        let there = table.is_some_and(|table| table.chain(hook.chain()).is_some());
+        let as_ours = table.is_some_and(|table| table.built_in(hook).is_some());
+        commands.extend(there.then_some(Command::FlushBase(hook)));
+        if laying && !as_ours {
+            commands.extend(there.then_some(Command::DeleteBase(hook)));
+            commands.push(Command::AddBase(hook));
+        }
+        refilled.extend((laying || as_ours).then_some(hook));
+    }
+    // First everything that leads to a chain is emptied, then the chain may go.
+    let old = fill.iter().map(|(name, _)| name).chain(&delete);
+    let old = old.filter(|name| there.contains(name));
+    commands.extend(old.map(|&name| Command::Flush(name)));
+    commands.extend(delete.into_iter().map(Command::Delete));
+    commands.extend(
+        fill.into_iter()
+            .map(|(name, rules)| Command::Fill(name, rules.to_vec())),
+    );
+    commands.extend(refilled.into_iter().flat_map(jumps).map(Command::Jump));
+    commands
+}
+
+/// Whether the chain at the hook is as ours are, and holds just these jumps.
+fn jumps_stand(table: Option<&Table>, hook: Hook, jumps: impl Iterator<Item = ChainName>) -> bool {
+    table
+        .and_then(|table| table.built_in(hook))
+        .is_some_and(|chain| {
+            let rules = chain.rules.iter().map(ObservedRule::own);
+            rules.eq(jumps.map(Rule::Jump).collect::<Vec<_>>().iter().map(Some))
+        })
+}

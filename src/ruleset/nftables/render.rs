@@ -1,0 +1,123 @@
+//! Values -> nft syntax; the only place that writes it.
+//!
+//! The words are those that nft 0.9 to 1.1 all know (`nft(8)`).
+
+use std::fmt::Write as _;
+
+use super::plan::Command;
+use super::{PRIORITY, TABLE, written};
+use crate::policy::{AccountName, Family};
+use crate::ruleset::model::{Hook, Rule, Verdict};
+
+/// The input of one `nft -f -`, which is one transaction; nothing to do gives the empty string.
+#[must_use]
+pub fn transaction(commands: &[Command]) -> String {
+    let mut text = String::new();
+    for command in commands {
+        self::command(&mut text, command);
+    }
+    text
+}
+
+fn command(text: &mut String, command: &Command) {
+    let mut line = |line: std::fmt::Arguments<'_>| {
+        // Writing to a String cannot fail.
+        let _ = text.write_fmt(line);
+        text.push('\n');
+    };
+    match command {
+        Command::AddTable => line(format_args!("add table inet {TABLE}")),
+        Command::DeleteTable => line(format_args!("delete table inet {TABLE}")),
+        Command::AddBase(hook) => {
+            let (name, at) = (hook.chain(), hook_of(*hook));
+            line(format_args!(
+                "add chain inet {TABLE} {name} \
+                 {{ type filter hook {at} priority {PRIORITY}; policy accept; }}"
+            ));
+        }
+        Command::FlushBase(hook) => line(format_args!("flush chain inet {TABLE} {}", hook.chain())),
+        Command::DeleteBase(hook) => {
+            line(format_args!("delete chain inet {TABLE} {}", hook.chain()));
+        }
+        Command::Jump(chain) => line(format_args!(
+            "add rule inet {TABLE} {} {}",
+            chain.hook.chain(),
+            rule(&Rule::Jump(*chain))
+        )),
+        Command::Flush(chain) => line(format_args!("flush chain inet {TABLE} {}", written(*chain))),
+        Command::Delete(chain) => {
+            line(format_args!(
+                "delete chain inet {TABLE} {}",
+                written(*chain)
+            ));
+        }
+        Command::Fill(chain, rules) => {
+            let name = written(*chain);
+            line(format_args!("add chain inet {TABLE} {name}"));
+            for one in rules {
+                line(format_args!("add rule inet {TABLE} {name} {}", rule(one)));
+            }
+        }
+    }
+}
+
+fn hook_of(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Output => "output",
+        Hook::Forward => "forward",
+    }
+}
+
+/// One rule as nft writes it, without the values of counters.
+#[must_use]
+pub fn rule(rule: &Rule) -> String {
+    // A socket without a process, or no socket at all, has no uid: the match ends the rule.
+    const OWNED: &str = "meta skuid 0-4294967295";
+    const TCP_RESET: &str = "meta l4proto tcp counter reject with tcp reset";
+    match rule {
+        Rule::Jump(target) => {
+            let family = match target.address.family() {
+                Family::V4 => "ip",
+                Family::V6 => "ip6",
+            };
+            format!(
+                "{family} daddr {} jump {}",
+                target.address,
+                written(*target)
+            )
+        }
+        Rule::PassUids { uids, names } => {
+            format!("meta skuid {uids} counter return{}", comment(names))
+        }
+        // nftables cannot match supplementary groups (no policy with a group is laid here); the
+        // primary one alone admits fewer.
+        Rule::PassGroup { gid, names } => {
+            format!("meta skgid {gid} counter return{}", comment(names))
+        }
+        Rule::RefuseOwnedTcp => format!("{OWNED} {TCP_RESET}"),
+        Rule::RefuseOwned => format!("{OWNED} {}", refuse(Verdict::Reject)),
+        Rule::PassClosing => "tcp flags & (fin|syn|rst|ack) != syn counter return".to_owned(),
+        Rule::RefuseTcp => TCP_RESET.to_owned(),
+        Rule::Refuse { verdict, stamp } => {
+            let comment = stamp.map_or_else(String::new, |stamp| format!(" comment \"{stamp}\""));
+            format!("{}{comment}", refuse(*verdict))
+        }
+    }
+}
+
+fn refuse(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Reject => "counter reject with icmpx type port-unreachable",
+        Verdict::Drop => "counter drop",
+    }
+}
+
+fn comment(names: &[AccountName]) -> String {
+    match names {
+        [] => String::new(),
+        names => {
+            let names: Vec<&str> = names.iter().map(AccountName::as_str).collect();
+            format!(" comment \"{}\"", names.join(","))
+        }
+    }
+}

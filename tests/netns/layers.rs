@@ -1,0 +1,445 @@
+//! `--layers`: which layers a host gets, the ways from some to others, and what would outlive other tools.
+
+use lab::{Done, Family, How, IMDS, Lab, User, Variant, lockdown_program};
+use serde_json::{Value, json};
+
+use crate::saved::{own_table, rules, state};
+use crate::support::{
+    V4, host, legacy, lock, lockdown_as, nft, not_open, only_root, refused, served, verify,
+};
+
+/// The layers that `status` says the first lock is laid in.
+#[track_caller]
+fn laid(lab: &Lab) -> Value {
+    let status: Value = lab
+        .lockdown(&["status", "--output=json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        status["locks"][0]["layers"]["ipv4"],
+        status["locks"][0]["layers"]["ipv6"]
+    );
+    status["locks"][0]["layers"]["ipv4"].clone()
+}
+
+/// In which layers there is anything of ours at all.
+#[track_caller]
+fn found(lab: &Lab) -> Vec<&'static str> {
+    let saved = Family::ALL.map(|family| lab.save(family));
+    let in_table = |table: &str| {
+        saved.iter().any(|save| {
+            let rules = save.split(&format!("*{table}")).nth(1).unwrap_or_default();
+            rules
+                .split("COMMIT")
+                .next()
+                .unwrap_or_default()
+                .contains("IP")
+                && rules
+                    .split("COMMIT")
+                    .next()
+                    .unwrap_or_default()
+                    .contains("169.254")
+        })
+    };
+    let mut found = Vec::new();
+    found.extend(in_table("filter").then_some("filter"));
+    found.extend((!own_table(lab).is_empty()).then_some("nftables"));
+    found.extend(in_table("security").then_some("security"));
+    found
+}
+
+#[test]
+fn every_way_from_some_layers_to_others_is_never_open_and_leaves_nothing_stale() {
+    let lab = &nft();
+    let ways = [
+        "filter,security",
+        "filter,nftables",
+        "nftables",
+        "filter,nftables,security",
+        "filter",
+        "security,filter",
+        "nftables",
+        "auto",
+        "filter,nftables",
+    ];
+    let apply = |layers: &str| {
+        let done = lab.lockdown(&["--layers", layers, V4, "root"]);
+        let done = done.expect_code(if layers == "filter" { 4 } else { 0 });
+        assert_eq!(done.stderr, "", "{done}");
+    };
+    apply(ways[0]);
+    let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+        for layers in ways {
+            apply(layers);
+            let mut expected: Vec<&str> = match layers {
+                "auto" => vec!["filter", "nftables"],
+                layers => layers.split(',').collect(),
+            };
+            expected.sort_unstable();
+            assert_eq!(found(lab), expected, "{layers}");
+            assert_eq!(laid(lab), json!(expected), "{layers}");
+        }
+    });
+    assert_eq!(counts.passed(), 0, "{counts:?}");
+    assert!(counts.attempts > 1000, "{counts:?}");
+    only_root(lab);
+    verify(lab, 0, &[]);
+    verify(lab, 0, &["--layers", "nftables,filter"]);
+    verify(lab, 1, &["--layers", "filter,security"]).expect_failed(
+        "as-asked",
+        "it is laid in filter,nftables, asked was filter,security",
+    );
+}
+
+#[test]
+fn listed_users_are_served_on_the_way() {
+    let lab = &nft();
+    lock(lab, &["--layers=filter,security", V4, "alice"]);
+    let mut others = ["nftables", "filter,security", "filter,nftables"].iter();
+    for round in 0..12 {
+        if round % 4 == 1 {
+            let layers = others.next().expect("one a round");
+            lock(lab, &["--layers", layers, V4, "alice", "root"]);
+        }
+        for address in IMDS {
+            assert_eq!(
+                lab.requests(&User::ALICE, address, 20).served,
+                20,
+                "{round}"
+            );
+        }
+    }
+    assert_eq!(lab.server_half_closed(), 0);
+}
+
+#[test]
+fn nft_that_is_installed_later_is_used_and_never_opens() {
+    let lab = &nft();
+    lab.sh("mkdir -p /usr/lib/away; mv /usr/sbin/nft /usr/lib/away/nft")
+        .expect_code(0);
+    lock(lab, &[V4, "root"]);
+    assert_eq!(laid(lab), json!(["filter", "security"]));
+    verify(lab, 0, &[]);
+    let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+        lab.sh("mv /usr/lib/away/nft /usr/sbin/nft").expect_code(0);
+        verify(lab, 0, &[]);
+        lock(lab, &[V4, "root"]);
+    });
+    assert_eq!(counts.passed(), 0, "{counts:?}");
+    assert_eq!(laid(lab), json!(["filter", "nftables"]));
+    assert_eq!(found(lab), ["filter", "nftables"]);
+    verify(lab, 0, &[]);
+    // And taken away again: what it laid still refuses, and nobody can read it.
+    lab.sh("mv /usr/sbin/nft /usr/lib/away/nft").expect_code(0);
+    verify(lab, 3, &[]);
+    let before = state(lab);
+    for list in ["root", "alice"] {
+        let done = lab.lockdown(&[V4, list]).expect_code(3);
+        assert!(done.stderr.contains("nft is not in /usr/sbin"), "{done}");
+    }
+    assert_eq!(state(lab), before);
+    lab.lockdown(&["status"]).expect_code(3);
+    only_root(lab);
+}
+
+#[test]
+fn a_policy_with_groups_has_security_behind_it() {
+    let lab = &nft();
+    lock(lab, &[V4, "root"]);
+    lock(lab, &[V4, "root", "--group=ops"]);
+    assert_eq!(found(lab), ["filter", "security"]);
+    served(lab, &User::DAVE, &IMDS);
+    refused(lab, &User::MALLORY, &IMDS);
+    verify(lab, 0, &[V4, "root", "--group=ops"]);
+    let before = state(lab);
+    for layers in ["filter,nftables", "nftables"] {
+        let done = lab
+            .lockdown(&["--layers", layers, V4, "root", "--group=ops"])
+            .expect_code(2);
+        assert!(done.stderr.contains("supplementary groups"), "{done}");
+    }
+    let long = "x".repeat(150);
+    lab.sh(&format!(
+        "echo '{long}:x:1777:1777::/:/bin/sh' >> /etc/passwd"
+    ))
+    .expect_code(0);
+    let done = lab
+        .lockdown(&["--layers=nftables", V4, &long])
+        .expect_code(2);
+    assert!(done.stderr.contains("too long"), "{done}");
+    assert_eq!(state(lab), before);
+    lock(lab, &[V4, &long]);
+    assert_eq!(found(lab), ["filter", "security"]);
+    lock(lab, &[V4, "root"]);
+    assert_eq!(found(lab), ["filter", "nftables"]);
+    only_root(lab);
+}
+
+#[test]
+fn policies_with_and_without_groups_stand_side_by_side() {
+    let lab = &nft();
+    lock(lab, &["--only", V4, "root", "--group=ops"]);
+    lock(lab, &["--only", "fd00:ec2::254", "root", "alice"]);
+    verify(lab, 0, &[]);
+    served(lab, &User::DAVE, &IMDS[..1]);
+    refused(lab, &User::DAVE, &IMDS[1..]);
+    served(lab, &User::ALICE, &IMDS[1..]);
+    lock(lab, &["remove", "--only", "fd00:ec2::254"]);
+    verify(lab, 0, &["--only", V4, "root", "--group=ops"]);
+    assert_eq!(own_table(lab), "");
+}
+
+#[test]
+fn legacy_has_security_behind_it_by_itself_and_nftables_where_asked() {
+    let lab = &legacy();
+    lock(lab, &[V4, "root"]);
+    assert_eq!(laid(lab), json!(["filter", "security"]));
+    let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+        lock(lab, &["--layers=filter,nftables", V4, "root"]);
+        assert_eq!(found(lab), ["filter", "nftables"]);
+        verify(lab, 0, &[]);
+        lock(lab, &[V4, "root"]);
+    });
+    assert_eq!(counts.passed(), 0, "{counts:?}");
+    assert_eq!(found(lab), ["filter", "security"]);
+    verify(lab, 0, &[]);
+}
+
+#[test]
+fn the_variant_switched_by_the_admin_moves_everything_and_never_opens() {
+    let lab = &nft();
+    lock(lab, &[V4, "root"]);
+    let switch = |to: Variant| {
+        for name in ["iptables", "ip6tables"] {
+            for suffix in ["", "-save", "-restore"] {
+                lab.run(&[
+                    "ln",
+                    "-sfn",
+                    &format!("{name}-{to}{suffix}"),
+                    &format!("/usr/sbin/{name}{suffix}"),
+                ])
+                .expect_code(0);
+            }
+        }
+    };
+    let auto = |words: &[&str], code| {
+        Done::of(lab.command(lockdown_program()).args(words)).expect_code(code)
+    };
+    let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+        switch(Variant::Legacy);
+        auto(&["verify"], 1);
+        auto(&[V4, "root"], 0);
+        auto(&["verify"], 0);
+        assert_eq!(found(lab), [""; 0], "nothing of nft is left");
+        switch(Variant::Nft);
+        auto(&[V4, "root"], 0);
+        auto(&["verify"], 0);
+    });
+    assert_eq!(counts.passed(), 0, "{counts:?}");
+    assert_eq!(found(lab), ["filter", "nftables"]);
+    let legacy = rules(&lab.run(&["iptables-legacy-save"]).stdout);
+    assert!(
+        !legacy.contains("IPL-") && !legacy.contains("IPF-"),
+        "{legacy}"
+    );
+    only_root(lab);
+}
+
+#[test]
+fn remove_takes_every_layer_of_every_variant_away() {
+    let lab = &nft();
+    let dry = |options: &[&str]| -> Value {
+        let words: Vec<&str> = ["--output=json", "--dry-run"]
+            .iter()
+            .chain(options)
+            .copied()
+            .collect();
+        Done::of(lab.command(lockdown_program()).args(words))
+            .expect_code(0)
+            .json()
+    };
+    // All that ever could be, at the same time.
+    let mut planned = Vec::new();
+    for variant in ["nft", "legacy"] {
+        let all = [
+            "--variant",
+            variant,
+            "--layers=filter,nftables,security",
+            V4,
+            "root",
+        ];
+        planned.extend(
+            dry(&all)["transactions"]
+                .as_array()
+                .expect("a list")
+                .clone(),
+        );
+    }
+    for transaction in &planned {
+        let words = transaction["command"].as_array().expect("a list");
+        let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+        let input = transaction["input"].as_str().expect("a text");
+        let script = r#"input=$1; shift; printf %s "$input" | "$@""#;
+        if words[0].ends_with("nft") && !own_table(lab).is_empty() {
+            continue;
+        }
+        let done = Done::of(
+            lab.command("bash")
+                .args(["-euo", "pipefail", "-c", script, "feed", input])
+                .args(words),
+        );
+        done.expect_code(0);
+    }
+    assert_eq!(found(lab), ["filter", "nftables", "security"]);
+    lock(lab, &["remove"]);
+    assert_eq!(found(lab), [""; 0]);
+    let legacy = rules(&lab.run(&["iptables-legacy-save"]).stdout);
+    assert!(
+        !legacy.contains("IPL-") && !legacy.contains("IPF-"),
+        "{legacy}"
+    );
+    served(lab, &User::MALLORY, &IMDS);
+}
+
+#[test]
+fn an_nft_that_refuses_gives_way_to_security_unless_it_was_asked_for() {
+    let lab = &nft();
+    lab.sh("mkdir -p /usr/lib/real; cp /usr/sbin/nft /usr/lib/real/nft")
+        .expect_code(0);
+    lab.stub(
+        "/usr/sbin/nft",
+        "#!/bin/bash\nif [[ $1 == -f ]]; then echo 'Error: Could not process rule: Not supported' >&2; exit 1; fi\nexec /usr/lib/real/nft \"$@\"\n",
+    );
+    let done = lab.lockdown(&[V4, "root"]).expect_code(0);
+    assert!(
+        done.stderr.contains("`security` takes its place") && done.stderr.contains("Not supported"),
+        "{done}"
+    );
+    assert_eq!(found(lab), ["filter", "security"]);
+    verify(lab, 0, &[]);
+    only_root(lab);
+    let done = lab
+        .lockdown(&["--layers=filter,nftables", V4, "root"])
+        .expect_code(3);
+    assert!(done.stderr.contains("Not supported"), "{done}");
+    not_open(lab, &User::MALLORY, &IMDS);
+    served(lab, &User::ROOT, &IMDS);
+}
+
+#[test]
+fn one_layer_after_the_other_is_lost_and_the_finding_says_how_much_is_left() {
+    let lab = &nft();
+    lock(lab, &["--layers=filter,nftables,security", V4, "root"]);
+    let sound = state(lab);
+    let lose = [
+        (
+            "iptables-nft -F; ip6tables-nft -F",
+            "thinned, but still locked: by the layer nftables and security alone",
+        ),
+        (
+            "nft flush table inet ip_lockdown",
+            "thinned, but still locked: by the layer security alone",
+        ),
+    ];
+    for (script, words) in lose {
+        lab.sh(script).expect_code(0);
+        verify(lab, 1, &[]).expect_said("address-locked", words);
+        not_open(lab, &User::MALLORY, &IMDS);
+    }
+    lab.sh("for ipt in iptables-nft ip6tables-nft; do $ipt -t security -F; done")
+        .expect_code(0);
+    assert!(lab.attempt(&User::MALLORY, How::Tcp, IMDS[0]).passed());
+    lock(lab, &["--layers=filter,nftables,security", V4, "root"]);
+    assert_eq!(state(lab), sound);
+    // Each by itself refuses, and serves whom it lists.
+    for keep in ["filter", "nftables", "security"] {
+        lock(lab, &["--layers=filter,nftables,security", V4, "root"]);
+        for (layer, script) in [
+            ("filter", "iptables-nft -F; ip6tables-nft -F"),
+            ("nftables", "nft flush table inet ip_lockdown"),
+            (
+                "security",
+                "iptables-nft -t security -F; ip6tables-nft -t security -F",
+            ),
+        ] {
+            if layer != keep {
+                lab.sh(script).expect_code(0);
+            }
+        }
+        not_open(lab, &User::MALLORY, &IMDS);
+        for address in IMDS {
+            assert!(
+                !lab.attempt(&User::MALLORY, How::Tcp, address).passed(),
+                "{keep}"
+            );
+            assert!(
+                !lab.container_attempt(&User::ROOT, How::Tcp, address)
+                    .passed(),
+                "{keep}"
+            );
+            assert_eq!(lab.requests(&User::ROOT, address, 30).served, 30, "{keep}");
+        }
+        verify(lab, 1, &[]).expect_said("address-locked", &format!("by the layer {keep} alone"));
+    }
+    assert_eq!(lab.server_half_closed(), 0);
+}
+
+#[test]
+fn firewalld_beside_the_tables_of_iptables_nft_is_told() {
+    let lab = &nft();
+    // Its own table is how it is known.
+    lab.sh("nft 'table inet firewalld { chain filter_OUTPUT { type filter hook output priority 10; }; }'")
+        .expect_code(0);
+    lock(lab, &[V4, "root"]);
+    verify(lab, 0, &[]).expect_said("survives-firewalld", "leaves our table of nftables alone");
+    lab.lockdown(&["--layers=filter,security", V4, "root"])
+        .expect_code(4);
+    verify(lab, 4, &[]).expect_failed("survives-firewalld", "removes every rule of iptables-nft");
+    lockdown_as(lab, "legacy", &["--layers=filter,security", V4, "root"]).expect_code(0);
+    lab.lockdown(&["remove"]).expect_code(0);
+    lab.sh("nft delete table inet firewalld; iptables-nft -N INPUT_ZONES")
+        .expect_code(0);
+    lab.lockdown(&["--layers=filter,security", V4, "root"])
+        .expect_code(4);
+}
+
+#[test]
+fn a_flush_in_the_configuration_of_nftables_is_told() {
+    let lab = &nft();
+    let wants = "/etc/systemd/system/sysinit.target.wants";
+    lab.sh(&format!(
+        "mkdir -p {wants}; rm -f {wants}/nftables.service
+         printf '#!/usr/sbin/nft -f\\n\\nflush ruleset\\n' > /etc/nftables.conf"
+    ))
+    .expect_code(0);
+    lock(lab, &[V4, "root"]);
+    verify(lab, 0, &[]);
+    lab.sh(&format!(
+        "ln -s /lib/systemd/system/nftables.service {wants}/nftables.service"
+    ))
+    .expect_code(0);
+    verify(lab, 4, &[]).expect_failed(
+        "survives-nft-flush",
+        "/etc/nftables.conf, which says `flush ruleset`",
+    );
+    lab.sh("nft -f /etc/nftables.conf").expect_code(0);
+    assert!(lab.attempt(&User::MALLORY, How::Tcp, IMDS[0]).passed());
+    lab.sh("sed -i 's/^flush ruleset/flush table inet mine/' /etc/nftables.conf")
+        .expect_code(0);
+    lock(lab, &[V4, "root"]);
+    verify(lab, 0, &[]);
+}
+
+#[test]
+fn chains_of_docker_above_ours_are_called_by_name() {
+    for lab in [&host(Variant::Nft), &host(Variant::Legacy)] {
+        lock(lab, &[V4, "root"]);
+        lab.iptables(Family::V4, "-N DOCKER-USER").expect_code(0);
+        lab.iptables(Family::V4, "-I FORWARD -j DOCKER-USER")
+            .expect_code(0);
+        verify(lab, 1, &[]).expect_failed("jump-first", "behind foreign rules of docker");
+        lock(lab, &[V4, "root"]);
+        verify(lab, 0, &[]);
+        assert!(lab.save(Family::V4).contains("-j DOCKER-USER"));
+    }
+}
