@@ -58,6 +58,12 @@ test: ## everything that has to hold: lint, deny, all tests (root; installs what
 	@$(MAKE) --no-print-directory lint deny
 	cargo test --workspace --locked
 
+.PHONY: coexist-test
+coexist-test: ## beside ufw, firewalld, docker and podman on a real Debian (root; GROUP=ufw: one of them)
+	@tests/requirements.sh coexist-test
+	cargo build --release --locked --workspace
+	tests/coexist/run.sh $(GROUP)
+
 .PHONY: bench
 bench: ## what apply costs beside the bare iptables-restore calls (root)
 	@tests/requirements.sh test

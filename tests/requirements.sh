@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the demo and the tests need of the machine: looked for, installed when missing, and named when it cannot be had.
 #
-#   tests/requirements.sh demo|test
+#   tests/requirements.sh demo|test|coexist-test
 #
 # Nothing is skipped: either the machine can run them when this ends with 0, or the last line says why not.
 set -euo pipefail
@@ -16,8 +16,8 @@ fail() {
 }
 
 case $set_wanted in
-demo | test) ;;
-*) fail "usage: tests/requirements.sh demo|test" ;;
+demo | test | coexist-test) ;;
+*) fail "usage: tests/requirements.sh demo|test|coexist-test" ;;
 esac
 
 [ "$(uname -s)" = Linux ] || fail "not Linux: iptables is a part of the Linux kernel; use a Linux machine"
@@ -29,7 +29,8 @@ fi
 
 # --- programs -------------------------------------------------------------------------------------------------
 
-# Each line: what is looked for, then the Debian packages that bring it. `links` is a compiler that can link.
+# Each line: what is looked for (a program or a file), then the Debian packages that bring it. `links` is a compiler
+# that can link.
 wanted() {
     cat <<'LIST'
 iptables-nft iptables
@@ -50,9 +51,15 @@ ps procps
 sysctl procps
 links gcc libc6-dev
 LIST
-    if [ "$set_wanted" = test ]; then
-        echo shellcheck shellcheck
-    fi
+    case $set_wanted in
+    test) echo shellcheck shellcheck ;;
+    coexist-test)
+        # The guest is a Debian, also on another distribution.
+        echo mmdebstrap mmdebstrap
+        echo systemd-nspawn systemd-container
+        echo /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+        ;;
+    esac
 }
 
 links() {
@@ -67,7 +74,11 @@ links() {
 }
 
 present() {
-    if [ "$1" = links ]; then links; else command -v "$1" >/dev/null; fi
+    case $1 in
+    links) links ;;
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
 }
 
 # Prints the packages of whatever is not there, each once.

@@ -1,5 +1,6 @@
 //! What the `lab` program reports, as one line of JSON, and the library reads back.
 
+use std::net::IpAddr;
 use std::{fmt, io};
 
 use clap::ValueEnum;
@@ -158,4 +159,82 @@ pub struct Served {
     pub failed: u32,
     /// Milliseconds of the slowest request.
     pub slowest_ms: f64,
+}
+
+/// What a lane of `lab steady` tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activity {
+    /// A TCP connect.
+    Connect,
+    /// One UDP datagram that the kernel takes.
+    Send,
+    /// One UDP datagram and its echo.
+    Echo,
+    /// An HTTP request.
+    Fetch,
+}
+
+/// What a lane of `lab steady` did since its last report.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lane {
+    /// What it tries.
+    pub activity: Activity,
+    /// Where.
+    pub to: IpAddr,
+    /// The sum of the four below.
+    pub tries: u64,
+    /// Tries that got through.
+    pub passed: u64,
+    /// Tries that were turned away: [`Ending::Refused`] or [`Ending::Denied`].
+    pub refused: u64,
+    /// Tries without an answer in time.
+    pub silent: u64,
+    /// All other ends.
+    pub other: u64,
+    /// Milliseconds of the slowest try.
+    pub slowest_ms: f64,
+    /// When the first try that got through was begun, in seconds since 1970.
+    pub first_passed: Option<f64>,
+    /// The same of the last one.
+    pub last_passed: Option<f64>,
+}
+
+impl Lane {
+    /// A lane that has not tried anything yet.
+    pub fn new(activity: Activity, to: IpAddr) -> Self {
+        Self {
+            activity,
+            to,
+            tries: 0,
+            passed: 0,
+            refused: 0,
+            silent: 0,
+            other: 0,
+            slowest_ms: 0.0,
+            first_passed: None,
+            last_passed: None,
+        }
+    }
+
+    /// Adds what a later report says.
+    pub fn add(&mut self, later: &Self) {
+        self.tries += later.tries;
+        self.passed += later.passed;
+        self.refused += later.refused;
+        self.silent += later.silent;
+        self.other += later.other;
+        self.slowest_ms = self.slowest_ms.max(later.slowest_ms);
+        self.first_passed = self.first_passed.or(later.first_passed);
+        self.last_passed = later.last_passed.or(self.last_passed);
+    }
+}
+
+/// One report of `lab steady`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// The name that it was given.
+    pub name: String,
+    /// What each lane did since the last report.
+    pub lanes: Vec<Lane>,
 }

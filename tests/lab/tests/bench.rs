@@ -7,10 +7,14 @@
 )]
 
 use std::net::IpAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-use lab::{DNS_V4, DNS_V6, Done, Ending, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User, Variant};
+use lab::{
+    DNS_V4, DNS_V6, Done, Ending, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, Lane, Report, User,
+    Variant,
+};
 
 /// One request of curl, as root on the host: the HTTP status and the body.
 fn fetch(lab: &Lab, options: &[&str], path: &str) -> (String, String) {
@@ -408,4 +412,67 @@ fn nothing_of_a_lab_survives_it() {
     assert!(namespace.exists());
     drop(lab);
     assert!(!namespace.exists());
+}
+
+#[test]
+fn a_steady_client_reports_what_got_through_and_what_did_not() {
+    let lab = Lab::new(Variant::Nft);
+    for family in Family::ALL {
+        let locked = if family == Family::V4 {
+            IMDS_V4
+        } else {
+            IMDS_V6
+        };
+        lab.iptables(
+            family,
+            &format!("-A OUTPUT -d {locked} -p tcp -j REJECT --reject-with tcp-reset"),
+        )
+        .expect_code(0);
+        lab.iptables(family, &format!("-A OUTPUT -d {locked} -j DROP"))
+            .expect_code(0);
+    }
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = place.path().join("reports");
+    let socket = UnixDatagram::bind(&path).expect("the socket is new");
+    let mut options = vec![
+        "--name=me".to_owned(),
+        format!("--report={}", path.display()),
+    ];
+    for what in ["connect", "send", "echo", "fetch"] {
+        options.extend([IMDS_V4, IMDS_V6, DNS_V4, DNS_V6].map(|to| format!("--{what}={to}")));
+    }
+
+    let mut arguments = vec!["steady"];
+    arguments.extend(options.iter().map(String::as_str));
+    let mut sums: Vec<Lane> = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| lab.tool(&arguments).expect_code(0));
+        while sums.iter().any(|lane| lane.tries < 10) || sums.is_empty() {
+            let mut report = vec![0; 1 << 16];
+            let length = socket.recv(&mut report).expect("a report");
+            let report: Report = serde_json::from_slice(&report[..length]).expect("JSON");
+            assert_eq!(report.name, "me");
+            if sums.is_empty() {
+                sums = report.lanes;
+            } else {
+                sums.iter_mut()
+                    .zip(&report.lanes)
+                    .for_each(|(sum, lane)| sum.add(lane));
+            }
+        }
+        // The end of the socket is the end of the client.
+        drop(socket);
+    });
+    assert_eq!(sums.len(), 16);
+    for lane in sums {
+        let through = lane.to == DNS_V4 || lane.to == DNS_V6;
+        assert_eq!(lane.passed > 0, through, "{lane:?}");
+        assert_eq!(lane.first_passed.is_some(), through, "{lane:?}");
+        assert_eq!(lane.refused > 0, !through, "{lane:?}");
+        assert_eq!(
+            lane.tries,
+            lane.passed + lane.refused + lane.silent + lane.other,
+            "{lane:?}"
+        );
+    }
 }

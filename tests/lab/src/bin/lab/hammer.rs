@@ -64,14 +64,14 @@ fn round(targets: &[SocketAddr], counts: &mut Counts) {
     }
 }
 
-fn connect(to: SocketAddr) -> io::Result<()> {
+pub(crate) fn connect(to: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     // Closed by a reset: tens of thousands of connections in time-wait would use up the ports.
     socket.set_linger(Some(Duration::ZERO))?;
     socket.connect_timeout(&to.into(), PATIENCE)
 }
 
-fn send(to: SocketAddr) -> io::Result<()> {
+pub(crate) fn send(to: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, None)?;
     socket.send_to(b"lab", &to.into()).map(|_| ())
 }

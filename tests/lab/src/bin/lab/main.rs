@@ -14,6 +14,7 @@ mod identity;
 mod imds;
 mod no_ipv6;
 mod requests;
+mod steady;
 
 use clap::Parser;
 use serde::Serialize;
@@ -27,6 +28,7 @@ enum Command {
     Imds(imds::Imds),
     Hammer(hammer::Hammer),
     Requests(requests::Requests),
+    Steady(steady::Steady),
     Try(attempt::Try),
     Hold(hold::Hold),
     NoIpv6(no_ipv6::NoIpv6),
@@ -37,6 +39,7 @@ fn main() {
         Command::Imds(imds) => imds.serve(),
         Command::Hammer(hammer) => report(hammer.run()),
         Command::Requests(requests) => report(requests.run()),
+        Command::Steady(steady) => steady.run(),
         Command::Try(attempt) => report(attempt.run()),
         Command::Hold(hold) => report(hold.run()),
         Command::NoIpv6(no_ipv6) => no_ipv6.run(),

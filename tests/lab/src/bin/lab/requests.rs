@@ -31,19 +31,12 @@ pub(crate) struct Requests {
 impl Requests {
     pub(crate) fn run(self) -> Served {
         self.identity.assume();
-        let to = SocketAddr::new(self.addr, self.port);
+        let mut client = Client::new(SocketAddr::new(self.addr, self.port));
         let mut served = Served::default();
-        let ttl = "X-aws-ec2-metadata-token-ttl-seconds: 600";
-        let token = request(to, "PUT /latest/api/token", ttl).unwrap_or_default();
         for _ in 0..self.count {
             let started = Instant::now();
-            let header = format!("X-aws-ec2-metadata-token: {token}");
-            match request(
-                to,
-                "GET /latest/meta-data/iam/security-credentials/demo-role",
-                &header,
-            ) {
-                Ok(_) => served.served += 1,
+            match client.fetch() {
+                Ok(()) => served.served += 1,
                 Err(_) => served.failed += 1,
             }
             served.slowest_ms = served
@@ -51,6 +44,34 @@ impl Requests {
                 .max(started.elapsed().as_secs_f64() * 1000.0);
         }
         served
+    }
+}
+
+/// A program that gets the credentials of the role again and again.
+pub(crate) struct Client {
+    to: SocketAddr,
+    /// Good for as long as a test may last.
+    token: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(to: SocketAddr) -> Self {
+        Self { to, token: None }
+    }
+
+    /// One request, before the first with one for a token.
+    pub(crate) fn fetch(&mut self) -> io::Result<()> {
+        let token = match &self.token {
+            Some(token) => token,
+            None => self.token.insert(request(
+                self.to,
+                "PUT /latest/api/token",
+                "X-aws-ec2-metadata-token-ttl-seconds: 21600",
+            )?),
+        };
+        let header = format!("X-aws-ec2-metadata-token: {token}");
+        let role = "GET /latest/meta-data/iam/security-credentials/demo-role";
+        request(self.to, role, &header).map(|_| ())
     }
 }
 
