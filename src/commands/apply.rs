@@ -3,6 +3,7 @@
 //! The change itself is made in [`super::enforce`].
 
 use std::io::Write;
+use std::thread::sleep;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,7 +22,12 @@ use crate::ruleset::model::Variant;
 use crate::ruleset::transaction::Place;
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
-use crate::verify::{Outcome, ProbeResult, exit_code};
+use crate::verify::{Finding, Outcome, ProbeResult, Status, exit_code};
+
+/// How often it looks again when what it laid does not hold, and how long it waits before: firewalld
+/// drops everything for about a second while it reloads.
+const LOOKS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(400);
 
 pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let words = Unresolved::parse(&args.address, &args.policy)?;
@@ -39,11 +45,21 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
         return dry_run(&policy, choice, &firewall, common);
     }
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
-    let applied = enforce(&policy, choice, &firewall)?;
+    let mut applied = enforce(&policy, choice, &firewall)?;
+    let mut inspection = inspect(&applied.lock, &applied.seen, true);
+    for _ in 0..LOOKS {
+        if !applied.failures.is_empty() || !only_behaviour_fails(&inspection.findings) {
+            break;
+        }
+        // Another tool that is just being reloaded may refuse everybody for a moment.
+        sleep(PAUSE);
+        applied.seen = firewall.observe();
+        inspection = inspect(&applied.lock, &applied.seen, true);
+    }
     let Inspection {
         mut findings,
         probes,
-    } = inspect(&applied.lock, &applied.seen, true);
+    } = inspection;
     findings.sort_by_key(|finding| finding.address);
     for failure in &applied.failures {
         error!("{failure}");
@@ -92,6 +108,15 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
         }
     }
     Ok(code)
+}
+
+/// Whether the rules are as they should be, and packets meet something else.
+fn only_behaviour_fails(findings: &[Finding]) -> bool {
+    let failed: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.status == Status::Fail)
+        .collect();
+    !failed.is_empty() && failed.iter().all(|finding| finding.check.is_behaviour())
 }
 
 /// How much the probes showed: those to an address without a route show nothing.

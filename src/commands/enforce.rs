@@ -114,7 +114,7 @@ pub(super) fn enforce(
     }
     let mut failures: Vec<String> = failures
         .iter()
-        .map(|(place, error)| format!("{place}: {error}"))
+        .map(|(place, error)| format!("{place}: {error}; what stood still stands"))
         .chain(unread(&seen))
         .collect();
     // Only what stands takes the place of what stands elsewhere.

@@ -37,7 +37,7 @@ pub enum FirewallError {
     /// Another process held the xtables lock, or changed rules all the time.
     #[error(
         "{program} could not get its turn within {wait} s, since another process is changing \
-         the firewall (exit code 4): {stderr}; what stood still stands: run it again"
+         the firewall (exit code 4): {stderr}: run it again"
     )]
     Busy {
         /// The program.
@@ -48,7 +48,7 @@ pub enum FirewallError {
         stderr: String,
     },
     /// It ended with an error.
-    #[error("{program} failed with exit code {code}: {stderr}; what stood still stands")]
+    #[error("{program} failed with exit code {code}: {stderr}")]
     Failed {
         /// The program.
         program: String,
@@ -324,7 +324,6 @@ impl Firewall {
     }
 
     fn start_table(&self, kernel: &Kernel) -> Result<Option<Running>, FirewallError> {
-        let is_ours = |table: &NativeTable| table.name == TABLE && table.families == Family::ALL;
         match &kernel.tables {
             Ok(tables) if !tables.iter().any(is_ours) => Ok(None),
             Ok(_) => Ok(Some(self.nft()?.start_read()?)),
@@ -345,8 +344,12 @@ impl Firewall {
                 });
             Ok(own)
         };
-        look.and_then(|running| running.map(read).transpose())
-            .map_err(|error| format!("the table inet {TABLE} of nftables: {error}"))
+        let own = look.and_then(|running| running.map(read).transpose());
+        // Another tool may have taken it away between the kernel's list and ours.
+        own.or_else(|error| match netlink::tables() {
+            Ok(tables) if !tables.iter().any(is_ours) => Ok(None),
+            _ => Err(format!("the table inet {TABLE} of nftables: {error}")),
+        })
     }
 
     /// A variant not used, where it has rules.
@@ -409,20 +412,32 @@ impl Firewall {
     }
 
     fn finish_nat(&self, tables: Result<Vec<StartedNat>, String>) -> Result<Vec<NatTable>, String> {
-        let finish = |started: StartedNat| {
-            let listing = started
-                .look
-                .and_then(|running| self.nft()?.listed(running))
-                .map_err(|error| error.to_string());
-            NatTable {
+        let gone = |started: &StartedNat| {
+            let is_it = |table: &NativeTable| {
+                table.name == started.name && table.families == started.families
+            };
+            netlink::tables().is_ok_and(|tables| !tables.iter().any(is_it))
+        };
+        let finish = |mut started: StartedNat| {
+            let look = std::mem::replace(&mut started.look, Err(nftables::missing()));
+            let listing = look.and_then(|running| self.nft()?.listed(running));
+            // A tool that lays its table anew takes it away first.
+            if listing.is_err() && gone(&started) {
+                return None;
+            }
+            Some(NatTable {
                 families: started.families,
                 name: started.name,
                 chains: started.chains,
-                listing,
-            }
+                listing: listing.map_err(|error| error.to_string()),
+            })
         };
-        Ok(tables?.into_iter().map(finish).collect())
+        Ok(tables?.into_iter().filter_map(finish).collect())
     }
+}
+
+fn is_ours(table: &NativeTable) -> bool {
+    table.name == TABLE && table.families == Family::ALL
 }
 
 /// A table of someone else that is being read.

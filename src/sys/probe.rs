@@ -1,9 +1,10 @@
-//! Real sockets of real users: a child for each witness gives up every privilege, becomes that
-//! user, and tries to reach the addresses.
+//! Real sockets of real users: a child becomes the witness, without any privilege in effect, and
+//! tries to reach the addresses.
 //!
 //! No server is needed and none is waited for: the kernel's verdict on a UDP datagram comes from
 //! `sendto(2)` itself (EPERM when a rule refuses it), and a connect that is not refused within
-//! 40 ms is reported as such.
+//! 40 ms is reported as such. An unlisted witness has a child of its own, which cannot go back; of
+//! listed ones several take turns in one child, since a process costs more than a probe.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -16,7 +17,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockopt, sendto,
     setsockopt, socket, sockopt,
 };
-use nix::unistd::{getresgid, getresuid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 use tracing::debug;
 
 use super::child::{Child, NoReport, reports};
@@ -37,7 +38,10 @@ const LIMITS: [Duration; 3] = [
     Duration::from_secs(2),
 ];
 
-/// What a child tries, in this order, and reports.
+/// How many listed witnesses take turns in one child.
+const TURNS: usize = 16;
+
+/// What was tried as one witness: the address by its place, how, and what became of it.
 type Report = Vec<(usize, Transport, Outcome)>;
 
 /// Probes every address as every witness, all at the same time.
@@ -75,59 +79,95 @@ pub fn probe(witnesses: &[Witness], addresses: &[Address]) -> Vec<ProbeResult> {
     results
 }
 
-/// One round: a child for each witness, and what it reported within the limit.
+/// One round: children for the witnesses, and what was reported of each within the limit.
 fn ask<'a>(
     witnesses: &[&'a Witness],
     addresses: &[Address],
     limit: Duration,
 ) -> Vec<(&'a Witness, Result<Vec<ProbeResult>, NoReport>)> {
+    let (listed, unlisted): (Vec<&Witness>, Vec<&Witness>) = witnesses
+        .iter()
+        .partition(|witness| witness.expected == Expected::Served);
+    let turns = unlisted.chunks(1).chain(listed.chunks(TURNS));
     let mut answers = Vec::new();
     let mut asked = Vec::new();
     let mut children = Vec::new();
-    for &witness in witnesses {
-        match Child::start(|| report(witness, addresses)) {
+    for turn in turns {
+        match Child::start(|| reports_of(turn, addresses)) {
             Ok(child) => {
-                asked.push(witness);
+                asked.push(turn.to_vec());
                 children.push(child);
             }
-            Err(errno) => answers.push((witness, Err(NoReport::NoChild(errno)))),
+            Err(errno) => {
+                let failed = |&witness| (witness, Err(NoReport::NoChild(errno)));
+                answers.extend(turn.iter().map(failed));
+            }
         }
     }
-    for (witness, reported) in asked.into_iter().zip(reports::<Report>(children, limit)) {
-        let made = reported.map(|report| {
-            report
-                .into_iter()
-                .filter_map(|(address, transport, outcome)| {
-                    Some(ProbeResult {
-                        witness: witness.clone(),
-                        address: *addresses.get(address)?,
-                        transport,
-                        outcome,
-                    })
-                })
-                .collect()
-        });
-        answers.push((witness, made));
+    for (turn, reported) in asked
+        .into_iter()
+        .zip(reports::<Vec<Report>>(children, limit))
+    {
+        let mut made = reported.map(Vec::into_iter);
+        for witness in turn {
+            let report = match &mut made {
+                Ok(reports) => reports.next().ok_or(NoReport::TimedOut),
+                Err(reason) => Err(*reason),
+            };
+            let results = report.map(|report| results(witness, addresses, report));
+            answers.push((witness, results));
+        }
     }
     answers
 }
 
-/// In the child: become the witness, then try.
-fn report(witness: &Witness, addresses: &[Address]) -> Report {
-    let became = become_witness(witness);
+fn results(witness: &Witness, addresses: &[Address], report: Report) -> Vec<ProbeResult> {
+    report
+        .into_iter()
+        .filter_map(|(address, transport, outcome)| {
+            Some(ProbeResult {
+                witness: witness.clone(),
+                address: *addresses.get(address)?,
+                transport,
+                outcome,
+            })
+        })
+        .collect()
+}
+
+/// In the child: become each witness in turn, and try.
+fn reports_of(witnesses: &[&Witness], addresses: &[Address]) -> Vec<Report> {
+    match witnesses {
+        [witness] => vec![report(witness, addresses, become_for_good(witness))],
+        witnesses => witnesses
+            .iter()
+            .map(|witness| {
+                let turn = Turn::begin(witness);
+                let report = report(witness, addresses, turn.as_ref().map(|_| ()));
+                // A turn that cannot be ended shows in the next one, which cannot begin.
+                drop(turn.map(Turn::end));
+                report
+            })
+            .collect(),
+    }
+}
+
+/// Tries, if it became the witness.
+fn report<E: ToString>(witness: &Witness, addresses: &[Address], became: Result<(), E>) -> Report {
+    let became = became.map_err(|reason| Outcome::NotMade(reason.to_string()));
     let mut report = Vec::new();
     let mut connects = Vec::new();
     for (nth, address) in addresses.iter().enumerate() {
         let target = SocketAddr::new(address.ip(), PORT);
         let udp = match &became {
             Ok(()) => send_datagram(address.family(), target),
-            Err(reason) => Outcome::NotMade(reason.clone()),
+            Err(not_made) => not_made.clone(),
         };
         report.push((nth, Transport::Udp, udp));
         if witness.expected == Expected::Refused {
             let tcp = match &became {
                 Ok(()) => start_connect(address.family(), target),
-                Err(reason) => Err(Outcome::NotMade(reason.clone())),
+                Err(not_made) => Err(not_made.clone()),
             };
             connects.push((nth, tcp));
         }
@@ -143,24 +183,72 @@ fn report(witness: &Witness, addresses: &[Address]) -> Report {
     report
 }
 
-/// Gives up all capabilities and becomes the witness, and makes sure of it.
-fn become_witness(witness: &Witness) -> Result<(), String> {
-    let uid = witness.uid.get().into();
-    let gid = witness.gid.get().into();
-    let groups: Vec<_> = witness.groups.iter().map(|gid| gid.get().into()).collect();
-    let cannot = |what: &'static str| move |errno: Errno| format!("cannot {what}: {errno}");
-    setgroups(&groups).map_err(cannot("set groups"))?;
-    setresgid(gid, gid, gid).map_err(cannot("set the group"))?;
+/// An id that setresuid(2) and setresgid(2) leave as it is.
+const UNCHANGED: u32 = u32::MAX;
+
+fn cannot(what: &'static str) -> impl Fn(Errno) -> String {
+    move |errno| format!("cannot {what}: {errno}")
+}
+
+/// Gives up all capabilities and becomes the witness, and makes sure of it. There is no way back.
+fn become_for_good(witness: &Witness) -> Result<(), String> {
+    let uid = Uid::from_raw(witness.uid.get());
+    become_groups(witness)?;
     setresuid(uid, uid, uid).map_err(cannot("set the user"))?;
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::clear(None, set).map_err(|error| format!("cannot drop capabilities: {error}"))?;
     }
     let now = getresuid().map_err(cannot("read the user"))?;
+    is_witness(witness, CapSet::Permitted, now.saved == uid)
+}
+
+/// A process that is the witness until the turn ends: with its ids, and no capability in effect.
+struct Turn {
+    before: Uid,
+}
+
+impl Turn {
+    fn begin(witness: &Witness) -> Result<Self, String> {
+        let before = getresuid().map_err(cannot("read the user"))?.saved;
+        let uid = Uid::from_raw(witness.uid.get());
+        become_groups(witness)?;
+        setresuid(uid, uid, Uid::from_raw(UNCHANGED)).map_err(cannot("set the user"))?;
+        caps::clear(None, CapSet::Effective)
+            .map_err(|error| format!("cannot drop capabilities: {error}"))?;
+        is_witness(witness, CapSet::Effective, true)?;
+        Ok(Self { before })
+    }
+
+    fn end(self) -> Result<(), String> {
+        let permitted = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
+        caps::set(None, CapSet::Effective, &permitted).map_err(|error| error.to_string())?;
+        let before = self.before;
+        setresuid(before, before, before).map_err(cannot("set the user"))
+    }
+}
+
+fn become_groups(witness: &Witness) -> Result<(), String> {
+    let gid = Gid::from_raw(witness.gid.get());
+    let groups: Vec<Gid> = witness
+        .groups
+        .iter()
+        .map(|gid| Gid::from_raw(gid.get()))
+        .collect();
+    setgroups(&groups).map_err(cannot("set groups"))?;
+    setresgid(gid, gid, gid).map_err(cannot("set the group"))
+}
+
+/// Whether this process is the witness, with no capability in the set.
+fn is_witness(witness: &Witness, empty: CapSet, and: bool) -> Result<(), String> {
+    let uid = Uid::from_raw(witness.uid.get());
+    let gid = Gid::from_raw(witness.gid.get());
+    let now = getresuid().map_err(cannot("read the user"))?;
     let group = getresgid().map_err(cannot("read the group"))?;
-    let held = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
-    let became = [now.real, now.effective, now.saved] == [uid; 3]
+    let held = caps::read(None, empty).map_err(|error| error.to_string())?;
+    let became = [now.real, now.effective] == [uid; 2]
         && [group.real, group.effective, group.saved] == [gid; 3]
-        && held.is_empty();
+        && held.is_empty()
+        && and;
     became
         .then_some(())
         .ok_or_else(|| "the privileges did not go away".to_owned())

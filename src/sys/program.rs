@@ -26,7 +26,7 @@ pub(super) struct Output {
     pub(super) code: u32,
     /// What it printed.
     pub(super) stdout: String,
-    /// What it complained about, trimmed.
+    /// What it complained about, in one line.
     pub(super) stderr: String,
 }
 
@@ -164,7 +164,7 @@ impl Running {
             Some((Some(code), _)) => Ok(Output {
                 code,
                 stdout: text(stdout),
-                stderr: text(stderr).trim().to_owned(),
+                stderr: one_line(&text(stderr)),
             }),
             Some((None, Some(signal))) => Err(ProgramError::Killed { call, signal }),
             _ => Err(ProgramError::CannotRun {
@@ -182,6 +182,17 @@ fn call(program: &Path, args: &[&str]) -> String {
         call.push_str(arg);
     }
     call
+}
+
+/// The lines joined, without those that only point at something above them, as nft's do.
+fn one_line(complaint: &str) -> String {
+    let says_something = |line: &&str| line.contains(|letter| !matches!(letter, '^' | '~' | ' '));
+    let lines: Vec<&str> = complaint
+        .lines()
+        .map(str::trim)
+        .filter(says_something)
+        .collect();
+    lines.join("; ")
 }
 
 fn text(bytes: Vec<u8>) -> String {

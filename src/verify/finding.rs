@@ -64,6 +64,15 @@ impl Check {
         Self::ListedServed,
     ];
 
+    /// Whether it is about packets, not about rules.
+    #[must_use]
+    pub fn is_behaviour(self) -> bool {
+        matches!(
+            self,
+            Self::UnlistedRefused | Self::RefusedAtOnce | Self::ListedServed
+        )
+    }
+
     /// The stable id.
     #[must_use]
     pub fn id(self) -> &'static str {

@@ -54,13 +54,11 @@ fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding>
         if dormant {
             let message = "the table is switched off (`flags dormant`): none of its rules count";
             let finding = Finding::fail(Check::RulesMatch, message);
-            findings.push(about(finding).cure(format!(
-                "remove the flag, which `nft list tables` shows, from the table {}",
-                match layer {
-                    Layer::Nftables => nftables::TABLE,
-                    layer => layer.name(),
-                }
-            )));
+            let cure = match layer {
+                Layer::Nftables => "apply again: it switches the table on".to_owned(),
+                layer => format!("remove the flag, which `nft -a list tables` shows, from {layer}"),
+            };
+            findings.push(about(finding).cure(cure));
         }
         let wanted = desired(&lock.policy, layers, layer, family);
         for locked in wanted.iter().filter(|locked| locked.address == address) {

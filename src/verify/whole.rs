@@ -14,7 +14,8 @@ pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
         .map(|&address| {
             Finding::fail(
                 Check::RulesMatch,
-                "no layer holds an intact copy of this lockdown, so who may pass is not known",
+                "no layer holds an intact copy of this lockdown, or another version wrote it, so who \
+                 may pass is not known",
             )
             .about(address)
             .cure("apply it again with its users, or `ip-lockdown remove` it")

@@ -11,6 +11,20 @@ use crate::support::{
 };
 
 on_every_host! {
+    fn a_tool_that_refuses_everybody_for_a_moment_is_waited_for(lab) {
+        // As firewalld does while it reloads.
+        lab.sh("nft 'table inet moment { chain o { type filter hook output priority 0; policy drop; }; }'
+                (sleep 0.6; nft delete table inet moment) > /dev/null 2>&1 &").expect_code(0);
+        let done = lock(lab, &[V4, "root"]);
+        assert!(done.took.as_millis() > 300, "{done}");
+        only_root(lab);
+        // One that goes on is told.
+        lab.sh("nft 'table inet moment { chain o { type filter hook output priority 0; policy drop; }; }'")
+            .expect_code(0);
+        let done = lab.lockdown(&[V4, "root"]).expect_code(1);
+        assert!(done.stdout.contains("refused though listed: uid 0"), "{done}");
+    }
+
     fn one_user_is_served_and_all_others_are_refused_at_once(lab) {
         lock(lab, &[V4, "root"]);
         for address in IMDS {

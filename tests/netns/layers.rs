@@ -443,3 +443,26 @@ fn chains_of_docker_above_ours_are_called_by_name() {
         assert!(lab.save(Family::V4).contains("-j DOCKER-USER"));
     }
 }
+
+on_both_variants! {
+    fn a_lockdown_of_an_earlier_version_is_taken_over_and_never_opens(lab) {
+        let laid = include_str!("input/earlier-version.txt");
+        let (v4, v6) = laid.split_once("# IPv6").expect("two families");
+        for (family, rules) in [("iptables", v4), ("ip6tables", v6)] {
+            let rules: String = rules.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect();
+            let program = format!("{family}-{}-restore", lab.variant());
+            lab.run(&["bash", "-euc", r#"printf %s "$2" | "$1" --noflush"#, "lay", &program, &rules])
+                .expect_code(0);
+        }
+        only_root(lab);
+        verify(lab, 1, &[]).expect_failed("rules-match", "another version wrote it");
+        let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+            lock(lab, &[V4, "root", "alice"]);
+        });
+        assert_eq!(counts.passed(), 0, "{counts:?}");
+        assert_eq!(found(lab), ["filter", crate::support::backstop(lab)]);
+        assert!(!state(lab).contains("backstop="));
+        served(lab, &User::ALICE, &IMDS);
+        verify(lab, 0, &[V4, "root", "alice"]);
+    }
+}
