@@ -149,7 +149,7 @@ pub struct CommonArgs {
     pub variant: VariantChoice,
 
     /// Where the rules are laid: `filter`, `nftables` and `security`, with commas. `auto` is
-    /// filter,nftables where iptables-nft and nft are there, nftables where there is no iptables,
+    /// filter,nftables where iptables and nft are there, nftables where there is no iptables,
     /// else filter,security. `status` and `remove` look at all of them, whatever is said here
     #[arg(long, global = true, default_value_t, value_name = "LAYERS")]
     pub layers: LayersChoice,

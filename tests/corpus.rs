@@ -455,6 +455,7 @@ fn nothing_in_force(parsed: Ruleset) -> bool {
         nftables: Ok(None),
         native: Ok(Native::default()),
         flush: Flush::No,
+        firewalld: Ok(false),
     };
     in_force(&seen).locks.is_empty()
 }

@@ -11,7 +11,6 @@ use tracing::{error, warn};
 
 use super::enforce::{clearing, enforce, laying, unread, wanted};
 use super::inspect::{Inspection, inspect};
-use super::layers::Choice;
 use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
 use super::words::Unresolved;
 use super::{CommandError, open};
@@ -22,7 +21,7 @@ use crate::ruleset::model::Variant;
 use crate::ruleset::transaction::Place;
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
-use crate::verify::{Finding, Outcome, ProbeResult, Status, exit_code};
+use crate::verify::{Finding, Outcome, ProbeResult, Status, exit_code, in_force};
 
 /// How often it looks again when what it laid does not hold, and how long it waits before: firewalld
 /// drops everything for about a second while it reloads.
@@ -32,7 +31,6 @@ const PAUSE: Duration = Duration::from_millis(400);
 pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let words = Unresolved::parse(&args.address, &args.policy)?;
     let firewall = open(common, true)?;
-    let choice = Choice::from(common.layers);
     let policy = words.resolve()?;
     warn_about(&policy);
     if firewall.brings_legacy_to_nft_host() {
@@ -42,11 +40,24 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
         );
     }
     if args.dry_run {
-        return dry_run(&policy, choice, &firewall, common);
+        return dry_run(&policy, &firewall, common);
     }
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
-    let mut applied = enforce(&policy, choice, &firewall)?;
-    let mut inspection = inspect(&applied.lock, &applied.seen, true);
+    let seen = firewall.observe();
+    let locks = wanted(&policy, common.layers, &firewall, &seen)?;
+    let mut applied = enforce(locks, seen, common.layers, &firewall);
+    // What could not be done is told; the findings are about what stands.
+    let standing = in_force(&applied.seen).locks.into_iter().find(|lock| {
+        let addresses = lock.policy.target.addresses();
+        !applied.failures.is_empty()
+            && policy
+                .target
+                .addresses()
+                .iter()
+                .any(|a| addresses.contains(a))
+    });
+    let judged = standing.unwrap_or_else(|| applied.lock.clone());
+    let mut inspection = inspect(&judged, &applied.seen, true);
     for _ in 0..LOOKS {
         if !applied.failures.is_empty() || !only_behaviour_fails(&inspection.findings) {
             break;
@@ -54,7 +65,7 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
         // Another tool that is just being reloaded may refuse everybody for a moment.
         sleep(PAUSE);
         applied.seen = firewall.observe();
-        inspection = inspect(&applied.lock, &applied.seen, true);
+        inspection = inspect(&judged, &applied.seen, true);
     }
     let Inspection {
         mut findings,
@@ -153,12 +164,11 @@ fn warn_about(policy: &Policy) {
 
 fn dry_run(
     policy: &Policy,
-    choice: Choice,
     firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
     let seen = firewall.observe();
-    let locks = wanted(policy, choice, firewall, &seen)?;
+    let locks = wanted(policy, common.layers, firewall, &seen)?;
     let failures = unread(&seen);
     for failure in &failures {
         error!("{failure}");

@@ -6,7 +6,8 @@
 use tracing::{debug, info, warn};
 
 use super::CommandError;
-use super::layers::Choice;
+use super::layers::choose;
+use crate::cli::LayersChoice;
 use crate::policy::{Address, Family, Policy, Target};
 use crate::ruleset::model::Ruleset;
 use crate::ruleset::transaction::{self, Place, Transaction};
@@ -16,7 +17,7 @@ use crate::verify::{Observation, in_force, in_force_elsewhere};
 
 /// How often a transaction is tried. Another tool may change the rules between our look and our
 /// change; then nothing is changed, and we look again.
-const TRIES: usize = 3;
+const TRIES: usize = 4;
 
 /// A policy in force, as far as each place went.
 pub(super) struct Applied {
@@ -33,7 +34,7 @@ pub(super) struct Applied {
 /// This kernel does not have the family of the only address, or the host not what the layers need.
 pub(super) fn wanted(
     policy: &Policy,
-    choice: Choice,
+    choice: LayersChoice,
     firewall: &Firewall,
     seen: &Observation,
 ) -> Result<Vec<Lock>, CommandError> {
@@ -43,45 +44,60 @@ pub(super) fn wanted(
         let target = policy.target.clone();
         return Err(CommandError::NoFamily(address.family(), target));
     }
-    let mut locks = Vec::new();
-    for policy in std::iter::once(policy.clone()).chain(cut_off(&policy.target, seen)) {
-        let layers = LaidLayers::both(choice.layers(&policy, firewall)?);
-        locks.push(Lock { policy, layers });
-    }
+    let layers = LaidLayers::both(choose(choice, policy, firewall)?);
+    let policy = policy.clone();
+    let mut locks = cut_off(&policy.target, choice, firewall, seen)?;
+    locks.insert(0, Lock { policy, layers });
     Ok(locks)
 }
 
 /// The locks that lose an address to `target`, as they are without it: with `--only`, the other
-/// half of the IMDS pair keeps its list. What another variant holds moves to this one.
-pub(super) fn cut_off(target: &Target, seen: &Observation) -> Vec<Policy> {
+/// half of the IMDS pair keeps its list and its layers. What another variant holds moves to this
+/// one.
+///
+/// # Errors
+/// The host does not have what the layers need.
+pub(super) fn cut_off(
+    target: &Target,
+    choice: LayersChoice,
+    firewall: &Firewall,
+    seen: &Observation,
+) -> Result<Vec<Lock>, CommandError> {
+    let left = |lock: &Lock| {
+        let left = lock.policy.without(target)?;
+        (left != lock.policy).then_some(left)
+    };
     let own = in_force(seen).locks;
     let covered = |address: &Address| {
         own.iter()
             .any(|lock| lock.policy.target.addresses().contains(address))
     };
-    let elsewhere = in_force_elsewhere(seen).locks;
-    let elsewhere = elsewhere.iter().filter_map(|lock| {
-        let left = lock.policy.without(target)?;
-        let free = !left.target.addresses().iter().any(covered);
-        (free && left != lock.policy).then_some(left)
-    });
-    own.iter()
+    let mut halves: Vec<Lock> = own
+        .iter()
         .filter(|lock| lock.policy.target != *target)
         .filter_map(|lock| {
-            let left = lock.policy.without(target)?;
-            (left != lock.policy).then_some(left)
+            Some(Lock {
+                policy: left(lock)?,
+                layers: lock.layers,
+            })
         })
-        .chain(elsewhere)
-        .collect()
+        .collect();
+    for policy in in_force_elsewhere(seen).locks.iter().filter_map(left) {
+        if !policy.target.addresses().iter().any(covered) {
+            let layers = LaidLayers::both(choose(choice, &policy, firewall)?);
+            halves.push(Lock { policy, layers });
+        }
+    }
+    Ok(halves)
 }
 
+/// Puts the locks in force. What became of the first of them is told.
 pub(super) fn enforce(
-    policy: &Policy,
-    choice: Choice,
+    mut locks: Vec<Lock>,
+    mut seen: Observation,
+    choice: LayersChoice,
     firewall: &Firewall,
-) -> Result<Applied, CommandError> {
-    let mut seen = firewall.observe();
-    let mut locks = wanted(policy, choice, firewall, &seen)?;
+) -> Applied {
     let mut changed = false;
     let mut failures: Vec<(Place, FirewallError)> = Vec::new();
     for attempt in 1..=TRIES {
@@ -91,8 +107,12 @@ pub(super) fn enforce(
             break;
         }
         debug!(attempt, ?transactions, "laying");
-        let held = holds_any(&locks, &seen);
-        failures = lay(firewall, transactions, held, &mut changed);
+        let order = match (holds_any(&locks, &seen), &seen.nftables) {
+            (false, _) => Order::Together,
+            (true, Ok(None)) => Order::NftablesFirst,
+            (true, _) => Order::NftablesLast,
+        };
+        failures = lay(firewall, transactions, order, &mut changed);
         seen = firewall.observe_again(seen);
         // Only a transaction that was refused may fare better after a new look. One that went
         // through may have been undone since.
@@ -100,7 +120,15 @@ pub(super) fn enforce(
             break;
         }
         for (place, error) in &failures {
-            give_way(&mut locks, *place, error, choice, firewall);
+            // Once may be chance.
+            let again = attempt > 1;
+            give_way(
+                &mut locks,
+                *place,
+                error,
+                again && choice == LayersChoice::Auto,
+                firewall,
+            );
         }
     }
     if failures.iter().any(|(_, error)| refused(error)) {
@@ -133,31 +161,46 @@ pub(super) fn enforce(
         }
     }
     let lock = locks.swap_remove(0);
-    Ok(Applied {
+    Applied {
         lock,
         seen,
         changed,
         failures,
-    })
+    }
 }
 
-/// Runs the transactions, that of nftables last; those that failed.
-///
-/// Layers with different lists refuse whoever is not on both. So where rules for the addresses are
-/// `held` already, nftables is left as it is after iptables refused; else one layer is better than
-/// none.
+/// When nftables is changed: layers with different lists refuse whoever is not on both.
+#[derive(Clone, Copy)]
+enum Order {
+    /// Nothing of ours is there yet: one layer is better than none.
+    Together,
+    /// Our table is not there yet, and what is there says what layers there are: only when nft
+    /// has laid it does it say otherwise.
+    NftablesFirst,
+    /// What iptables refuses is not to be in nftables either.
+    NftablesLast,
+}
+
+/// Runs the transactions in that order, the second part only after the first; those that failed.
 fn lay(
     firewall: &Firewall,
     transactions: Vec<Transaction>,
-    held: bool,
+    order: Order,
     changed: &mut bool,
 ) -> Vec<(Place, FirewallError)> {
     let (of_nftables, of_iptables): (Vec<_>, Vec<_>) = transactions
         .into_iter()
         .partition(|transaction| transaction.place == Place::Nftables);
-    let mut failures = run(firewall, &of_iptables, changed);
-    if failures.is_empty() || !held {
-        failures.extend(run(firewall, &of_nftables, changed));
+    let parts = match order {
+        Order::Together => [[of_iptables, of_nftables].concat(), Vec::new()],
+        Order::NftablesFirst => [of_nftables, of_iptables],
+        Order::NftablesLast => [of_iptables, of_nftables],
+    };
+    let mut failures = Vec::new();
+    for part in parts {
+        if failures.is_empty() {
+            failures = run(firewall, &part, changed);
+        }
     }
     failures
 }
@@ -208,12 +251,12 @@ fn give_way(
     locks: &mut [Lock],
     place: Place,
     refusal: &FirewallError,
-    choice: Choice,
+    may_do_without_nft: bool,
     firewall: &Firewall,
 ) {
     match place {
         Place::Nftables => {
-            if choice == Choice::Auto && firewall.need_iptables().is_ok() {
+            if may_do_without_nft && firewall.need_iptables().is_ok() {
                 warn!("nft cannot give the second layer, `security` takes its place: {refusal}");
                 for lock in locks {
                     lock.layers = LaidLayers::both(Layers::FILTER_AND_SECURITY);

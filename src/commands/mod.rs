@@ -54,6 +54,8 @@ enum CommandError {
     Firewall(#[from] FirewallError),
     #[error("{0}: leave the layer nftables out, or say --layers auto")]
     NotForNftables(&'static str),
+    #[error("{0}, so it takes iptables: {1}")]
+    NeedsIptables(&'static str, #[source] FirewallError),
     #[error("cannot tell whether this kernel has IPv6: {0}")]
     Ipv6(#[source] std::io::Error),
     #[error("this kernel has no {0}, so there is nothing to lock {1} with")]
@@ -76,6 +78,7 @@ impl CommandError {
             | Self::Privilege(_)
             | Self::Lock(_)
             | Self::Firewall(_)
+            | Self::NeedsIptables(..)
             | Self::Ipv6(_)
             | Self::NoFamily(..)
             | Self::Write(_) => ExitCode::CouldNot,

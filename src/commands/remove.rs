@@ -7,13 +7,14 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{debug, error};
 
-use super::layers::Choice;
 use super::report::{self, print_json};
 use super::{CommandError, enforce, open, words};
 use crate::cli::{CommonArgs, Format, RemoveArgs};
 use crate::exit_code::ExitCode;
 use crate::policy::Address;
 use crate::ruleset::model::{Ruleset, Variant};
+use crate::ruleset::nftables::plan::Command;
+use crate::ruleset::nftables::render;
 use crate::ruleset::transaction::{self, Place, Transaction};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
@@ -38,16 +39,16 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
     removed.retain(chosen);
     let mut errors: Vec<String> = Vec::new();
     // The other half of the IMDS pair keeps its list, as a lock of its own, before this one goes.
-    let halves: Vec<_> = target
-        .iter()
-        .flat_map(|target| enforce::cut_off(target, &seen))
-        .collect();
-    for half in halves {
-        let kept = enforce::enforce(&half, Choice::from(common.layers), &firewall)?;
-        errors.extend(kept.failures);
-        seen = kept.seen;
+    if let Some(target) = &target {
+        let halves = enforce::cut_off(target, common.layers, &firewall, &seen)?;
+        if !halves.is_empty() {
+            let kept = enforce::enforce(halves, seen, common.layers, &firewall);
+            errors.extend(kept.failures);
+            seen = kept.seen;
+        }
     }
-    errors.extend(take_away(&firewall, seen, &removed));
+    let all = target.is_none();
+    errors.extend(take_away(&firewall, seen, &removed, all));
     errors.sort();
     errors.dedup();
     for failure in &errors {
@@ -62,10 +63,20 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
 }
 
 /// Removes what is there for the addresses until nothing is left; says what could not be done.
-fn take_away(firewall: &Firewall, mut seen: Observation, addresses: &[Address]) -> Vec<String> {
+fn take_away(
+    firewall: &Firewall,
+    mut seen: Observation,
+    addresses: &[Address],
+    all: bool,
+) -> Vec<String> {
     let mut errors = Vec::new();
     for attempt in 1..=TRIES {
-        let removals = removals(&seen, addresses);
+        let mut removals = removals(&seen, addresses);
+        if all && seen.nftables.is_err() {
+            // Nobody has to understand it to take all of it away.
+            let input = render::transaction(&[Command::DeleteTable]);
+            removals.extend(Transaction::of(Place::Nftables, input));
+        }
         if removals.is_empty() {
             errors.clear();
             break;
@@ -128,7 +139,7 @@ fn removals(seen: &Observation, addresses: &[Address]) -> Vec<Transaction> {
         Transaction::of(place, transaction::removing(addresses, ruleset))
     });
     // Beside what could not be read, and so cannot be removed, it stays.
-    let all_read = seen.unread().chain(seen.unread_of_other()).next().is_none();
+    let all_read = seen.unread().next().is_none();
     let table = seen.nftables.as_ref().ok().filter(|_| all_read);
     let table = table.and_then(Option::as_ref);
     let of_nftables = transaction::removing_nftables(addresses, table);

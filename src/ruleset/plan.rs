@@ -94,6 +94,8 @@ pub fn removal(addresses: &[Address], table: &Table) -> Vec<Edit> {
 pub fn stands(table: Option<&Table>, chain: ChainName, rules: &[Rule]) -> bool {
     table
         .and_then(|table| table.chain(&chain.to_string()))
+        // At a hook, it is not one of ours.
+        .filter(|chain| chain.policy.is_none())
         .and_then(Chain::own_rules)
         .is_some_and(|observed| observed.into_iter().eq(rules))
 }

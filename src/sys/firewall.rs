@@ -76,8 +76,9 @@ pub enum FirewallError {
     },
     /// What nft printed is not understood.
     #[error(
-        "{program}: {source}; this version of it is not known to ip-lockdown: --layers \
-         filter,security does without it"
+        "{program}: {source}; a later version than this program knows may have printed or written \
+         it. `nft delete table inet ip_lockdown` takes the table away, and --layers filter,security \
+         does without it"
     )]
     Unclear {
         /// The program.
@@ -94,6 +95,9 @@ pub enum FirewallError {
         /// What it did instead.
         reason: String,
     },
+    /// nft has no words for a name that another program gave.
+    #[error("the name of the table \"{0}\" is none that nft can be asked for")]
+    OddName(String),
     /// The kernel does not tell which tables there are.
     #[error("cannot tell which tables are in use: {0}")]
     TablesInUse(String),
@@ -198,6 +202,7 @@ impl Firewall {
                 nat,
             }),
             flush: services::flush(),
+            firewalld: services::firewalld(),
         }
     }
 
@@ -378,10 +383,7 @@ impl Firewall {
             let Some(local) = chain.translates else {
                 continue;
             };
-            let shown_by_iptables = chain.families.len() == 1
-                && chain.table == "nat"
-                && ["OUTPUT", "PREROUTING"].contains(&&*chain.name)
-                && self.iptables.is_some();
+            let shown_by_iptables = chain.is_of_iptables && self.iptables.is_some();
             if shown_by_iptables {
                 continue;
             }
@@ -408,7 +410,11 @@ impl Firewall {
             [Family::V6] => "ip6",
             _ => "inet",
         };
-        Ok(self.nft()?.start_list(family, table)?)
+        // nft joins its arguments and reads them as one command line.
+        match nftables::is_plain(table) {
+            true => Ok(self.nft()?.start_list(family, table)?),
+            false => Err(FirewallError::OddName(table.escape_debug().to_string())),
+        }
     }
 
     fn finish_nat(&self, tables: Result<Vec<StartedNat>, String>) -> Result<Vec<NatTable>, String> {

@@ -60,6 +60,8 @@ pub(super) struct NativeChain {
     pub(super) name: String,
     /// Whether it translates addresses before `filter`: of packets made on this host, or not.
     pub(super) translates: Option<bool>,
+    /// Whether it is a chain of the table `nat` of iptables-nft, by name, hook and priority.
+    pub(super) is_of_iptables: bool,
 }
 
 /// The chains of the two IP families, and of both.
@@ -79,14 +81,27 @@ pub(super) fn chains() -> io::Result<Vec<NativeChain>> {
             _ => None,
         }
     };
+    // NFTA_HOOK_PRIORITY; NF_IP_PRI_NAT_DST, in two's complement.
+    let priority = |object: &[u8]| number(attribute_in(attribute(object, 4)?, 2)?);
     let chain = |object: &[u8]| {
         let families = families_of(object);
         (!families.is_empty()).then_some(())?;
+        let (table, name) = (text(attribute(object, 1)?), text(attribute(object, 3)?));
+        let translates = translates(object);
+        let as_named = matches!(
+            (&*name, translates),
+            ("OUTPUT", Some(true)) | ("PREROUTING", Some(false))
+        );
+        let is_of_iptables = families.len() == 1
+            && table == "nat"
+            && as_named
+            && priority(object) == Some((-100_i32).cast_unsigned());
         Some(NativeChain {
             families,
-            table: text(attribute(object, 1)?),
-            name: text(attribute(object, 3)?),
-            translates: translates(object),
+            table,
+            name,
+            translates,
+            is_of_iptables,
         })
     };
     Ok(dump(GET_CHAIN)?

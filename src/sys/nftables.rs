@@ -110,6 +110,13 @@ impl Nft {
     }
 }
 
+/// Whether nft reads the name as one word (its scanner.l).
+pub(super) fn is_plain(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/-_.".contains(letter);
+    name.starts_with(|letter: char| letter.is_ascii_alphabetic() || "_.".contains(letter))
+        && name.chars().all(plain)
+}
+
 /// Why there is no nft.
 pub(super) fn missing() -> FirewallError {
     FirewallError::Missing {

@@ -186,13 +186,18 @@ fn call(program: &Path, args: &[&str]) -> String {
 
 /// The lines joined, without those that only point at something above them, as nft's do.
 fn one_line(complaint: &str) -> String {
+    const SHOWN: usize = 400;
     let says_something = |line: &&str| line.contains(|letter| !matches!(letter, '^' | '~' | ' '));
     let lines: Vec<&str> = complaint
         .lines()
         .map(str::trim)
         .filter(says_something)
         .collect();
-    lines.join("; ")
+    let joined = lines.join("; ");
+    match joined.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", joined.get(..end).unwrap_or(&joined)),
+        None => joined,
+    }
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -146,8 +146,8 @@ fn may_match(words: &[String], address: Address) -> bool {
             ("-d" | "--destination", Some(network)) => {
                 contains(network, address.ip()).is_none_or(|inside| inside != negated)
             }
-            // Only an address of this host itself is local to it.
-            ("--dst-type", Some("LOCAL")) => address.is_loopback() || negated,
+            // The metadata service is never this host itself; another address may be.
+            ("--dst-type", Some("LOCAL")) => !is_imds(address) || negated,
             ("--dst-type", Some("MULTICAST")) => address.ip().is_multicast() || negated,
             // No packet made on this host comes in by an interface; forwarded ones do.
             _ => true,
@@ -155,10 +155,14 @@ fn may_match(words: &[String], address: Address) -> bool {
     })
 }
 
+/// Whether it is one of the metadata service's.
+pub(super) fn is_imds(address: Address) -> bool {
+    Target::new(address, false).addresses().len() > 1
+}
+
 /// False only if the rule's protocol or port certainly excludes the metadata service, TCP 80.
 fn may_match_service(words: &[String], address: Address) -> bool {
-    let is_imds = Target::new(address, false).addresses().len() > 1;
-    !is_imds
+    !is_imds(address)
         || words.iter().enumerate().all(|(at, word)| {
             let negated = at > 0 && words[at - 1] == "!";
             let value = words.get(at + 1).map(String::as_str);

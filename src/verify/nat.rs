@@ -5,10 +5,10 @@
 
 use serde_json::Value;
 
-use super::bypass::{self, contains, is_http};
+use super::bypass::{self, contains, is_http, is_imds};
 use super::finding::{Check, Finding};
 use super::{Lock, Observation};
-use crate::policy::{Address, Family, Forwarded, Target};
+use crate::policy::{Address, Family, Forwarded};
 use crate::ruleset::nftables::nat::{Listing, NatRule, NatTable};
 
 /// How deep chains may call each other; the kernel allows 16 (NFT_JUMP_STACK_SIZE).
@@ -143,11 +143,12 @@ fn rule_rewrites(
     for (name, value) in &rule.statements {
         match *name {
             "match" if excludes(listing, value, address) => return Ok(None),
+            "dnat" if never_looked_up(listing, value, address) => {}
             "dnat" | "redirect" | "tproxy" => return Ok(Some(text(rule))),
             "mangle" if is_destination(value.get("key")) => return Ok(Some(text(rule))),
             "xt" => return Err(format!("`{}` is a rule of iptables", text(rule))),
             "jump" | "goto" | "vmap" | "map" => {
-                for target in targets(listing, name, value)? {
+                for target in targets(listing, name, value, address)? {
                     if let Some(rule) = rewrites(listing, &target, address, depth + 1)? {
                         return Ok(Some(rule));
                     }
@@ -168,12 +169,17 @@ fn is_destination(key: Option<&Value>) -> bool {
 }
 
 /// The chains that a statement may lead to.
-fn targets(listing: &Listing, name: &str, value: &Value) -> Result<Vec<String>, String> {
+fn targets(
+    listing: &Listing,
+    name: &str,
+    value: &Value,
+    address: Address,
+) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
-    match (name, value.get("data")) {
-        ("vmap" | "map", Some(Value::String(map))) => {
-            let elements = map.strip_prefix('@').and_then(|map| listing.sets.get(map));
-            let elements = elements.ok_or_else(|| format!("the map {map} was not printed"))?;
+    match name {
+        "vmap" | "map" => {
+            let elements = looked_up(listing, value, address)
+                .ok_or_else(|| format!("a map changes, or was not printed: {value}"))?;
             for one in elements {
                 collect_targets(one, &mut found);
             }
@@ -183,6 +189,44 @@ fn targets(listing: &Listing, name: &str, value: &Value) -> Result<Vec<String>, 
     found.sort();
     found.dedup();
     Ok(found)
+}
+
+/// The parts of a concatenation; of any other value, itself.
+fn parts(value: &Value) -> Vec<&Value> {
+    match value.get("concat").and_then(Value::as_array) {
+        Some(parts) => parts.iter().collect(),
+        None => vec![value],
+    }
+}
+
+/// Whether a `dnat` takes its target from a map in which packets to the address find none.
+fn never_looked_up(listing: &Listing, dnat: &Value, address: Address) -> bool {
+    let map = dnat.get("addr").and_then(|addr| addr.get("map"));
+    map.and_then(|map| looked_up(listing, map, address))
+        .is_some_and(|elements| elements.is_empty())
+}
+
+/// What packets to the address may find in a map: its elements, without those of which the key
+/// certainly is another. `None` where they are not known.
+fn looked_up<'a>(listing: &'a Listing, map: &'a Value, address: Address) -> Option<Vec<&'a Value>> {
+    let elements = match map.get("data")? {
+        Value::String(name) => listing.sets.get(name.strip_prefix('@')?)?,
+        data => data.get("set")?.as_array()?,
+    };
+    let fields: Vec<Option<Field>> = parts(map.get("key")?).into_iter().map(field).collect();
+    let may_be = |element: &&Value| {
+        let key = element
+            .get(0)
+            .map(|key| key.pointer("/elem/val").unwrap_or(key));
+        let Some(key) = key else { return true };
+        fields.iter().zip(parts(key)).all(|(field, part)| {
+            let takes_in = field
+                .as_ref()
+                .and_then(|field| takes_in(field, part, address));
+            takes_in != Some(false)
+        })
+    };
+    Some(elements.iter().filter(may_be).collect())
 }
 
 fn collect_targets(value: &Value, found: &mut Vec<String>) {
@@ -292,22 +336,19 @@ fn listed(listing: &Listing, right: &Value) -> Option<Vec<Value>> {
     Some(values.into_iter().map(bare).collect())
 }
 
-fn is_imds(address: Address) -> bool {
-    Target::new(address, false).addresses().len() > 1
-}
-
 fn takes_in(field: &Field, value: &Value, address: Address) -> Option<bool> {
     let word = value.as_str();
     match field {
+        Field::Destination(family) if *family != address.family() => Some(false),
         Field::Destination(_) => destination(value, address),
         Field::Family => match (word?, address.family()) {
             ("ipv4" | "ip", family) => Some(family == Family::V4),
             ("ipv6" | "ip6", family) => Some(family == Family::V6),
             _ => None,
         },
-        // Only an address of this host itself is local to it.
+        // The metadata service is never this host itself; another address may be.
         Field::Local => match word? {
-            "local" => Some(address.is_loopback()),
+            "local" if is_imds(address) => Some(false),
             _ => None,
         },
         Field::NotTcp => None,

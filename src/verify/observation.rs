@@ -42,8 +42,10 @@ pub struct Native {
 pub enum Flush {
     /// There is no such file, or nothing runs it.
     No,
-    /// This file says `flush ruleset`, and nftables.service runs it at boot and at each start.
+    /// nftables.service is enabled, and this file of it says `flush ruleset`.
     Yes(String),
+    /// The same, and a drop-in of it runs this program again.
+    Mended,
     /// It could not be read.
     Unknown(String),
 }
@@ -63,6 +65,8 @@ pub struct Observation {
     pub native: Result<Native, String>,
     /// Whether nftables.service flushes everything.
     pub flush: Flush,
+    /// Whether firewalld starts at boot, or why that is not known.
+    pub firewalld: Result<bool, String>,
 }
 
 impl Observation {
@@ -136,7 +140,7 @@ impl Observation {
         let chain = |ruleset: &Ruleset| {
             ruleset
                 .table(Layer::Filter.name())
-                .is_some_and(|filter| filter.chain("INPUT_ZONES").is_some())
+                .is_some_and(|filter| filter.chain("INPUT_direct").is_some())
         };
         own_table || self.read().any(chain)
     }

@@ -192,6 +192,7 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
             };
             wrong_rules.push(difference(&name, wanted, seen, written));
         }
+        wrong_rules.extend(none_of_ours(table, layer, hook));
         let jumps = table.map_or_else(Vec::new, |table| plan::jumps_to(table, chain).collect());
         let first = jumps
             .iter()
@@ -218,7 +219,6 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
                 let above = built_in.rules.get(..position).unwrap_or_default();
                 let policy = built_in.policy.as_deref();
                 let rule = match layer {
-                    // Nobody else has anything to say in our own table.
                     Layer::Nftables => bypass::first_foreign(above),
                     Layer::Filter | Layer::Security => {
                         bypass::lets_through(table, above, locked.address, policy)
@@ -259,6 +259,14 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
         ));
     }
     (enforced, findings)
+}
+
+/// A rule of someone else in our own table, where nobody else has anything to say.
+fn none_of_ours(table: Option<&Table>, layer: Layer, hook: Hook) -> Option<String> {
+    let own_table = table.filter(|_| layer == Layer::Nftables)?;
+    let rule = bypass::first_foreign(&own_table.built_in(hook)?.rules)?;
+    let hook = hook.chain();
+    Some(format!("{hook} has a rule that is none of ours: `{rule}`"))
 }
 
 /// Which tool the rules above our jump are from, as far as its names tell.

@@ -34,6 +34,7 @@ impl Host {
             nftables: Ok(None),
             native: Ok(Native::default()),
             flush: Flush::No,
+            firewalld: Ok(false),
         }
     }
 

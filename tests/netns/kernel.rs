@@ -70,6 +70,7 @@ fn without_security(lab: &Lab) {
 }
 
 fn without_security_in(lab: &Lab, names: &[&str]) {
+    lab.hide("/usr/sbin/nft");
     for name in names {
         let restore = format!(
             r#"#!/bin/bash
@@ -178,7 +179,9 @@ on_every_host! {
         assert!(done.stderr.contains("sandbox"), "{done}");
         assert_eq!(state(lab), before);
     }
+}
 
+in_filter_and_security! {
     fn without_proc_nothing_is_called_absent(lab) {
         lock(lab, &[V4, "root"]);
         let script = format!(

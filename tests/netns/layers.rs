@@ -190,18 +190,18 @@ fn policies_with_and_without_groups_stand_side_by_side() {
 }
 
 #[test]
-fn legacy_has_security_behind_it_by_itself_and_nftables_where_asked() {
+fn legacy_has_nftables_behind_it_by_itself_and_security_where_asked() {
     let lab = &legacy();
     lock(lab, &[V4, "root"]);
-    assert_eq!(laid(lab), json!(["filter", "security"]));
+    assert_eq!(laid(lab), json!(["filter", "nftables"]));
     let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
-        lock(lab, &["--layers=filter,nftables", V4, "root"]);
-        assert_eq!(found(lab), ["filter", "nftables"]);
+        lock(lab, &["--layers=filter,security", V4, "root"]);
+        assert_eq!(found(lab), ["filter", "security"]);
         verify(lab, 0, &[]);
         lock(lab, &[V4, "root"]);
     });
     assert_eq!(counts.passed(), 0, "{counts:?}");
-    assert_eq!(found(lab), ["filter", "security"]);
+    assert_eq!(found(lab), ["filter", "nftables"]);
     verify(lab, 0, &[]);
 }
 
@@ -230,7 +230,7 @@ fn the_variant_switched_by_the_admin_moves_everything_and_never_opens() {
         auto(&["verify"], 1);
         auto(&[V4, "root"], 0);
         auto(&["verify"], 0);
-        assert_eq!(found(lab), [""; 0], "nothing of nft is left");
+        assert_eq!(found(lab), ["nftables"], "nothing of iptables-nft is left");
         switch(Variant::Nft);
         auto(&[V4, "root"], 0);
         auto(&["verify"], 0);
@@ -318,6 +318,9 @@ fn an_nft_that_refuses_gives_way_to_security_unless_it_was_asked_for() {
     assert_eq!(found(lab), ["filter", "security"]);
     verify(lab, 0, &[]);
     only_root(lab);
+    // Twice is once.
+    let again = lab.lockdown(&[V4, "root"]).expect_code(0);
+    assert!(again.stdout.contains("as it was"), "{again}");
     let done = lab
         .lockdown(&["--layers=filter,nftables", V4, "root"])
         .expect_code(3);
@@ -391,16 +394,32 @@ fn firewalld_beside_the_tables_of_iptables_nft_is_told() {
     lab.sh("nft 'table inet firewalld { chain filter_OUTPUT { type filter hook output priority 10; }; }'")
         .expect_code(0);
     lock(lab, &[V4, "root"]);
-    verify(lab, 0, &[]).expect_said("survives-firewalld", "leaves our table of nftables alone");
+    verify(lab, 0, &[]).expect_said("survives-firewalld", "leave our table of nftables alone");
     lab.lockdown(&["--layers=filter,security", V4, "root"])
         .expect_code(4);
-    verify(lab, 4, &[]).expect_failed("survives-firewalld", "removes every rule of iptables-nft");
-    lockdown_as(lab, "legacy", &["--layers=filter,security", V4, "root"]).expect_code(0);
+    verify(lab, 4, &[]).expect_failed("survives-firewalld", "removes every rule of iptables");
+    // Nor does iptables-legacy help: firewalld flushes whatever `iptables` is.
+    lockdown_as(lab, "legacy", &["--layers=filter,security", V4, "root"]).expect_code(4);
     lab.lockdown(&["remove"]).expect_code(0);
-    lab.sh("nft delete table inet firewalld; iptables-nft -N INPUT_ZONES")
+    let apply = |code| {
+        lab.lockdown(&["--layers=filter,security", V4, "root"])
+            .expect_code(code);
+    };
+    lab.sh("nft delete table inet firewalld; iptables-nft -N INPUT_direct")
         .expect_code(0);
-    lab.lockdown(&["--layers=filter,security", V4, "root"])
-        .expect_code(4);
+    apply(4);
+    lab.sh("iptables-nft -X INPUT_direct").expect_code(0);
+    apply(0);
+    // Not running, but enabled: at the next boot.
+    let wants = "/etc/systemd/system/multi-user.target.wants";
+    lab.sh(&format!(
+        "mkdir -p {wants}; ln -s /lib/systemd/system/firewalld.service {wants}/"
+    ))
+    .expect_code(0);
+    verify(lab, 4, &[]).expect_failed("survives-firewalld", "or enabled");
+    lab.sh("ln -s /dev/null /etc/systemd/system/firewalld.service")
+        .expect_code(0);
+    verify(lab, 0, &[]);
 }
 
 #[test]
@@ -408,7 +427,7 @@ fn a_flush_in_the_configuration_of_nftables_is_told() {
     let lab = &nft();
     let wants = "/etc/systemd/system/sysinit.target.wants";
     lab.sh(&format!(
-        "mkdir -p {wants}; rm -f {wants}/nftables.service
+        "mkdir -p {wants}; rm -f {wants}/nftables.service /lib/systemd/system/nftables.service
          printf '#!/usr/sbin/nft -f\\n\\nflush ruleset\\n' > /etc/nftables.conf"
     ))
     .expect_code(0);
@@ -420,7 +439,7 @@ fn a_flush_in_the_configuration_of_nftables_is_told() {
     .expect_code(0);
     verify(lab, 4, &[]).expect_failed(
         "survives-nft-flush",
-        "/etc/nftables.conf, which says `flush ruleset`",
+        "/etc/nftables.conf says `flush ruleset`",
     );
     lab.sh("nft -f /etc/nftables.conf").expect_code(0);
     assert!(lab.attempt(&User::MALLORY, How::Tcp, IMDS[0]).passed());
@@ -428,6 +447,24 @@ fn a_flush_in_the_configuration_of_nftables_is_told() {
         .expect_code(0);
     lock(lab, &[V4, "root"]);
     verify(lab, 0, &[]);
+    // Debian's unit flushes when it is stopped, whatever the configuration says.
+    let unit = "/etc/systemd/system/nftables.service";
+    lab.sh(&format!(
+        "mkdir -p {unit}.d; printf '[Service]\\nExecStop=/usr/sbin/nft flush ruleset\\n' > {unit}"
+    ))
+    .expect_code(0);
+    verify(lab, 4, &[]).expect_failed("survives-nft-flush", &format!("{unit} says"));
+    lab.sh(&format!(
+        "printf '[Service]\\nExecStop=\\n' > {unit}.d/own.conf"
+    ))
+    .expect_code(0);
+    verify(lab, 0, &[]);
+    lab.sh(&format!(
+        "rm {unit}.d/own.conf
+         printf '[Service]\\nExecStartPost=/usr/sbin/ip-lockdown apply {V4} root\\n' > {unit}.d/own.conf"
+    ))
+    .expect_code(0);
+    verify(lab, 0, &[]).expect_said("survives-nft-flush", "lays the lockdown again");
 }
 
 #[test]
@@ -460,9 +497,35 @@ on_both_variants! {
             lock(lab, &[V4, "root", "alice"]);
         });
         assert_eq!(counts.passed(), 0, "{counts:?}");
-        assert_eq!(found(lab), ["filter", crate::support::backstop(lab)]);
+        assert_eq!(found(lab), ["filter", "nftables"]);
         assert!(!state(lab).contains("backstop="));
         served(lab, &User::ALICE, &IMDS);
         verify(lab, 0, &[V4, "root", "alice"]);
     }
+}
+
+#[test]
+fn the_half_that_is_cut_off_keeps_its_layers() {
+    let lab = &nft();
+    lock(lab, &[V4, "root"]);
+    lab.lockdown(&["--layers=filter", "--only", V4, "alice"])
+        .expect_code(4);
+    assert!(
+        own_table(lab).contains("IPL-fd00_ec2__254"),
+        "{}",
+        own_table(lab)
+    );
+    lab.lockdown(&["remove"]).expect_code(0);
+    lock(lab, &["--layers=filter,security", V4, "root"]);
+    lock(lab, &["remove", "--only", "fd00:ec2::254"]);
+    assert_eq!(found(lab), ["filter", "security"]);
+    verify(lab, 0, &["--only", V4, "root"]);
+    only_root_v4(lab);
+}
+
+#[track_caller]
+fn only_root_v4(lab: &Lab) {
+    served(lab, &User::ROOT, &IMDS[..1]);
+    refused(lab, &User::MALLORY, &IMDS[..1]);
+    served(lab, &User::MALLORY, &IMDS[1..]);
 }

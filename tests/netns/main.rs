@@ -37,7 +37,7 @@ macro_rules! on_both_variants {
 
 /// With both variants of iptables, in `filter` and `security`.
 macro_rules! in_filter_and_security {
-    ($($tests:tt)*) => { on_hosts! { [nft_security, legacy] $($tests)* } };
+    ($($tests:tt)*) => { on_hosts! { [nft_security, legacy_security] $($tests)* } };
 }
 
 /// With both variants of iptables, and on a host that has nftables alone.

@@ -13,6 +13,7 @@ fn with_rule(lab: &Lab, rule: &str, code: i32) {
         "nft -f - <<'RULES'
          table inet x {{
             set ours {{ type ipv4_addr; elements = {{ {V4} }}; }}
+            set changing {{ type ipv4_addr; flags dynamic,timeout; timeout 1m; }}
             set others {{ type ipv4_addr; elements = {{ 192.0.2.1 }}; }}
             map leads {{ type ipv4_addr : verdict; }}
             chain deeper {{ meta l4proto tcp redirect to :9090; }}
@@ -53,6 +54,8 @@ with_nftables! {
             "output ip daddr . tcp dport { 169.254.169.254 . 80 } dnat ip to 127.0.0.1",
             "output dnat ip to ip daddr map { 169.254.169.254 : 127.0.0.1 }",
             "output jump sub",
+            "output ip daddr @changing redirect",
+            "output ip daddr . tcp dport vmap { 169.254.169.254 . 80 : jump sub }",
             "output ct state new goto sub",
             "output ip daddr vmap { 169.254.169.254 : jump sub }",
             "output ip daddr vmap @leads",
@@ -78,6 +81,10 @@ with_nftables! {
             "output fib daddr type local tcp dport 80 redirect to :8080",
             "output ip daddr 192.0.2.1 jump sub",
             "output meta mark set 1",
+            // As kube-proxy has it.
+            "output ip daddr . meta l4proto . th dport vmap { 10.96.0.1 . tcp . 443 : goto sub }",
+            "output ip daddr vmap { 10.1.1.1 : jump sub, 10.0.0.0/24 : goto sub }",
+            "output dnat ip to ip daddr map { 192.0.2.7 : 127.0.0.1 }",
             "output accept",
             "prerouting ip daddr 192.0.2.7 dnat ip to 10.0.0.1",
             "postrouting masquerade",
@@ -107,5 +114,35 @@ with_nftables! {
         verify(lab, 4, &[]).expect_said("nat-untouched", "x output of nftables rewrites it is not known");
         only_root(lab);
         assert!(lab.attempt(&User::ROOT, How::Udp, IMDS_V4).passed());
+    }
+
+    fn a_native_chain_with_a_name_of_iptables_is_read(lab) {
+        lock(lab, &[V4, "root"]);
+        for chain in [
+            "chain OUTPUT { type nat hook output priority -50;",
+            "chain PREROUTING { type nat hook output priority -100;",
+            "chain OUTPUT { type nat hook output priority -101;",
+        ] {
+            lab.sh(&format!("nft 'table ip nat {{ {chain} ip daddr {V4} dnat to 192.0.2.2; }}; }}'")).expect_code(0);
+            verify(lab, 1, &["--no-probe"]).expect_failed("nat-untouched", "nat ");
+            lab.sh("nft delete table ip nat").expect_code(0);
+        }
+    }
+
+    fn a_table_with_a_command_for_a_name_is_not_asked_for(lab) {
+        lock(lab, &[V4, "root"]);
+        let name = "a; delete table inet ip_lockdown";
+        let json = serde_json::json!({"nftables": [
+            {"add": {"table": {"family": "ip", "name": "a"}}},
+            {"add": {"table": {"family": "ip", "name": name}}},
+            {"add": {"chain": {"family": "ip", "table": name, "name": "o", "type": "nat", "hook": "output",
+                               "prio": -100, "policy": "accept"}}},
+            {"add": {"rule": {"family": "ip", "table": name, "chain": "o", "expr": [{"accept": null}]}}},
+        ]});
+        let script = r#"printf %s "$1" | nft -j -f -"#;
+        lab.run(&["bash", "-euc", script, "add", &json.to_string()]).expect_code(0);
+        verify(lab, 4, &[]).expect_said("nat-untouched", "is none that nft can be asked for");
+        only_root(lab);
+        assert!(lab.sh("nft list table inet ip_lockdown").stdout.contains("IPL-169.254.169.254"));
     }
 }

@@ -70,6 +70,8 @@ with_nftables! {
     fn damage_to_its_hooks_is_told_and_mended(lab) {
         told_and_mended(lab, &[
             ("nft flush chain $t OUTPUT", &["jump-first"]),
+            ("nft flush table $t; nft delete chain $t $chain
+              nft add chain $t $chain '{ type filter hook output priority 3; }'", &["rules-match"]),
             ("nft flush chain $t FORWARD", &["jump-first"]),
             ("nft insert rule $t OUTPUT accept", &["jump-first", "no-bypass"]),
             ("nft insert rule $t OUTPUT meta skuid 1666 accept", &["jump-first", "no-bypass"]),
@@ -83,6 +85,17 @@ with_nftables! {
             ("nft chain $t OUTPUT '{ policy drop; }'; nft chain $t OUTPUT '{ policy accept; }'
               nft insert rule $t OUTPUT ip daddr 169.254.169.254 tcp dport 80 jump $chain", &["jump-first"]),
         ]);
+    }
+
+    fn a_rule_of_someone_else_behind_our_jumps_is_told_and_taken_out(lab) {
+        lock(lab, &[V4, "root"]);
+        lab.sh("nft add rule inet ip_lockdown OUTPUT ip daddr 169.254.169.253 drop").expect_code(0);
+        verify(lab, 1, &[])
+            .expect_failed("rules-match", "OUTPUT has a rule that is none of ours")
+            .expect_said("address-locked", "nftables");
+        refused(lab, &User::MALLORY, &IMDS);
+        lock(lab, &[V4, "root"]);
+        verify(lab, 0, &[]);
     }
 
     fn a_table_that_is_switched_off_enforces_nothing_and_is_switched_on(lab) {
@@ -203,6 +216,18 @@ with_nftables! {
             assert_eq!(state(lab), before, "{change}");
         }
         only_root(lab);
+    }
+
+    fn a_table_that_is_not_understood_can_be_removed(lab) {
+        lock(lab, &[V4, "root"]);
+        lab.sh("nft add rule inet ip_lockdown OUTPUT reset tcp option sack-perm").expect_code(0);
+        verify(lab, 3, &[]);
+        let done = lab.lockdown(&["remove", V4]).expect_code(3);
+        assert!(done.stderr.contains("nft delete table inet ip_lockdown"), "{done}");
+        not_open(lab, &User::MALLORY, &IMDS);
+        lab.lockdown(&["remove"]).expect_code(0);
+        assert_eq!(own_table(lab), "");
+        served(lab, &User::MALLORY, &IMDS);
     }
 
     fn without_nft_the_table_is_unknown_and_the_rest_is_judged(lab) {

@@ -32,6 +32,12 @@ pub(crate) fn nft_security() -> Lab {
     called_iptables(Lab::with_layers(Variant::Nft, "filter,security"))
 }
 
+/// A host with iptables-legacy, locked as one without nft.
+#[track_caller]
+pub(crate) fn legacy_security() -> Lab {
+    called_iptables(Lab::with_layers(Variant::Legacy, "filter,security"))
+}
+
 /// A host with nft and without iptables.
 #[track_caller]
 pub(crate) fn alone() -> Lab {
@@ -68,9 +74,9 @@ pub(crate) fn first_layer(lab: &Lab) -> &'static str {
 
 /// The layer behind `filter`.
 pub(crate) fn backstop(lab: &Lab) -> &'static str {
-    match (lab.variant(), lab.options()) {
-        (Variant::Legacy, _) | (_, [_, _, _, _]) => "security",
-        (Variant::Nft, _) => "nftables",
+    match lab.options() {
+        [_, _, _, layers] if layers == "filter,security" => "security",
+        _ => "nftables",
     }
 }
 

@@ -44,7 +44,10 @@ macro_rules! in_filter_and_security {
 
             #[test]
             fn legacy() {
-                super::$name(&lab::Lab::new(lab::Variant::Legacy));
+                super::$name(&lab::Lab::with_layers(
+                    lab::Variant::Legacy,
+                    "filter,security",
+                ));
             }
         }
     };

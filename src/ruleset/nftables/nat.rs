@@ -34,7 +34,7 @@ pub struct NatChain {
 pub struct Listing {
     /// The rules of each chain, in order.
     pub chains: BTreeMap<String, Vec<NatRule>>,
-    /// The elements of each set and map.
+    /// The elements of each set and map that stays as it is.
     pub sets: BTreeMap<String, Vec<Value>>,
 }
 
@@ -60,7 +60,14 @@ pub fn listing(output: &str) -> Result<Listing, Unclear> {
             "set" | "map" => {
                 let elements = object.get("elem").and_then(Value::as_array);
                 let elements = elements.cloned().unwrap_or_default();
-                listing.sets.insert(name("name"), elements);
+                // Elements that packets add, or that time takes away, are not those of later.
+                let changes = object.get("flags").is_some_and(|flags| {
+                    let flags = flags.to_string();
+                    flags.contains("dynamic") || flags.contains("timeout")
+                });
+                if !changes {
+                    listing.sets.insert(name("name"), elements);
+                }
             }
             "rule" => {
                 let statements = json::statements(&object)?

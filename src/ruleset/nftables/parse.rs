@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use super::json::{self, Match, Unclear};
 use super::{OwnTable, PRIORITY, TABLE, read_name};
 use crate::policy::{AccountName, Address, Uid, UidRange};
-use crate::ruleset::model::{Chain, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict};
+use crate::ruleset::model::{
+    Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict,
+};
 
 /// Reads the listing of our table.
 ///
@@ -37,9 +39,10 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
                 let base = Hook::ALL.into_iter().find(|hook| hook.chain() == name);
                 foreign |= own.is_none() && base.is_none();
                 let as_ours = base.is_some_and(|hook| is_base(object, hook));
+                let hooked = own.is_some() && object.contains_key("hook");
                 chains.push(Chain {
-                    name: own.map_or(name, |own| own.to_string()),
-                    policy: as_ours.then(|| "ACCEPT".to_owned()),
+                    name: shown(own, &name),
+                    policy: (as_ours || hooked).then(|| "ACCEPT".to_owned()),
                     counters: Counters::default(),
                     rules: Vec::new(),
                 });
@@ -54,7 +57,7 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
         }
         let name = named(object, "chain")?;
         let own = read_name(&name);
-        let shown = own.map_or_else(|| name.clone(), |own| own.to_string());
+        let shown = shown(own, &name);
         let chain = chains
             .iter_mut()
             .find(|chain| chain.name == shown)
@@ -69,6 +72,15 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
         foreign,
         dormant: false,
     })
+}
+
+/// The name that the model has for a chain. One that only looks like ours there gets a blank.
+fn shown(own: Option<ChainName>, name: &str) -> String {
+    match own {
+        Some(own) => own.to_string(),
+        None if name.parse::<ChainName>().is_ok() => format!(" {name}"),
+        None => name.to_owned(),
+    }
 }
 
 /// Whether the chain stands at the hook as ours do.

@@ -107,6 +107,14 @@ pub fn plan(wanted: &[LockedAddress], gone: &[Address], seen: Option<&OwnTable>)
     let old = fill.iter().map(|(name, _)| name).chain(&delete);
     let old = old.filter(|name| there.contains(name));
     commands.extend(old.map(|&name| Command::Flush(name)));
+    // One that stands at a hook has to become another.
+    let hooked = |name: &ChainName| {
+        table
+            .and_then(|table| table.chain(&name.to_string()))
+            .is_some_and(|chain| chain.policy.is_some())
+    };
+    let hooked: Vec<ChainName> = fill.iter().map(|(name, _)| *name).filter(hooked).collect();
+    commands.extend(hooked.into_iter().map(Command::Delete));
     commands.extend(delete.into_iter().map(Command::Delete));
     commands.extend(
         fill.into_iter()
