@@ -12,7 +12,7 @@
 //! force at one instant, but a look-up in a set of intervals that is new in the same transaction
 //! can miss an element for a moment (seen on Linux 6.18): listed users would lose packets.
 
-mod json;
+pub(crate) mod json;
 pub mod nat;
 pub mod parse;
 pub mod plan;

@@ -112,10 +112,11 @@ fn logical_lines(output: &str) -> impl Iterator<Item = (usize, String)> {
 
 /// The table that iptables-nft says it cannot show, on a comment line of its standard output.
 fn incompatible(comment: &str) -> Option<&str> {
-    let (table, rest) = comment.strip_prefix(" Table `")?.split_once("' ")?;
-    // "is incompatible, use 'nft' tool.", "contains incompatible base-chains, use 'nft' tool to
-    // list them."
-    rest.contains("incompatible").then_some(table)
+    // "contains incompatible base-chains" is another: all other chains are shown then.
+    let (table, _) = comment
+        .strip_prefix(" Table `")?
+        .split_once("' is incompatible")?;
+    Some(table)
 }
 
 /// A table whose COMMIT has not come yet.

@@ -9,6 +9,7 @@ use super::bypass::{self, contains, is_http, is_imds};
 use super::finding::{Check, Finding};
 use super::{Lock, Observation};
 use crate::policy::{Address, Family, Forwarded};
+use crate::ruleset::nftables::json;
 use crate::ruleset::nftables::nat::{Listing, NatRule, NatTable};
 
 /// How deep chains may call each other; the kernel allows 16 (NFT_JUMP_STACK_SIZE).
@@ -294,27 +295,25 @@ enum Field {
 }
 
 fn field(left: &Value) -> Option<Field> {
-    let of = |outer: &str, inner: &str| left.get(outer)?.get(inner)?.as_str();
-    match (of("payload", "protocol"), of("payload", "field")) {
-        (Some("ip"), Some("daddr")) => return Some(Field::Destination(Family::V4)),
-        (Some("ip6"), Some("daddr")) => return Some(Field::Destination(Family::V6)),
-        (Some("ip"), Some("protocol")) | (Some("ip6"), Some("nexthdr")) => {
-            return Some(Field::Protocol);
-        }
-        (Some("tcp" | "th"), Some("dport")) => return Some(Field::Port),
-        (Some("udp" | "udplite" | "sctp" | "dccp" | "icmp" | "icmpv6"), _) => {
+    match json::payload(left) {
+        Some(("ip", "daddr")) => return Some(Field::Destination(Family::V4)),
+        Some(("ip6", "daddr")) => return Some(Field::Destination(Family::V6)),
+        Some(("ip", "protocol") | ("ip6", "nexthdr")) => return Some(Field::Protocol),
+        Some(("tcp" | "th", "dport")) => return Some(Field::Port),
+        Some(("udp" | "udplite" | "sctp" | "dccp" | "icmp" | "icmpv6", _)) => {
             return Some(Field::NotTcp);
         }
         _ => {}
     }
-    match of("meta", "key") {
+    match json::meta(left) {
         Some("nfproto" | "protocol") => return Some(Field::Family),
         Some("l4proto") => return Some(Field::Protocol),
         _ => {}
     }
+    let result = || left.get("fib")?.get("result")?.as_str();
     let flags = left.get("fib")?.get("flags")?;
     let of_destination = *flags == "daddr" || *flags == Value::from(["daddr"].as_slice());
-    (of("fib", "result") == Some("type") && of_destination).then_some(Field::Local)
+    (result() == Some("type") && of_destination).then_some(Field::Local)
 }
 
 /// The values on the right: one, those of a set, or those of a set by name.

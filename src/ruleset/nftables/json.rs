@@ -54,6 +54,7 @@ const STATEMENTS: &[&str] = &[
     "quota",
     "redirect",
     "reject",
+    "reset",
     "return",
     "secmark",
     "set",
@@ -171,13 +172,14 @@ pub(super) fn comparison(value: &Value) -> Result<Match<'_>, Unclear> {
 }
 
 /// The meta key that is compared, such as `skuid`.
-pub(super) fn meta(left: &Value) -> Option<&str> {
+pub(crate) fn meta(left: &Value) -> Option<&str> {
     left.get("meta")?.get("key")?.as_str()
 }
 
-/// The header field that is compared, such as `ip`, `daddr`.
-pub(super) fn payload(left: &Value) -> Option<(&str, &str)> {
-    let payload = left.get("payload")?;
+/// The header field that is compared, such as `ip`, `daddr`; none of a header inside a tunnel.
+pub(crate) fn payload(left: &Value) -> Option<(&str, &str)> {
+    let payload = left.get("payload")?.as_object()?;
+    (payload.len() == 2).then_some(())?;
     Some((
         payload.get("protocol")?.as_str()?,
         payload.get("field")?.as_str()?,

@@ -5,12 +5,13 @@
 //! "as it was written" nor "changed by someone" may be said of it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
 use super::json::{self, Match, Unclear};
 use super::{OwnTable, PRIORITY, TABLE, read_name};
-use crate::policy::{AccountName, Address, Uid, UidRange};
+use crate::policy::{AccountName, Address, Family, Uid, UidRange};
 use crate::ruleset::model::{
     Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict,
 };
@@ -139,8 +140,9 @@ enum End<'a> {
 /// One rule; only a jump of ours is ours in whatever chain.
 fn observed(rule: &Map<String, Value>, in_own_chain: bool) -> Result<ObservedRule, Unclear> {
     let mut parts = Parts::default();
-    let mut ours = true;
-    for (name, value) in json::statements(rule)? {
+    let statements = json::statements(rule)?;
+    let mut ours = is_counted_as_ours(&statements);
+    for (name, value) in statements {
         ours &= part(&mut parts, name, value)?.is_some();
     }
     let counters = parts.counters;
@@ -154,6 +156,16 @@ fn observed(rule: &Map<String, Value>, in_own_chain: bool) -> Result<ObservedRul
         counters,
         spec: form.map_or_else(|| Spec::Foreign(text()), Spec::Own),
     })
+}
+
+/// Our rules count right before their end, and only there; jumps do not. nft (1.0.2 and newer)
+/// leaves a match of the family out that stands between a counter and a reject.
+fn is_counted_as_ours(statements: &[(&str, &Value)]) -> bool {
+    let counters = statements.iter().filter(|(name, _)| *name == "counter");
+    matches!(
+        (counters.count(), statements),
+        (0, [.., ("jump", _)]) | (1, [.., ("counter", _), ("return" | "reject", _)])
+    )
 }
 
 /// Takes one statement; `None` if no form of ours has it.
@@ -211,7 +223,10 @@ fn matching(parts: &mut Parts<'_>, compared: &Match<'_>) -> Result<Option<()>, U
             value if is_any(value) => Owner::Any,
             value => match uids(value) {
                 Some(uids) => Owner::Uids(uids),
-                None if value.get("set").is_some() || value.get("range").is_some() => {
+                None if value.get("set").is_some()
+                    || value.get("range").is_some()
+                    || value.is_u64() =>
+                {
                     return Ok(None);
                 }
                 None => return Err(odd()),
@@ -225,12 +240,26 @@ fn matching(parts: &mut Parts<'_>, compared: &Match<'_>) -> Result<Option<()>, U
             .then(|| flag(&mut parts.tcp))
             .flatten());
     }
-    if let Some(("ip" | "ip6", "daddr")) = json::payload(left) {
-        let Some(address) = right.as_str() else {
-            return Ok(None);
+    if let Some((protocol @ ("ip" | "ip6"), "daddr")) = json::payload(left) {
+        let text = match right {
+            Value::String(text) if !text.starts_with('@') => text,
+            _ => return Ok(None),
         };
-        let address = address.parse().map_err(|_| odd())?;
-        return Ok(equal(op).and_then(|()| once(&mut parts.destination, address)));
+        if text.parse::<IpAddr>().is_err() {
+            return Err(odd());
+        }
+        // As we write it, in its own family: an IPv4 address in an IPv6 header is another.
+        let written = |address: &Address| {
+            let family = match address.family() {
+                Family::V4 => "ip",
+                Family::V6 => "ip6",
+            };
+            protocol == family && address.to_string() == *text
+        };
+        let address = text.parse().ok().filter(written);
+        return Ok(address
+            .filter(|_| equal(op).is_some())
+            .and_then(|address| once(&mut parts.destination, address)));
     }
     if is_opening_flags(left) {
         let syn = right == "syn" && op == "!=";
