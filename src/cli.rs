@@ -8,6 +8,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::ruleset::{Layers, LayersError};
 
+mod trust_policy;
+
+pub use trust_policy::{
+    BuildArgs, CheckArgs, GuardArgs, GuardName, PartitionChoice, PolicyFormat, PresetName,
+    TrustPolicy, TrustPolicyArgs,
+};
+
 /// Only named OS users reach an address, such as the EC2 instance metadata service.
 ///
 /// `ip-lockdown 169.254.169.254 root` installs owner-match rules of iptables, and of nftables
@@ -96,8 +103,8 @@ fn first_positional<'a>(definition: &clap::Command, words: &'a [OsString]) -> Op
 /// What the exit codes mean, for `--help` and the man page.
 pub const EXIT_CODES: &str = concat!(
     "  0  in force, or done\n",
-    "  1  looked, and it does not hold: drift, failed probe\n",
-    "  2  bad usage or name; nothing was changed\n",
+    "  1  looked, and it does not hold: drift, failed probe, errors in a trust policy\n",
+    "  2  bad usage or name, or a policy that cannot be read; nothing was changed\n",
     "  3  could not do it or could not look: privileges, a missing program, a lock held too long;\n",
     "     what stood still stands\n",
     "  4  in force but degraded: no backstop layer, not probed (--no-probe), or a lesser check could\n",
@@ -131,6 +138,8 @@ pub enum Command {
     Status,
     /// Take our rules, and only ours, away: the one way to open an address
     Remove(RemoveArgs),
+    /// Build or check the trust policy of an IAM role: who may assume it. Calls neither AWS nor iptables
+    TrustPolicy(TrustPolicyArgs),
     /// Print the man page or shell completions
     Generate(GenerateArgs),
 }
