@@ -309,19 +309,11 @@ fn check(args: &CheckArgs, common: &CommonArgs) -> Result<ExitCode, CommandError
 fn in_words(file: &str, findings: &[Finding]) -> String {
     let mut text = String::new();
     for found in findings {
-        let Finding {
-            code,
-            path,
-            line,
-            column,
-            message,
-            cure,
-        } = found;
-        text += &format!(
-            "{file}:{line}:{column}: {} {code} {path}\n",
-            code.severity()
-        );
-        text += &format!("    {message}\n    cure: {cure}\n");
+        text.extend([
+            format!("{file}:{}:{}: ", found.line, found.column),
+            format!("{} {} {}\n", found.severity(), found.code, found.path),
+            format!("    {}\n    cure: {}\n", found.message, found.cure),
+        ]);
     }
     let count = |severity, name: &str| {
         let count = findings

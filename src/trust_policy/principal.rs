@@ -107,7 +107,7 @@ impl PrincipalFault {
         match self {
             Self::Everybody => "name the accounts, roles or services that may assume the role".into(),
             Self::Wildcard(_) => {
-                "name each principal, or trust its account and narrow it by aws:PrincipalArn in Condition".into()
+                "name each principal; of an account, aws:PrincipalArn in Condition takes wildcards".into()
             }
             Self::ArnAsService(_) => {
                 "put it under AWS; an AWS service is named as in ec2.amazonaws.com, never by an ARN".into()

@@ -240,7 +240,7 @@ impl FromStr for ServiceName {
 
     /// `ec2` or `ec2.amazonaws.com`.
     fn from_str(text: &str) -> Result<Self, WordError> {
-        let full = match text.contains('.') || text.is_empty() {
+        let full = match text.contains(['.', ':', '*']) || text.is_empty() {
             true => text.to_owned(),
             false => format!("{text}.amazonaws.com"),
         };

@@ -70,7 +70,7 @@ pub(super) struct Condition<'a> {
     operator: Operator,
     /// In small letters: IAM does not mind.
     key: String,
-    place: Place,
+    place: Place<'a>,
     values: Vec<(&'a str, Node<'a>)>,
 }
 

@@ -5,7 +5,7 @@
 //!                                                           condition: what they mean together
 //! ```
 //! Every rule looks at everything, so that one run shows all there is; only what is not JSON ends
-//! it. Input of any size and depth comes to an end quickly: [`MAX_BYTES`] are read, and 128 levels.
+//! it. Input of any size and depth comes to an end quickly: [`MAX_BYTES`] are read, and 512 levels.
 
 mod condition;
 mod finding;
@@ -13,7 +13,7 @@ mod principal;
 mod source;
 mod statement;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use finding::{Code, Finding, Severity};
 use source::{Entry, Node, Place};
@@ -26,6 +26,9 @@ pub const MAX_BYTES: usize = 64 * 1024;
 const DEFAULT_QUOTA: usize = 2048;
 /// As AWS allows when asked.
 const LARGEST_QUOTA: usize = 4096;
+
+/// How many findings of one code are told; of the rest, only how many there are.
+const SHOWN: usize = 50;
 
 /// What is known about the role beside its document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +81,7 @@ struct Report<'t> {
     text: &'t str,
     options: CheckOptions,
     findings: Vec<(usize, Finding)>,
+    counts: BTreeMap<Code, usize>,
 }
 
 impl<'t> Report<'t> {
@@ -86,6 +90,7 @@ impl<'t> Report<'t> {
             text,
             options,
             findings: Vec::new(),
+            counts: BTreeMap::new(),
         }
     }
 
@@ -96,10 +101,15 @@ impl<'t> Report<'t> {
         message: impl Into<String>,
         cure: impl Into<String>,
     ) {
+        let count = self.counts.entry(code).or_insert(0);
+        *count += 1;
+        if *count > SHOWN {
+            return;
+        }
         let (line, column) = source::line_and_column(self.text, place.offset);
         let finding = Finding {
             code,
-            path: place.path.clone(),
+            path: place.path(),
             line,
             column,
             message: message.into(),
@@ -115,19 +125,21 @@ impl<'t> Report<'t> {
         message: impl Into<String>,
         cure: impl Into<String>,
     ) -> Vec<Finding> {
-        self.add(
-            code,
-            &Place {
-                offset,
-                ..Place::root()
-            },
-            message,
-            cure,
-        );
+        self.add(code, &Place::root(offset), message, cure);
         self.findings()
     }
 
     fn findings(mut self) -> Vec<Finding> {
+        for (&code, count) in self.counts.iter().filter(|(_, count)| **count > SHOWN) {
+            let last = self
+                .findings
+                .iter_mut()
+                .rfind(|(_, finding)| finding.code == code);
+            if let Some((_, finding)) = last {
+                let more = count - SHOWN;
+                finding.message = format!("{} (and {more} more of these)", finding.message);
+            }
+        }
         self.findings
             .sort_by_key(|(offset, finding)| (*offset, finding.severity(), finding.code));
         self.findings
@@ -288,7 +300,7 @@ fn size_and_characters(text: &str, report: &mut Report) {
     if size > LARGEST_QUOTA {
         let message =
             format!("{size} characters without white space, and AWS takes {LARGEST_QUOTA} at most");
-        report.add(Code::TooLarge, &Place::root(), message, fewer);
+        report.add(Code::TooLarge, &Place::root(0), message, fewer);
     } else if size > DEFAULT_QUOTA {
         let message = format!(
             "{size} characters without white space, and AWS takes {DEFAULT_QUOTA} by default"
@@ -296,7 +308,7 @@ fn size_and_characters(text: &str, report: &mut Report) {
         let cure = format!(
             "have the quota \"Role trust policy length\" raised, up to {LARGEST_QUOTA}, or {fewer}"
         );
-        report.add(Code::OverDefaultQuota, &Place::root(), message, cure);
+        report.add(Code::OverDefaultQuota, &Place::root(0), message, cure);
     }
     let taken = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{ff}');
     let mut bad = text.char_indices().filter(|&(_, c)| !taken(c));
@@ -309,10 +321,7 @@ fn size_and_characters(text: &str, report: &mut Report) {
         };
         report.add(
             Code::BadCharacter,
-            &Place {
-                offset,
-                ..Place::root()
-            },
+            &Place::root(offset),
             format!(
                 "IAM does not take the character U+{:04X}{more}",
                 u32::from(c)

@@ -3,43 +3,82 @@
 //! serde_json judges whether it is JSON, with a bound on depth; jsonc-parser, told to take nothing
 //! but JSON, keeps the places and the keys that stand twice.
 
-use std::fmt::Write;
+use std::rc::Rc;
 
 use jsonc_parser::ast::{ObjectProp, Value};
 use jsonc_parser::common::Ranged;
+use jsonc_parser::errors::ParseErrorKind;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde::de::IgnoredAny;
 
-/// A place in the document.
+use crate::trust_policy::principal::short;
+
+/// A place in the document. Its path is put into words only for what is found there.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    /// As a JSONPath.
-    pub(super) path: String,
+pub(super) struct Place<'a> {
+    path: Option<Rc<Step<'a>>>,
     /// The byte where it begins.
     pub(super) offset: usize,
 }
 
-impl Place {
-    pub(super) fn root() -> Self {
-        Self {
-            path: "$".to_owned(),
-            offset: 0,
-        }
+/// The last step of a path, and the path before it.
+#[derive(Debug)]
+enum Step<'a> {
+    Key(&'a str, Option<Rc<Step<'a>>>),
+    Index(usize, Option<Rc<Step<'a>>>),
+}
+
+impl<'a> Place<'a> {
+    /// The whole document, as seen from this byte.
+    pub(super) fn root(offset: usize) -> Self {
+        Self { path: None, offset }
     }
+
+    fn key(&self, key: &'a str, offset: usize) -> Self {
+        let path = Some(Rc::new(Step::Key(key, self.path.clone())));
+        Self { path, offset }
+    }
+
+    fn index(&self, nth: usize, offset: usize) -> Self {
+        let path = Some(Rc::new(Step::Index(nth, self.path.clone())));
+        Self { path, offset }
+    }
+
+    /// As a JSONPath, such as `$.Statement[0].Action`.
+    pub(super) fn path(&self) -> String {
+        let mut steps = Vec::new();
+        let mut path = &self.path;
+        while let Some(step) = path {
+            let (text, before) = match &**step {
+                Step::Index(nth, before) => (format!("[{nth}]"), before),
+                Step::Key(key, before) if is_plain(key) => (format!(".{key}"), before),
+                Step::Key(key, before) => (format!("['{}']", short(key).escape_debug()), before),
+            };
+            steps.push(text);
+            path = before;
+        }
+        steps.push("$".to_owned());
+        steps.reverse();
+        steps.concat()
+    }
+}
+
+fn is_plain(key: &str) -> bool {
+    (1..=100).contains(&key.len()) && key.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 /// A value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node<'a> {
     pub(super) value: &'a Value<'a>,
-    pub(super) place: Place,
+    pub(super) place: Place<'a>,
 }
 
 /// A key of an object, its place, and its value.
 #[derive(Debug, Clone)]
 pub(super) struct Entry<'a> {
     pub(super) key: &'a str,
-    pub(super) place: Place,
+    pub(super) place: Place<'a>,
     pub(super) value: Node<'a>,
 }
 
@@ -73,10 +112,12 @@ pub(super) fn parse(text: &str) -> Result<Value<'_>, NotJson> {
                 "check one document at a time; build --with-permissions and --with-guard print \
                  the trust policy first"
             }
-            "recursion limit exceeded" => "no policy is nested so deep",
             _ => CURE,
         };
-        let offset = offset_of(text, error.line(), error.column());
+        let offset = match error.is_eof() {
+            true => text.len(),
+            false => offset_of(text, error.line(), error.column()),
+        };
         return not_json(offset, format!("not JSON: {message}"), cure);
     }
     match parse_to_ast(text, &CollectOptions::default(), &STRICT) {
@@ -84,11 +125,16 @@ pub(super) fn parse(text: &str) -> Result<Value<'_>, NotJson> {
             Some(value) => Ok(value),
             None => not_json(0, "not JSON: there is nothing in it".to_owned(), CURE),
         },
-        Err(error) => not_json(
-            error.range().start,
-            format!("not JSON: {}", error.kind()),
-            CURE,
-        ),
+        Err(error) => {
+            let (message, cure) = match error.kind() {
+                ParseErrorKind::NestingDepthExceeded => {
+                    let message = "nested deeper than 512 levels".to_owned();
+                    (message, "no policy is nested so deep")
+                }
+                other => (format!("not JSON: {other}"), CURE),
+            };
+            not_json(error.range().start, message, cure)
+        }
     }
 }
 
@@ -146,13 +192,9 @@ pub(super) fn size(text: &str) -> usize {
 
 impl<'a> Node<'a> {
     pub(super) fn root(value: &'a Value<'a>) -> Self {
-        let offset = value.start();
         Self {
             value,
-            place: Place {
-                offset,
-                ..Place::root()
-            },
+            place: Place::root(value.start()),
         }
     }
 
@@ -172,29 +214,12 @@ impl<'a> Node<'a> {
 
     fn entry(&self, property: &'a ObjectProp<'a>) -> Entry<'a> {
         let key = property.name.as_str();
-        let mut path = self.place.path.clone();
-        let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric());
-        // Writing to a String cannot fail.
-        let _ = match plain {
-            true => write!(path, ".{key}"),
-            false => write!(
-                path,
-                "['{}']",
-                super::super::principal::short(key).escape_debug()
-            ),
-        };
         Entry {
             key,
-            place: Place {
-                path: path.clone(),
-                offset: property.name.start(),
-            },
+            place: self.place.key(key, property.name.start()),
             value: Self {
                 value: &property.value,
-                place: Place {
-                    path,
-                    offset: property.value.start(),
-                },
+                place: self.place.key(key, property.value.start()),
             },
         }
     }
@@ -208,10 +233,7 @@ impl<'a> Node<'a> {
                 .enumerate()
                 .map(|(nth, value)| Node {
                     value,
-                    place: Place {
-                        path: format!("{}[{nth}]", self.place.path),
-                        offset: value.start(),
-                    },
+                    place: self.place.index(nth, value.start()),
                 })
                 .collect(),
             _ => vec![self.clone()],

@@ -38,10 +38,10 @@ impl Assume {
 /// A statement, as far as it could be read.
 #[derive(Debug)]
 pub(super) struct Statement<'a> {
-    sid: Option<(&'a str, Place)>,
+    sid: Option<(&'a str, Place<'a>)>,
     /// Whether it lets in; what is neither is taken for this.
     pub(super) allow: bool,
-    pub(super) assumes: Vec<(Assume, Place)>,
+    pub(super) assumes: Vec<(Assume, Place<'a>)>,
     pub(super) services: Vec<(&'a str, Node<'a>)>,
     pub(super) aws: Vec<(&'a str, Node<'a>)>,
     pub(super) federated: Vec<(&'a str, Node<'a>)>,
@@ -239,7 +239,7 @@ fn effect(node: &Node, report: &mut Report) -> bool {
 }
 
 /// The Sid. AWS's console writes empty ones, which name nothing.
-fn sid<'a>(node: &Node<'a>, report: &mut Report) -> Option<(&'a str, Place)> {
+fn sid<'a>(node: &Node<'a>, report: &mut Report) -> Option<(&'a str, Place<'a>)> {
     let Some(text) = node.string() else {
         report.bad_value(node, "Sid is a string");
         return None;
