@@ -380,11 +380,15 @@ mod tests {
             Command::Status
         ));
         assert!(matches!(command("--wait 1 remove"), Command::Remove(_)));
+        assert!(matches!(
+            command("-v trust-policy build"),
+            Command::TrustPolicy(_)
+        ));
     }
 
     #[test]
     fn a_mistyped_command_is_no_address() {
-        for word in ["stauts", "verfy", "removee"] {
+        for word in ["stauts", "verfy", "removee", "trustpolicy"] {
             let words = ["ip-lockdown", word].map(OsString::from).to_vec();
             let error = Cli::from_words(words).unwrap_err();
             assert_eq!(

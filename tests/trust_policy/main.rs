@@ -1,8 +1,6 @@
 //! Trust policies: what is built, letter by letter; what is found, code by code; and what holds of anything.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
     clippy::disallowed_methods,
     reason = "a test that cannot go on has failed; the program under test is started here, without a lab"
 )]

@@ -149,10 +149,8 @@ fn what_cannot_be_built_is_refused_with_the_reason() {
         assert!(done.stderr.contains(says), "{words}: no {says:?} in {done}");
         assert_eq!(done.stdout, "", "{words}");
     }
-    let many: String = (0..200)
-        .map(|nth| format!(" --account {nth:012}"))
-        .collect();
-    let done = run(&format!("build auto-deploy{many}")).expect_code(2);
+    let many: Vec<String> = (0..200).map(|nth| format!("--account {nth:012}")).collect();
+    let done = run(&format!("build auto-deploy {}", many.join(" "))).expect_code(2);
     assert!(done.stderr.contains("AWS takes 4096 at most"), "{done}");
 }
 

@@ -20,7 +20,7 @@ fn config() -> ProptestConfig {
 
 /// Every finding has its place in the text, and no text for terminals to act on.
 fn sound(text: &[u8], options: CheckOptions) -> Result<(), TestCaseError> {
-    let lines = text.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let lines = text.split(|&byte| byte == b'\n').count();
     for found in check(text, options) {
         prop_assert!((1..=lines).contains(&found.line), "{found:?}");
         prop_assert!(
@@ -81,7 +81,9 @@ proptest! {
         prop_assert_eq!(role.render(Format::CompactJson).lines().count(), count);
         // Whether they are well-formed is for `make judge`; here, that nothing is lost.
         let mut all = Vec::new();
-        documents.iter().for_each(|document| strings(document, &mut all));
+        for document in &documents {
+            strings(document, &mut all);
+        }
         let (terraform, yaml) = (role.render(Format::Terraform), role.render(Format::CloudFormation));
         for text in all {
             let quoted = Value::from(text).to_string();
