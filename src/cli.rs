@@ -144,13 +144,14 @@ pub enum Command {
     Generate(GenerateArgs),
 }
 
-/// What every command takes.
+/// What every command takes, told behind the options of the command itself.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
     /// Which iptables to use; `auto` is what `iptables` means on this host
     #[arg(
         long,
         global = true,
+        display_order = 501,
         value_enum,
         default_value_t,
         value_name = "VARIANT"
@@ -160,13 +161,20 @@ pub struct CommonArgs {
     /// Where the rules are laid: `filter`, `nftables` and `security`, with commas. `auto` is
     /// filter,nftables where iptables-nft and nft are there, nftables where there is no iptables,
     /// else filter,security. `status` and `remove` look at all of them, whatever is said here
-    #[arg(long, global = true, default_value_t, value_name = "LAYERS")]
+    #[arg(
+        long,
+        global = true,
+        display_order = 502,
+        default_value_t,
+        value_name = "LAYERS"
+    )]
     pub layers: LayersChoice,
 
     /// How to print the result; JSON is described in json.md of the documentation
     #[arg(
         long,
         global = true,
+        display_order = 503,
         value_enum,
         default_value_t,
         value_name = "FORMAT"
@@ -174,12 +182,12 @@ pub struct CommonArgs {
     pub output: Format,
 
     /// How many seconds to wait for another run, and for the xtables lock
-    #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS",
+    #[arg(long, global = true, display_order = 504, default_value_t = 10, value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub wait: u32,
 
     /// Log what is done on standard error; twice: everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 505, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 

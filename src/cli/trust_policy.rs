@@ -48,8 +48,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "ID")]
     pub external_id: Option<String>,
 
-    /// oidc: `github` (with --repo, --branch), `circleci` (with --org, --project), or the ARN of a
-    /// provider (with --aud, --sub)
+    /// oidc: `github` (with --repo, --branch, --account), `circleci` (with --org, --project,
+    /// --account), or the ARN of a provider (with --aud, --sub)
     #[arg(long, value_name = "PROVIDER")]
     pub provider: Option<String>,
 

@@ -1,22 +1,14 @@
 //! What holds of whatever is built, and of whatever is checked.
 
+use ip_lockdown::trust_policy::words::{Branch, Claim, ProviderArn, RoleArn, ServiceName};
 use ip_lockdown::trust_policy::{
     CheckOptions, Code, Format, MAX_BYTES, Preset, RoleOptions, Severity, check, compact, json,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value;
 
 use crate::any::{policy_like, request};
-
-fn config() -> ProptestConfig {
-    let regressions = FileFailurePersistence::SourceParallel("proptest-regressions");
-    ProptestConfig {
-        failure_persistence: Some(Box::new(regressions)),
-        ..ProptestConfig::default()
-    }
-}
 
 /// Every finding has its place in the text, and no text for terminals to act on.
 fn sound(text: &[u8], options: CheckOptions) -> Result<(), TestCaseError> {
@@ -51,8 +43,6 @@ fn strings(value: &Value, strings: &mut Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(config())]
-
     #[test]
     fn what_build_prints_passes_check((preset, options) in request()) {
         let (role, warnings) = preset.build(&options).unwrap();
@@ -121,6 +111,26 @@ proptest! {
         let mut damaged = text.into_bytes();
         damaged[at] = byte;
         sound(&damaged, CheckOptions::default())?;
+    }
+
+    #[test]
+    fn any_word_is_taken_or_refused_and_never_panics(word in prop_oneof![
+        "\\PC{0,40}", "arn:[a-z*-]{0,9}:(iam|sts|s3)?:.{0,3}:[0-9*]{0,13}:\\PC{0,20}", "[ -~]{0,20}\\.amazonaws\\.com(\\.cn)?",
+    ]) {
+        // What is taken is printed as it was given, and cannot break out of a line or a string.
+        let taken = [
+            word.parse::<ServiceName>().map(|taken| taken.to_string()),
+            word.parse::<RoleArn>().map(|taken| taken.to_string()),
+            word.parse::<ProviderArn>().map(|taken| taken.to_string()),
+            word.parse::<Branch>().map(|taken| taken.to_string()),
+            word.parse::<Claim>().map(|taken| taken.to_string()),
+        ];
+        for taken in taken {
+            match taken {
+                Ok(text) => prop_assert!(text.contains(&word) && text.is_ascii() && !text.contains(char::is_control)),
+                Err(error) => prop_assert!(!error.to_string().contains(char::is_control), "{error}"),
+            }
+        }
     }
 
     #[test]

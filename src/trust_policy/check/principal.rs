@@ -137,7 +137,7 @@ fn account(who: AwsPrincipal, statement: &Statement, node: &Node, report: &mut R
         report.add(
             Code::WholeAccount,
             &node.place,
-            format!("the whole account {account} is trusted: whomever its administrators allow to"),
+            format!("the whole account {account} is trusted: everybody in it whom its administrators allow"),
             "name the roles that need it by their ARN; if the account is a third party's, demand sts:ExternalId",
         );
     }
