@@ -44,11 +44,25 @@ pub(super) fn near(name: &str) -> Option<&'static str> {
     };
     KNOWN
         .lines()
-        .filter(|known| known.len().abs_diff(name.len()) <= slips)
+        .filter(|known| letters_apart(known, name) <= 2 * slips)
         .map(|known| (strsim::osa_distance(known, name), known))
         .filter(|(distance, _)| *distance <= slips)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// How many letters one of the two has more often than the other: a slip changes two at most. It
+/// spares most names the dear comparison.
+fn letters_apart(one: &str, other: &str) -> usize {
+    let mut counts = [0_i32; 256];
+    one.bytes().for_each(|byte| counts[usize::from(byte)] += 1);
+    other
+        .bytes()
+        .for_each(|byte| counts[usize::from(byte)] -= 1);
+    counts
+        .iter()
+        .map(|count| count.unsigned_abs() as usize)
+        .sum()
 }
 
 /// What was probably meant by a text that is not of the form of a service's name.

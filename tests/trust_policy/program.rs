@@ -165,10 +165,18 @@ fn what_build_prints_goes_into_check() {
     );
     assert!(done.0.contains("hint pair-with-lockdown"), "{}", done.0);
     assert_eq!(done.1, Some(0));
-    let several = run("build consul-cluster --with-guard").expect_code(0);
+    let several = run("build consul-cluster --with-permissions --with-guard").expect_code(0);
     let done = piped(several.stdout.as_bytes());
     assert!(
-        done.0.contains("check one document at a time"),
+        done.0.contains(":13:1: hint further-policy $\n"),
+        "{}",
+        done.0
+    );
+    assert_eq!(done.1, Some(0));
+    let twice = built.stdout.repeat(2);
+    let done = piped(twice.as_bytes());
+    assert!(
+        done.0.contains("check one trust policy at a time"),
         "{}",
         done.0
     );

@@ -48,7 +48,12 @@ proptest! {
         let (role, warnings) = preset.build(&options).unwrap();
         prop_assert!(warnings.iter().all(|found| found.severity() == Severity::Warning));
         let tree = role.trust.tree();
-        for text in [json(&tree), compact(&tree)] {
+        for text in [
+            json(&tree),
+            compact(&tree),
+            role.render(Format::Json),
+            role.render(Format::CompactJson),
+        ] {
             for automated in [false, true] {
                 let findings = check(text.as_bytes(), CheckOptions { automated });
                 let errors: Vec<_> = findings.iter().filter(|found| found.severity() == Severity::Error).collect();

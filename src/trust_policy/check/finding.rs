@@ -126,6 +126,8 @@ codes! {
     ChinaSuffix "china-suffix" Warning,
     /// EC2 is trusted: what goes with it.
     PairWithLockdown "pair-with-lockdown" Hint,
+    /// Behind the trust policy stand other policies.
+    FurtherPolicy "further-policy" Hint,
 }
 
 impl fmt::Display for Code {

@@ -68,6 +68,16 @@ pub fn check(text: &[u8], options: CheckOptions) -> Vec<Finding> {
         }
     };
     let mut report = Report::new(text, options);
+    let mut text = text;
+    if let Some((first, second)) = source::before_further_policies(text) {
+        text = first;
+        report.add(
+            Code::FurtherPolicy,
+            &Place::root(second),
+            "from here on stand policies that are no trust policies; they were not looked at",
+            "nothing, if build printed them; AWS takes each document by itself",
+        );
+    }
     match source::parse(text) {
         Err(error) => return report.only(Code::NotJson, error.offset, error.message, error.cure),
         Ok(value) => document(&Node::root(&value), &mut report),

@@ -108,10 +108,7 @@ pub(super) fn parse(text: &str) -> Result<Value<'_>, NotJson> {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
         let cure = match message {
-            "trailing characters" => {
-                "check one document at a time; build --with-permissions and --with-guard print \
-                 the trust policy first"
-            }
+            "trailing characters" => "check one trust policy at a time",
             _ => CURE,
         };
         let offset = match error.is_eof() {
@@ -150,6 +147,28 @@ const STRICT: ParseOptions = ParseOptions {
     allow_non_finite_numbers: false,
     allow_extended_string_escapes: false,
 };
+
+/// The first document, if all that stands behind it are policies which say nothing of principals, as
+/// `build` prints them; and the byte where the second begins.
+pub(super) fn before_further_policies(text: &str) -> Option<(&str, usize)> {
+    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    documents.next()?.ok()?;
+    let first = text.get(..documents.byte_offset())?;
+    let mut count = 0;
+    for document in documents {
+        let statements = document.ok()?.get("Statement")?.as_array()?.clone();
+        let speaks_of_resources = statements.iter().all(|statement| {
+            statement.get("Resource").is_some() && statement.get("Principal").is_none()
+        });
+        if statements.is_empty() || !speaks_of_resources {
+            return None;
+        }
+        count += 1;
+    }
+    let rest = &text[first.len()..];
+    let second = text.len() - rest.trim_start().len();
+    (count > 0).then_some((first, second))
+}
 
 /// Line and column, from 1, of a byte; the column in characters.
 pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
