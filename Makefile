@@ -70,6 +70,19 @@ bench: ## what apply costs beside the bare iptables-restore calls (root)
 	cargo build --release --locked --workspace
 	cargo bench --locked --bench cost
 
+# Tools from PyPI, of the versions in tests/judge/requirements.txt, in a place of their own. `make test` needs none of them.
+JUDGE := $(TARGET)/judge
+
+.PHONY: judge
+judge: $(JUDGE)/ready ## what trust-policy builds, judged by moto, cfn-lint and python-hcl2 (from PyPI)
+	cargo build --locked --bin ip-lockdown
+	$(JUDGE)/bin/python tests/judge/judge.py $(TARGET)/debug/ip-lockdown
+
+$(JUDGE)/ready: tests/judge/requirements.txt
+	python3 -m venv $(JUDGE)
+	$(JUDGE)/bin/pip install --quiet --disable-pip-version-check --requirement tests/judge/requirements.txt
+	touch $@
+
 .PHONY: size
 size: ## the stripped release program stays under 4 MiB
 	cargo build --release --locked --bin ip-lockdown
@@ -113,7 +126,7 @@ $(DENY_BUILT):
 install: ## after make build: program, man page, completions (PREFIX=/usr, DESTDIR=)
 	@test -x $(BIN) || { echo "$(BIN) is not there: make build first" >&2; exit 1; }
 	install -D -m 755 $(BIN) "$(DESTDIR)$(SBINDIR)/ip-lockdown"
-	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md docs/findings.md docs/json.md
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md docs/findings.md docs/json.md docs/trust-policy.md
 	$(BIN) generate man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man8/ip-lockdown.8"
 	$(BIN) generate completions bash | install -D -m 644 /dev/stdin "$(DESTDIR)$(BASH_COMPLETIONS)/ip-lockdown"
 	$(BIN) generate completions zsh | install -D -m 644 /dev/stdin "$(DESTDIR)$(ZSH_COMPLETIONS)/_ip-lockdown"

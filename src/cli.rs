@@ -8,6 +8,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::ruleset::{Layers, LayersError};
 
+mod trust_policy;
+
+pub use trust_policy::{
+    BuildArgs, CheckArgs, GuardArgs, GuardName, PartitionChoice, PolicyFormat, PresetName,
+    TrustPolicy, TrustPolicyArgs,
+};
+
 /// Only named OS users reach an address, such as the EC2 instance metadata service.
 ///
 /// `ip-lockdown 169.254.169.254 root` installs owner-match rules of iptables, and of nftables
@@ -96,8 +103,8 @@ fn first_positional<'a>(definition: &clap::Command, words: &'a [OsString]) -> Op
 /// What the exit codes mean, for `--help` and the man page.
 pub const EXIT_CODES: &str = concat!(
     "  0  in force, or done\n",
-    "  1  looked, and it does not hold: drift, failed probe\n",
-    "  2  bad usage or name; nothing was changed\n",
+    "  1  looked, and it does not hold: drift, failed probe, errors in a trust policy\n",
+    "  2  bad usage or name, or a policy that cannot be read; nothing was changed\n",
     "  3  could not do it or could not look: privileges, a missing program, a lock held too long;\n",
     "     what stood still stands\n",
     "  4  in force but degraded: no backstop layer, not probed (--no-probe), or a lesser check could\n",
@@ -131,17 +138,20 @@ pub enum Command {
     Status,
     /// Take our rules, and only ours, away: the one way to open an address
     Remove(RemoveArgs),
+    /// Build or check the trust policy of an IAM role: who may assume it. Calls neither AWS nor iptables
+    TrustPolicy(TrustPolicyArgs),
     /// Print the man page or shell completions
     Generate(GenerateArgs),
 }
 
-/// What every command takes.
+/// What every command takes, told behind the options of the command itself.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
     /// Which iptables to use; `auto` is what `iptables` means on this host
     #[arg(
         long,
         global = true,
+        display_order = 501,
         value_enum,
         default_value_t,
         value_name = "VARIANT"
@@ -151,13 +161,20 @@ pub struct CommonArgs {
     /// Where the rules are laid: `filter`, `nftables` and `security`, with commas. `auto` is
     /// filter,nftables where iptables and nft are there, nftables where there is no iptables,
     /// else filter,security. `status` and `remove` look at all of them, whatever is said here
-    #[arg(long, global = true, default_value_t, value_name = "LAYERS")]
+    #[arg(
+        long,
+        global = true,
+        display_order = 502,
+        default_value_t,
+        value_name = "LAYERS"
+    )]
     pub layers: LayersChoice,
 
     /// How to print the result; JSON is described in json.md of the documentation
     #[arg(
         long,
         global = true,
+        display_order = 503,
         value_enum,
         default_value_t,
         value_name = "FORMAT"
@@ -165,12 +182,12 @@ pub struct CommonArgs {
     pub output: Format,
 
     /// How many seconds to wait for another run, and for the xtables lock
-    #[arg(long, global = true, default_value_t = 10, value_name = "SECONDS",
+    #[arg(long, global = true, display_order = 504, default_value_t = 10, value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub wait: u32,
 
     /// Log what is done on standard error; twice: everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 505, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
@@ -371,11 +388,15 @@ mod tests {
             Command::Status
         ));
         assert!(matches!(command("--wait 1 remove"), Command::Remove(_)));
+        assert!(matches!(
+            command("-v trust-policy build"),
+            Command::TrustPolicy(_)
+        ));
     }
 
     #[test]
     fn a_mistyped_command_is_no_address() {
-        for word in ["stauts", "verfy", "removee"] {
+        for word in ["stauts", "verfy", "removee", "trustpolicy"] {
             let words = ["ip-lockdown", word].map(OsString::from).to_vec();
             let error = Cli::from_words(words).unwrap_err();
             assert_eq!(

@@ -11,6 +11,7 @@
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
 //! - [`ruleset`]: the firewall as data: desired, parse, plan, render
 //! - [`verify`]: what was seen -> findings
+//! - [`trust_policy`]: the companion, which knows nothing of all this: who may assume an IAM role
 //! - [`exit_code`]: what the findings mean to a script
 //!
 //! Effects live in [`sys`], which decides nothing; [`commands`] wires the two together.
@@ -23,4 +24,5 @@ mod logging;
 pub mod policy;
 pub mod ruleset;
 pub mod sys;
+pub mod trust_policy;
 pub mod verify;

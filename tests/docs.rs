@@ -20,6 +20,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, CommandFactory};
 use ip_lockdown::cli::Cli;
 use ip_lockdown::exit_code::ExitCode;
+use ip_lockdown::trust_policy::Code;
 use ip_lockdown::verify::Check;
 use lab::{Done, Lab, Variant, lockdown_program};
 use markdown::{blocks, rows, section, sections, spans};
@@ -29,6 +30,7 @@ use serde_json::Value;
 const README: &str = include_str!("../README.md");
 const FINDINGS: &str = include_str!("../docs/findings.md");
 const JSON: &str = include_str!("../docs/json.md");
+const TRUST_POLICY: &str = include_str!("../docs/trust-policy.md");
 const CHANGELOG: &str = include_str!("../CHANGELOG.md");
 
 /// The long options of each command; those of the program itself are under "".
@@ -47,19 +49,26 @@ fn commands(definition: &Command) -> impl Iterator<Item = &Command> {
         .filter(|command| command.get_name() != "help")
 }
 
-fn long_options(command: &Command) -> BTreeSet<String> {
-    command
-        .get_arguments()
-        .filter_map(|option| Some(format!("--{}", option.get_long()?)))
-        .collect()
+/// The arguments of a command, and of the commands below it.
+fn arguments(command: &Command) -> Vec<&Arg> {
+    let below = commands(command).flat_map(arguments);
+    command.get_arguments().chain(below).collect()
+}
+
+fn long_option(option: &Arg) -> Option<String> {
+    Some(format!("--{}", option.get_long()?))
 }
 
 fn defined_options() -> Options {
     let definition = definition();
     let mut options: Options = commands(&definition)
-        .map(|command| (command.get_name().to_owned(), long_options(command)))
+        .map(|command| {
+            let options = arguments(command).into_iter().filter_map(long_option);
+            (command.get_name().to_owned(), options.collect())
+        })
         .collect();
-    options.insert(String::new(), long_options(&definition));
+    let of_program = definition.get_arguments().filter_map(long_option);
+    options.insert(String::new(), of_program.collect());
     options
 }
 
@@ -107,6 +116,15 @@ fn readme_lists_every_command_with_its_words() {
     assert_eq!(written, defined);
 }
 
+/// The rows of the tables of options.
+fn option_rows() -> Vec<Vec<String>> {
+    ["Commands", "Trust policy"]
+        .iter()
+        .flat_map(|heading| rows(&section(README, 2, heading)))
+        .filter(|row| row.len() == 3)
+        .collect()
+}
+
 #[test]
 fn readme_lists_every_option_of_every_command() {
     let defined = defined_options();
@@ -114,8 +132,7 @@ fn readme_lists_every_option_of_every_command() {
         .keys()
         .map(|command| (command.clone(), BTreeSet::new()))
         .collect();
-    let table = section(README, 2, "Commands");
-    for row in rows(&table).iter().filter(|row| row.len() == 3) {
+    for row in option_rows() {
         let of: Vec<String> = match row[1].as_str() {
             "every command" => defined.keys().cloned().collect(),
             "no command" => vec![String::new()],
@@ -133,13 +150,9 @@ fn readme_lists_every_option_of_every_command() {
 #[test]
 fn readme_gives_the_values_of_every_option() {
     let definition = definition();
-    let table = rows(&section(README, 2, "Commands"));
-    let all: Vec<&Arg> = std::iter::once(&definition)
-        .chain(commands(&definition))
-        .flat_map(Command::get_arguments)
-        .collect();
-    for option in all {
-        let Some(long) = option.get_long().map(|long| format!("--{long}")) else {
+    let table = option_rows();
+    for option in arguments(&definition) {
+        let Some(long) = long_option(option) else {
             continue;
         };
         let row = table
@@ -173,7 +186,7 @@ fn readme_gives_the_values_of_every_option() {
 #[test]
 fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
     let mut seen = 0;
-    for page in [README, FINDINGS, JSON, CHANGELOG] {
+    for page in [README, FINDINGS, JSON, TRUST_POLICY, CHANGELOG] {
         let code = page.split("```").skip(1).step_by(2).flat_map(str::lines);
         for line in code.map(str::to_owned).chain(spans(page)) {
             let line = line.trim_start_matches("$ ").trim_start_matches("sudo ");
@@ -197,7 +210,7 @@ fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
 #[test]
 fn no_page_names_an_option_that_does_not_exist() {
     let defined: BTreeSet<String> = defined_options().into_values().flatten().collect();
-    for page in [README, FINDINGS, JSON, CHANGELOG] {
+    for page in [README, FINDINGS, JSON, TRUST_POLICY, CHANGELOG] {
         for span in spans(page).iter().filter(|span| span.starts_with("--")) {
             let option = long_words(span).next().unwrap();
             assert!(defined.contains(&option), "`{span}`");
@@ -306,6 +319,24 @@ fn every_check_has_its_place_in_the_findings() {
     assert_eq!(headings, Check::ALL.map(Check::id));
 }
 
+#[test]
+fn every_code_of_trust_policies_has_its_row() {
+    let written: BTreeSet<(String, String)> = rows(TRUST_POLICY)
+        .into_iter()
+        .map(|row| {
+            let [code, severity, cause, cure] = &row[..] else {
+                panic!("{row:?}");
+            };
+            assert!(!cause.is_empty() && !cure.is_empty(), "{row:?}");
+            (spans(code).concat(), severity.clone())
+        })
+        .collect();
+    let codes = Code::ALL.iter();
+    let defined = codes.map(|code| (code.id().to_owned(), code.severity().to_string()));
+    assert_eq!(written, defined.collect());
+    assert_eq!(rows(TRUST_POLICY).len(), Code::ALL.len());
+}
+
 /// Every key, by its path.
 fn key_paths(value: &Value) -> BTreeSet<String> {
     fn collect(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
@@ -348,6 +379,10 @@ fn the_json_page_has_every_key_that_the_program_prints() {
         ("verify", json(0, &["verify"])),
         ("status", json(0, &["status"])),
         ("remove", json(0, &["remove"])),
+        (
+            "trust-policy check",
+            json(1, &["trust-policy", "check", "/dev/null"]),
+        ),
         ("Errors", json(2, &["169.254.169.254", "no-such-user"])),
     ];
     let mut in_tables: BTreeSet<String> = BTreeSet::new();
@@ -451,6 +486,16 @@ fn readme_shows_the_rules_that_are_installed() {
     lab.run(&["ip-lockdown", "169.254.169.254", "root"])
         .expect_code(0);
     let shown = blocks(&section(README, 2, "The rules"), "console");
+    assert!(!shown.is_empty());
+    for block in shown {
+        compare(&block, &play(&lab, &block), Variant::Nft);
+    }
+}
+
+#[test]
+fn readme_shows_what_trust_policy_prints() {
+    let lab = readers_host(Variant::Nft);
+    let shown = blocks(&section(README, 2, "Trust policy"), "console");
     assert!(!shown.is_empty());
     for block in shown {
         compare(&block, &play(&lab, &block), Variant::Nft);

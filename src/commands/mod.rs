@@ -16,6 +16,7 @@ mod layers;
 mod remove;
 mod report;
 mod status;
+mod trust_policy;
 mod verify;
 mod words;
 
@@ -60,6 +61,8 @@ enum CommandError {
     Ipv6(#[source] std::io::Error),
     #[error("this kernel has no {0}, so there is nothing to lock {1} with")]
     NoFamily(Family, crate::policy::Target),
+    #[error(transparent)]
+    TrustPolicy(#[from] trust_policy::TrustPolicyError),
     #[error("cannot write the result: {0}")]
     Write(#[from] std::io::Error),
 }
@@ -71,6 +74,7 @@ impl CommandError {
             | Self::Subject(_)
             | Self::NotUtf8(_)
             | Self::NotForNftables(_)
+            | Self::TrustPolicy(_)
             | Self::Account(AccountError::Unknown { .. } | AccountError::BadId { .. }) => {
                 ExitCode::BadInput
             }
@@ -108,6 +112,7 @@ fn run(cli: &Cli) -> ExitCode {
         Command::Verify(args) => ("verify", verify::run(args, common)),
         Command::Status => ("status", status::run(common)),
         Command::Remove(args) => ("remove", remove::run(args, common)),
+        Command::TrustPolicy(args) => ("trust-policy", trust_policy::run(&args.what, common)),
         Command::Generate(args) => ("generate", generate::run(&args.what)),
     };
     result.unwrap_or_else(|failure| {

@@ -7,6 +7,7 @@ pub mod accounts;
 mod child;
 mod ffi;
 pub mod firewall;
+pub mod input;
 mod iptables;
 pub mod kernel;
 pub mod lock;

@@ -53,6 +53,7 @@ fn what_needs_no_privileges_works_without() {
         &["--version"],
         &["generate", "man"],
         &["generate", "completions", "bash"],
+        &["trust-policy", "build"],
     ] {
         let done = as_other(&lab, &NOBODY, words).expect_code(0);
         assert_eq!(done.stderr, "", "{done}");

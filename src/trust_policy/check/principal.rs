@@ -1,0 +1,160 @@
+//! Who is trusted: each principal by itself, and whether the actions fit.
+
+use super::source::{Node, Place};
+use super::statement::{Assume, Statement};
+use super::{Code, Report, quote};
+use crate::trust_policy::principal::{self, AwsPrincipal, Federated, PrincipalFault};
+use crate::trust_policy::third_parties;
+
+/// Looks at the principals of a statement.
+pub(super) fn look(statement: &Statement, report: &mut Report) {
+    // Which action each principal can use; none for those that could not be read.
+    let mut usable: Vec<(Assume, Place)> = Vec::new();
+    let mut unread = false;
+    for (text, node) in &statement.services {
+        match principal::service(text) {
+            Ok(service) => {
+                usable.push((Assume::Role, node.place.clone()));
+                if service.china {
+                    report.add(
+                        Code::ChinaSuffix,
+                        &node.place,
+                        format!("{} has the legacy suffix of China", quote(text)),
+                        "services are called <service>.amazonaws.com in China too; keep it for codedeploy, \
+                         elasticmapreduce and logs, which may still use it",
+                    );
+                }
+                if !service.known {
+                    report.add(
+                        Code::UnknownService,
+                        &node.place,
+                        format!("{} is not one of the services that are known here", quote(text)),
+                        "look its name up in the documentation of the service; if it is right, nothing is wrong",
+                    );
+                }
+            }
+            Err(fault) => {
+                unread = true;
+                told(&fault, node, report);
+            }
+        }
+    }
+    for (text, node) in &statement.aws {
+        match principal::aws(text) {
+            Ok(AwsPrincipal::Everybody) if statement.allow => {
+                unread = true;
+                told(&PrincipalFault::Everybody, node, report);
+            }
+            // A statement that denies to everybody names nobody of a kind.
+            Ok(AwsPrincipal::Everybody) => unread = true,
+            Ok(who) => {
+                usable.push((Assume::Role, node.place.clone()));
+                if statement.allow {
+                    account(who, statement, node, report);
+                }
+            }
+            Err(fault) => {
+                unread = true;
+                told(&fault, node, report);
+            }
+        }
+    }
+    for (text, node) in &statement.federated {
+        let assume = match principal::federated(text) {
+            Ok(Federated::Oidc { .. }) => Assume::WebIdentity,
+            Ok(Federated::Saml) => Assume::Saml,
+            Err(fault) => {
+                unread = true;
+                told(&fault, node, report);
+                continue;
+            }
+        };
+        usable.push((assume, node.place.clone()));
+    }
+    if !unread {
+        fit(&statement.assumes, &usable, report);
+    }
+}
+
+/// Every action has a principal that can use it, and every principal an action.
+fn fit(assumes: &[(Assume, Place)], usable: &[(Assume, Place)], report: &mut Report) {
+    if usable.is_empty() || assumes.is_empty() {
+        return;
+    }
+    let cure = |assume| match assume {
+        Assume::Role => "sts:AssumeRole goes with Service and AWS",
+        Assume::Saml => {
+            "sts:AssumeRoleWithSAML goes with the ARN of a SAML provider under Federated"
+        }
+        Assume::WebIdentity => {
+            "sts:AssumeRoleWithWebIdentity goes with an OIDC provider under Federated"
+        }
+    };
+    let mut fits = true;
+    for (assume, place) in assumes {
+        if !usable.iter().any(|(usable, _)| usable == assume) {
+            fits = false;
+            let message = format!("none of the principals can use {}", assume.action());
+            report.add(Code::ActionPrincipalMismatch, place, message, cure(*assume));
+        }
+    }
+    for (needed, place) in usable {
+        if fits && !assumes.iter().any(|(assume, _)| assume == needed) {
+            let message = format!("this principal needs the action {}", needed.action());
+            report.add(Code::ActionPrincipalMismatch, place, message, cure(*needed));
+        }
+    }
+}
+
+/// What trusting an account means.
+fn account(who: AwsPrincipal, statement: &Statement, node: &Node, report: &mut Report) {
+    let demands = |keys: &[&str]| {
+        statement
+            .conditions
+            .iter()
+            .any(|condition| keys.iter().any(|key| condition.demands(key)))
+    };
+    if demands(&["sts:externalid"]) {
+        return;
+    }
+    if let Some(company) = who.account().and_then(third_parties::name) {
+        report.add(
+            Code::NoExternalId,
+            &node.place,
+            format!("the account is {company}'s, and no external id is demanded: other customers of it could use the role through it"),
+            "demand the id that it gave you, by StringEquals on sts:ExternalId (trust-policy build third-party)",
+        );
+    }
+    let narrowed = demands(&[
+        "aws:principalarn",
+        "aws:userid",
+        "aws:principaltag/",
+        "aws:username",
+    ]);
+    if let AwsPrincipal::Account(account) = who
+        && !narrowed
+    {
+        report.add(
+            Code::WholeAccount,
+            &node.place,
+            format!("the whole account {account} is trusted: everybody in it whom its administrators allow"),
+            "name the roles that need it by their ARN; if the account is a third party's, demand sts:ExternalId",
+        );
+    }
+}
+
+fn told(fault: &PrincipalFault, node: &Node, report: &mut Report) {
+    let code = match fault {
+        PrincipalFault::Everybody | PrincipalFault::Wildcard(_) => Code::WildcardPrincipal,
+        PrincipalFault::ArnAsService(_) => Code::ArnAsService,
+        PrincipalFault::ServiceAsAws(_) => Code::ServiceAsAws,
+        PrincipalFault::ServiceName { .. } => Code::BadServiceName,
+        PrincipalFault::Account(_) => Code::BadAccount,
+        PrincipalFault::Partition { .. } => Code::BadPartition,
+        PrincipalFault::Arn(_) | PrincipalFault::Deleted(_) | PrincipalFault::Provider(_) => {
+            Code::BadArn
+        }
+        PrincipalFault::Group(_) => Code::UnsupportedPrincipal,
+    };
+    report.add(code, &node.place, fault.to_string(), fault.cure());
+}

@@ -1,0 +1,189 @@
+//! Any preset, any option, any text.
+
+use ip_lockdown::trust_policy::words::{
+    AccountId, Branch, CircleCiId, Claim, ExternalId, Partition, ProviderArn, Repository, RoleArn,
+    RoleName, ServiceName, Sid,
+};
+use ip_lockdown::trust_policy::{Oidc, Preset, RoleOptions};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+pub(crate) fn partition() -> impl Strategy<Value = Partition> {
+    select(vec![Partition::Aws, Partition::AwsCn, Partition::AwsUsGov])
+}
+
+fn parsed<T>(text: impl Strategy<Value = String>) -> impl Strategy<Value = T>
+where
+    T: std::str::FromStr + std::fmt::Debug,
+    T::Err: std::fmt::Debug,
+{
+    text.prop_map(|text| text.parse().unwrap())
+}
+
+fn account() -> impl Strategy<Value = AccountId> {
+    parsed("[0-9]{12}")
+}
+
+/// A service that we know, or a name that is like none of them.
+fn service() -> impl Strategy<Value = ServiceName> {
+    let known = [
+        "ec2",
+        "lambda",
+        "ecs-tasks",
+        "pods.eks.amazonaws.com",
+        "states.eu-west-1.amazonaws.com",
+    ];
+    parsed(prop_oneof![
+        3 => select(known.to_vec()).prop_map(str::to_owned),
+        1 => "qqqqq[a-z]{10,20}".prop_map(|name| name),
+        1 => Just("logs.cn-north-1.amazonaws.com.cn".to_owned()),
+    ])
+}
+
+fn role_arn(partition: Partition) -> impl Strategy<Value = RoleArn> {
+    parsed(
+        "[0-9]{12}:role/([a-z]{1,9}/)?[A-Za-z0-9_+=,.@-]{1,20}"
+            .prop_map(move |rest| format!("arn:{partition}:iam::{rest}")),
+    )
+}
+
+fn uuid() -> impl Strategy<Value = CircleCiId> {
+    parsed("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+}
+
+fn oidc(partition: Partition) -> impl Strategy<Value = Oidc> {
+    let branch = parsed::<Branch>("[A-Za-z0-9_#$%{}<>]{1,9}([/.-][A-Za-z0-9_+@]{1,9}){0,2}");
+    let repository = parsed::<Repository>("[A-Za-z0-9-]{1,20}/[A-Za-z0-9._-]{1,20}");
+    let provider = "[0-9]{12}:oidc-provider/[a-z]{1,9}\\.example(/[A-Za-z0-9]{1,9})?";
+    let provider = parsed::<ProviderArn>(
+        provider.prop_map(move |rest| format!("arn:{partition}:iam::{rest}")),
+    );
+    let claim = || parsed::<Claim>("[ -~]{0,20}[a-z][ -~]{0,20}");
+    prop_oneof![
+        (account(), repository, branch).prop_map(|(account, repository, branch)| Oidc::GitHub {
+            account,
+            repository,
+            branch
+        }),
+        (account(), uuid(), uuid()).prop_map(|(account, organization, project)| Oidc::CircleCi {
+            account,
+            organization,
+            project
+        }),
+        (provider, claim(), claim()).prop_map(|(provider, audience, subject)| Oidc::Other {
+            provider,
+            audience,
+            subject
+        }),
+    ]
+}
+
+/// A preset of that partition, with somebody to trust, and not too many.
+fn preset(partition: Partition) -> impl Strategy<Value = Preset> {
+    let external_id = parsed::<ExternalId>("[A-Za-z0-9_+=,.@:/-]{2,100}");
+    prop_oneof![
+        vec(service(), 1..5).prop_map(Preset::Service),
+        Just(Preset::ConsulCluster),
+        (vec(account(), 1..10), vec(role_arn(partition), 0..10))
+            .prop_map(|(accounts, roles)| Preset::AutoDeploy(accounts, roles)),
+        vec(account(), 1..20).prop_map(Preset::SshGrunt),
+        (vec(account(), 1..3), external_id)
+            .prop_map(|(accounts, id)| Preset::ThirdParty(accounts, id)),
+        oidc(partition).prop_map(Preset::Oidc),
+    ]
+}
+
+fn options(partition: Partition, has_permissions: bool) -> impl Strategy<Value = RoleOptions> {
+    let name = option::of(parsed::<RoleName>("[A-Za-z0-9_+=,.@-]{1,64}"));
+    let sid = option::of(parsed::<Sid>("[A-Za-z0-9]{1,20}"));
+    (name, sid, any::<bool>(), any::<bool>()).prop_map(move |(name, sid, permissions, guard)| {
+        RoleOptions {
+            partition,
+            name,
+            sid,
+            with_permissions: permissions && has_permissions,
+            with_guard: guard,
+        }
+    })
+}
+
+pub(crate) fn request() -> impl Strategy<Value = (Preset, RoleOptions)> {
+    partition()
+        .prop_flat_map(|partition| (Just(partition), preset(partition)))
+        .prop_flat_map(|(partition, preset)| {
+            let permissions = matches!(preset, Preset::ConsulCluster | Preset::SshGrunt(_));
+            (Just(preset), options(partition, permissions))
+        })
+}
+
+/// JSON that is dense with the words of trust policies, mostly in places where they mean something.
+pub(crate) fn policy_like() -> impl Strategy<Value = String> {
+    let word = select(vec![
+        "Version",
+        "2012-10-17",
+        "Statement",
+        "Effect",
+        "Allow",
+        "Deny",
+        "Action",
+        "sts:AssumeRole",
+        "sts:*",
+        "Principal",
+        "AWS",
+        "Service",
+        "Federated",
+        "Condition",
+        "Bool",
+        "BoolIfExists",
+        "Null",
+        "StringLike",
+        "ForAllValues:StringEquals",
+        "aws:MultiFactorAuthPresent",
+        "sts:ExternalId",
+        "aws:SourceArn",
+        "true",
+        "false",
+        "*",
+        "ec2.amazonaws.com",
+        "ecs-tasks.amazonaws.com",
+        "123456789012",
+        "arn:aws:iam::123456789012:root",
+        "arn:aws:iam::123456789012:oidc-provider/gitlab.com",
+        "gitlab.com:sub",
+        "",
+        "\\u0000",
+        "\\ud83d\\ude00",
+        "\u{1F600}",
+        "Sid",
+        "a?b*",
+    ]);
+    let leaf = prop_oneof![
+        8 => word.clone().prop_map(|word| format!("\"{word}\"")),
+        1 => select(vec!["null", "true", "1", "-0.5e9", "{}", "[]"]).prop_map(str::to_owned),
+    ];
+    let tree = leaf.prop_recursive(6, 60, 6, move |inner| {
+        let entry =
+            (word.clone(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\": {value}"));
+        prop_oneof![
+            vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(", "))),
+            vec(entry, 0..6).prop_map(|entries| format!("{{\n{}}}", entries.join(",\n"))),
+        ]
+    });
+    let statement = vec(
+        (
+            select(vec!["Sid", "Effect", "Action", "Principal", "Condition"]),
+            tree.clone(),
+        ),
+        1..6,
+    )
+    .prop_map(|entries| {
+        let entries: Vec<String> = entries
+            .iter()
+            .map(|(key, value)| format!("\"{key}\": {value}"))
+            .collect();
+        format!("{{\"Statement\": [{{{}}}]}}", entries.join(", "))
+    });
+    prop_oneof![1 => tree, 2 => statement]
+}

@@ -1,0 +1,39 @@
+resource "aws_iam_role" "ec2" {
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect = "Allow"
+        Action = "sts:AssumeRole"
+        Principal = {
+          Service = "ec2.amazonaws.com"
+        }
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "ec2_imdsv2_guard" {
+  name = "imdsv2-guard"
+  role = aws_iam_role.ec2.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "ImdsV2CredentialsOnly"
+        Effect   = "Deny"
+        Action   = "*"
+        Resource = "*"
+        Condition = {
+          NumericLessThan = {
+            "ec2:RoleDelivery" = "2.0"
+          }
+        }
+      },
+    ]
+  })
+}
+
+resource "aws_iam_instance_profile" "ec2" {
+  role = aws_iam_role.ec2.name
+}
