@@ -81,5 +81,5 @@ fn legacy_tables_appear_on_an_nft_host_only_when_asked_for() {
         assert_eq!(legacy_tables(), "", "{words:?}");
     }
     run(&lab, Variant::Legacy, &["apply", IMDS_WORD, "root"]);
-    assert!(legacy_tables().contains("security"));
+    assert!(legacy_tables().contains("filter"));
 }
