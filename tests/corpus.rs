@@ -10,10 +10,13 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "corpus/files.rs"]
+mod files;
+
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use files::{file_name, read, sorted};
 use ip_lockdown::policy::{Address, Family};
 use ip_lockdown::ruleset::model::{ChainName, Ruleset, Table, Variant};
 use ip_lockdown::ruleset::parse::{self, ParseError};
@@ -57,25 +60,6 @@ impl Capture {
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
-}
-
-fn read(path: &Path) -> String {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    // As the program does: names of interfaces and comments may be any bytes.
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn sorted(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.sort();
-    paths
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// Every `.save` that a real iptables printed.

@@ -10,10 +10,14 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "corpus/files.rs"]
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use files::{file_name, read, sorted};
 use ip_lockdown::policy::{
     AccountName, Family, Forwarded, IMDS_V4, Policy, Subjects, Target, Uid, UidRange,
 };
@@ -71,10 +75,6 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/nft")
 }
 
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 fn input(stem: &str) -> String {
     read(&corpus().join(format!("input/{stem}.nft")))
 }
@@ -84,19 +84,6 @@ fn rules_in(stem: &str) -> Vec<String> {
     let is_rule = |line: &&str| line.starts_with("add rule ") || line.starts_with("insert rule ");
     let text = input(stem);
     text.lines().filter(is_rule).map(str::to_owned).collect()
-}
-
-fn sorted(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.sort();
-    paths
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// The folders of versions, or those of `cross`.

@@ -98,6 +98,7 @@ pub(super) fn enforce(
     choice: LayersChoice,
     firewall: &Firewall,
 ) -> Applied {
+    let held = holds_any(&locks, &seen);
     let mut changed = false;
     let mut failures: Vec<(Place, FirewallError)> = Vec::new();
     for attempt in 1..=TRIES {
@@ -131,8 +132,9 @@ pub(super) fn enforce(
             );
         }
     }
-    if failures.iter().any(|(_, error)| refused(error)) {
+    if !held && failures.iter().any(|(_, error)| refused(error)) {
         // Whatever stops one table need not stop the other: better locked by one than by none.
+        // Where some stand, they keep their list: two lists would both have to be passed.
         let rest = of_each_family(&seen, |ruleset| {
             transaction::laying_layer(&locks, Layer::Filter, ruleset)
         });

@@ -2,106 +2,23 @@
 //!
 //! Programs that do not depend on each other run at the same time.
 
+mod error;
+
 use std::io;
 
-use thiserror::Error;
-
+pub use self::error::FirewallError;
 use super::iptables::Iptables;
 use super::kernel::{LegacyTables, legacy_tables};
 use super::netlink::{self, NativeChain};
 use super::nftables::{self, Nft};
-use super::program::{ProgramError, Running};
-use super::{SEARCH_PATH, services};
+use super::program::Running;
+use super::services;
 use crate::policy::Family;
 use crate::ruleset::model::{ChainName, Ruleset, Variant};
 use crate::ruleset::nftables::nat::{NatChain, NatTable};
-use crate::ruleset::nftables::{OwnTable, TABLE, Unclear};
-use crate::ruleset::parse::ParseError;
+use crate::ruleset::nftables::{OwnTable, TABLE};
 use crate::ruleset::transaction::{Place, Transaction};
 use crate::verify::{Native, NativeTable, Observation, Seen};
-
-/// Why the firewall could not be looked at or changed.
-#[derive(Debug, Error)]
-pub enum FirewallError {
-    /// A program is not there.
-    #[error("{program} is not in {}; install {package}", SEARCH_PATH.join(", "))]
-    Missing {
-        /// Its name.
-        program: String,
-        /// Where it comes from.
-        package: &'static str,
-    },
-    /// It gave no exit code.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// Another process held the xtables lock, or changed rules all the time.
-    #[error(
-        "{program} could not get its turn within {wait} s, since another process is changing \
-         the firewall (exit code 4): {stderr}: run it again"
-    )]
-    Busy {
-        /// The program.
-        program: String,
-        /// How long it waited, in seconds.
-        wait: u32,
-        /// What it said.
-        stderr: String,
-    },
-    /// It ended with an error.
-    #[error("{program} failed with exit code {code}: {stderr}")]
-    Failed {
-        /// The program.
-        program: String,
-        /// Its exit code.
-        code: u32,
-        /// What it said.
-        stderr: String,
-    },
-    /// What it printed is no ruleset.
-    #[error("cannot understand what {program} printed: {source}")]
-    Rubbish {
-        /// The program.
-        program: String,
-        /// The first thing that is wrong with it.
-        #[source]
-        source: ParseError,
-    },
-    /// It may have left something out.
-    #[error("{program} may not have shown everything, for it complained: {stderr}")]
-    Incomplete {
-        /// The program.
-        program: String,
-        /// What it said.
-        stderr: String,
-    },
-    /// What nft printed is not understood.
-    #[error(
-        "{program}: {source}; a later version than this program knows may have printed or written \
-         it. `nft delete table inet ip_lockdown` takes the table away, and --layers filter,security \
-         does without it"
-    )]
-    Unclear {
-        /// The program.
-        program: String,
-        /// What is not understood.
-        #[source]
-        source: Unclear,
-    },
-    /// It does not say which variant it is.
-    #[error("cannot tell which variant {program} is: {reason}; say --variant nft or legacy")]
-    NoVariant {
-        /// The program.
-        program: String,
-        /// What it did instead.
-        reason: String,
-    },
-    /// nft has no words for a name that another program gave.
-    #[error("the name of the table \"{0}\" is none that nft can be asked for")]
-    OddName(String),
-    /// The kernel does not tell which tables there are.
-    #[error("cannot tell which tables are in use: {0}")]
-    TablesInUse(String),
-}
 
 /// The firewall of this host.
 #[derive(Debug)]
@@ -343,10 +260,11 @@ impl Firewall {
     ) -> Result<Option<OwnTable>, String> {
         let read = |running| {
             let mut own = self.nft()?.read(running)?;
-            own.dormant =
-                kernel.tables.iter().flatten().any(|table| {
-                    table.name == TABLE && table.families == Family::ALL && table.dormant
-                });
+            own.dormant = kernel
+                .tables
+                .iter()
+                .flatten()
+                .any(|table| is_ours(table) && table.dormant);
             Ok(own)
         };
         let own = look.and_then(|running| running.map(read).transpose());

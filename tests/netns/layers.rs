@@ -327,6 +327,12 @@ fn an_nft_that_refuses_gives_way_to_security_unless_it_was_asked_for() {
     assert!(done.stderr.contains("Not supported"), "{done}");
     not_open(lab, &User::MALLORY, &IMDS);
     served(lab, &User::ROOT, &IMDS);
+    // Nor does a new list come into one layer and not into the other.
+    let before = state(lab);
+    lab.lockdown(&["--layers=filter,nftables", V4, "alice"])
+        .expect_code(3);
+    assert_eq!(state(lab), before);
+    served(lab, &User::ROOT, &IMDS);
 }
 
 #[test]

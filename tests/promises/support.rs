@@ -16,39 +16,36 @@ use serde_json::Value;
 /// What most tests lock: one address, and by it both of the metadata service.
 pub(crate) const IMDS_WORD: &str = "169.254.169.254";
 
-/// One test a variant, in a fresh lab each, by a function that takes the lab.
-macro_rules! in_both_variants {
-    ($name:ident) => {
+/// One test a host, in a fresh lab each, by a function that takes the lab.
+macro_rules! on_hosts {
+    ($name:ident: $($host:ident = $lab:expr),*) => {
         mod $name {
-            #[test]
-            fn nft() {
-                super::$name(&lab::Lab::new(lab::Variant::Nft));
-            }
-
-            #[test]
-            fn legacy() {
-                super::$name(&lab::Lab::new(lab::Variant::Legacy));
-            }
+            $(
+                #[test]
+                fn $host() {
+                    super::$name(&$lab);
+                }
+            )*
         }
     };
 }
 
-/// With iptables-nft and with iptables-legacy, in `filter` and `security`.
+/// With iptables-nft and with iptables-legacy, in the layers that such a host gets by itself.
+macro_rules! in_both_variants {
+    ($name:ident) => {
+        on_hosts! { $name:
+            nft = lab::Lab::new(lab::Variant::Nft),
+            legacy = lab::Lab::new(lab::Variant::Legacy)
+        }
+    };
+}
+
+/// The same in `filter` and `security`.
 macro_rules! in_filter_and_security {
     ($name:ident) => {
-        mod $name {
-            #[test]
-            fn nft() {
-                super::$name(&lab::Lab::with_layers(lab::Variant::Nft, "filter,security"));
-            }
-
-            #[test]
-            fn legacy() {
-                super::$name(&lab::Lab::with_layers(
-                    lab::Variant::Legacy,
-                    "filter,security",
-                ));
-            }
+        on_hosts! { $name:
+            nft = lab::Lab::with_layers(lab::Variant::Nft, "filter,security"),
+            legacy = lab::Lab::with_layers(lab::Variant::Legacy, "filter,security")
         }
     };
 }
@@ -56,21 +53,10 @@ macro_rules! in_filter_and_security {
 /// With both variants of iptables, and on a host that has nftables alone.
 macro_rules! on_every_host {
     ($name:ident) => {
-        mod $name {
-            #[test]
-            fn nft() {
-                super::$name(&lab::Lab::new(lab::Variant::Nft));
-            }
-
-            #[test]
-            fn legacy() {
-                super::$name(&lab::Lab::new(lab::Variant::Legacy));
-            }
-
-            #[test]
-            fn alone() {
-                super::$name(&lab::Lab::without_iptables());
-            }
+        on_hosts! { $name:
+            nft = lab::Lab::new(lab::Variant::Nft),
+            legacy = lab::Lab::new(lab::Variant::Legacy),
+            alone = lab::Lab::without_iptables()
         }
     };
 }

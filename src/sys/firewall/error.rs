@@ -1,0 +1,91 @@
+//! What can go wrong with the firewall's programs, in words for the user.
+
+use thiserror::Error;
+
+use crate::ruleset::nftables::Unclear;
+use crate::ruleset::parse::ParseError;
+use crate::sys::SEARCH_PATH;
+use crate::sys::program::ProgramError;
+
+/// Why the firewall could not be looked at or changed.
+#[derive(Debug, Error)]
+pub enum FirewallError {
+    /// A program is not there.
+    #[error("{program} is not in {}; install {package}", SEARCH_PATH.join(", "))]
+    Missing {
+        /// Its name.
+        program: String,
+        /// Where it comes from.
+        package: &'static str,
+    },
+    /// It gave no exit code.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// Another process held the xtables lock, or changed rules all the time.
+    #[error(
+        "{program} could not get its turn within {wait} s, since another process is changing \
+         the firewall (exit code 4): {stderr}: run it again"
+    )]
+    Busy {
+        /// The program.
+        program: String,
+        /// How long it waited, in seconds.
+        wait: u32,
+        /// What it said.
+        stderr: String,
+    },
+    /// It ended with an error.
+    #[error("{program} failed with exit code {code}: {stderr}")]
+    Failed {
+        /// The program.
+        program: String,
+        /// Its exit code.
+        code: u32,
+        /// What it said.
+        stderr: String,
+    },
+    /// What it printed is no ruleset.
+    #[error("cannot understand what {program} printed: {source}")]
+    Rubbish {
+        /// The program.
+        program: String,
+        /// The first thing that is wrong with it.
+        #[source]
+        source: ParseError,
+    },
+    /// It may have left something out.
+    #[error("{program} may not have shown everything, for it complained: {stderr}")]
+    Incomplete {
+        /// The program.
+        program: String,
+        /// What it said.
+        stderr: String,
+    },
+    /// What nft printed is not understood.
+    #[error(
+        "{program}: {source}; a later version than this program knows may have printed or written \
+         it. `nft delete table inet ip_lockdown` takes the table away, and --layers filter,security \
+         does without it"
+    )]
+    Unclear {
+        /// The program.
+        program: String,
+        /// What is not understood.
+        #[source]
+        source: Unclear,
+    },
+    /// It does not say which variant it is.
+    #[error("cannot tell which variant {program} is: {reason}; say --variant nft or legacy")]
+    NoVariant {
+        /// The program.
+        program: String,
+        /// What it did instead.
+        reason: String,
+    },
+    /// nft has no words for a name that another program gave.
+    #[error("the name of the table \"{0}\" is none that nft can be asked for")]
+    OddName(String),
+    /// The kernel does not tell which tables there are.
+    #[error("cannot tell which tables are in use: {0}")]
+    TablesInUse(String),
+}
