@@ -1,0 +1,341 @@
+//! Findings on who is trusted, and by which action.
+
+use ip_lockdown::trust_policy::{CheckOptions, check};
+
+use super::{ACCOUNT, EC2, GITHUB, LAMBDA, ROLE, allow, document, expect, statement, web_identity};
+
+#[test]
+fn other_actions_and_wildcards_are_errors() {
+    for action in [
+        "*",
+        "sts:*",
+        "sts:Assume*",
+        "sts:AssumeRol?",
+        "sts:AssumeRol",
+        "AssumeRole",
+        "s3:GetObject",
+        "iam:PassRole",
+        "sts:GetCallerIdentity",
+        "",
+    ] {
+        expect(
+            &allow(EC2, "").replace("sts:AssumeRole", action),
+            &["bad-action"],
+        );
+    }
+    expect(
+        &document(&statement(
+            "Allow",
+            r#"["sts:AssumeRole","sts:*"]"#,
+            EC2,
+            "",
+        )),
+        &["bad-action"],
+    );
+}
+
+#[test]
+fn actions_and_principals_have_to_fit() {
+    let saml = format!(r#"{{"Federated":"{ACCOUNT}:saml-provider/adfs"}}"#);
+    let oidc = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/example.org"}}"#);
+    for (action, principal) in [
+        ("sts:AssumeRole", saml.as_str()),
+        ("sts:AssumeRole", &oidc),
+        ("sts:AssumeRoleWithSAML", EC2),
+        ("sts:AssumeRoleWithSAML", ROLE),
+        ("sts:AssumeRoleWithSAML", &oidc),
+        ("sts:AssumeRoleWithWebIdentity", EC2),
+        ("sts:AssumeRoleWithWebIdentity", ROLE),
+        ("sts:AssumeRoleWithWebIdentity", &saml),
+        (
+            "sts:AssumeRoleWithWebIdentity",
+            r#"{"AWS":"arn:aws:iam::123456789012:role/x"}"#,
+        ),
+    ] {
+        expect(
+            &document(&statement("Allow", &format!("\"{action}\""), principal, "")),
+            &["action-principal-mismatch"],
+        );
+    }
+    let both =
+        format!(r#"{{"Service":"ec2.amazonaws.com","Federated":"{ACCOUNT}:saml-provider/x"}}"#);
+    expect(&allow(&both, ""), &["action-principal-mismatch"]);
+    expect(
+        &document(&statement(
+            "Allow",
+            r#"["sts:AssumeRole","sts:AssumeRoleWithSAML"]"#,
+            &both,
+            "",
+        )),
+        &[],
+    );
+}
+
+#[test]
+fn principals_under_the_wrong_kind_are_errors() {
+    expect(
+        &allow(&format!(r#"{{"Service":"{ACCOUNT}:root"}}"#), ""),
+        &["arn-as-service"],
+    );
+    expect(
+        &allow(&format!(r#"{{"Service":"{ACCOUNT}:role/x"}}"#), ""),
+        &["arn-as-service"],
+    );
+    for service in [
+        "ec2.amazonaws.com",
+        "lambda.amazonaws.com",
+        "ec2",
+        "foo.amazonaws.com.cn",
+    ] {
+        expect(
+            &allow(&format!(r#"{{"AWS":"{service}"}}"#), ""),
+            &["service-as-aws"],
+        );
+    }
+    expect(
+        &allow(r#"{"CanonicalUser":"79a59d"}"#, ""),
+        &["unsupported-principal"],
+    );
+    expect(
+        &allow(&format!(r#"{{"AWS":"{ACCOUNT}:group/admins"}}"#), ""),
+        &["unsupported-principal"],
+    );
+}
+
+#[test]
+fn malformed_and_misspelt_services_are_told_with_what_was_meant() {
+    for (service, meant) in [
+        ("ec2", Some("ec2")),
+        ("EC2.amazonaws.com", Some("ec2")),
+        ("ec2.amazon.com", Some("ec2")),
+        ("ec2.amazonaws.com ", Some("ec2")),
+        ("https://ec2.amazonaws.com", Some("ec2")),
+        ("ecs.task.amazonaws.com", Some("ecs-tasks")),
+        ("lamda.amazonaws.com", Some("lambda")),
+        ("lambda.amazonws.com", Some("lambda")),
+        ("cloudformtion.amazonaws.com", Some("cloudformation")),
+        ("sagemaker.amazonaws.org", Some("sagemaker")),
+        ("", None),
+        ("example.org", None),
+        (".amazonaws.com", None),
+        ("a..b.amazonaws.com", None),
+    ] {
+        let text = allow(&format!(r#"{{"Service":"{service}"}}"#), "");
+        expect(&text, &["bad-service-name"]);
+        if let Some(meant) = meant {
+            let findings = check(text.as_bytes(), CheckOptions::default());
+            assert_eq!(
+                findings[0].cure,
+                format!("did you mean \"{meant}.amazonaws.com\"?"),
+                "{service}"
+            );
+        }
+    }
+    expect(
+        &allow(r#"{"Service":"brandnewservice.amazonaws.com"}"#, ""),
+        &["unknown-service"],
+    );
+    expect(
+        &allow(r#"{"Service":"ec2.amazonaws.com.cn"}"#, ""),
+        &["china-suffix"],
+    );
+    expect(
+        &allow(
+            r#"{"Service":"codedeploy.cn-north-1.amazonaws.com.cn"}"#,
+            "",
+        ),
+        &["china-suffix"],
+    );
+}
+
+#[test]
+fn wildcards_among_principals_are_errors() {
+    for principal in [
+        r#""*""#.to_owned(),
+        r#"{"AWS":"*"}"#.to_owned(),
+        r#"{"AWS":["arn:aws:iam::123456789012:role/x","*"]}"#.to_owned(),
+        r#"{"Service":"*"}"#.to_owned(),
+        r#"{"Service":"*.amazonaws.com"}"#.to_owned(),
+        r#"{"Federated":"*"}"#.to_owned(),
+        format!(r#"{{"AWS":"{ACCOUNT}:role/*"}}"#),
+        format!(r#"{{"AWS":"{ACCOUNT}:user/b?b"}}"#),
+        r#"{"AWS":"arn:aws:iam::*:root"}"#.to_owned(),
+        r#"{"AWS":"1234*"}"#.to_owned(),
+    ] {
+        expect(&allow(&principal, ""), &["wildcard-principal"]);
+    }
+    let deny = statement("Deny", "\"sts:AssumeRole\"", "\"*\"", "");
+    expect(&document(&deny), &["wildcard-principal"]);
+}
+
+#[test]
+fn bad_accounts_arns_and_partitions_are_errors() {
+    for (principal, code) in [
+        ("12345678901", "bad-account"),
+        ("1234567890123", "bad-account"),
+        ("1234-5678-9012", "bad-account"),
+        ("", "bad-account"),
+        ("arn:aws:iam::12345:root", "bad-account"),
+        ("arn:aws:iam:::root", "bad-account"),
+        ("arn:aws:iam::${AWS::AccountId}:root", "bad-account"),
+        ("arn:aws-china:iam::123456789012:root", "bad-partition"),
+        ("arn:AWS:iam::123456789012:root", "bad-partition"),
+        ("arn::iam::123456789012:root", "bad-partition"),
+        ("arn:aws:iam:us-east-1:123456789012:root", "bad-arn"),
+        ("arn:aws:iam::123456789012", "bad-arn"),
+        ("arn:aws:iam::123456789012:role", "bad-arn"),
+        ("arn:aws:iam::123456789012:role/", "bad-arn"),
+        ("arn:aws:iam::123456789012:roles/x", "bad-arn"),
+        ("arn:aws:iam::123456789012:instance-profile/x", "bad-arn"),
+        ("arn:aws:iam::123456789012:policy/x", "bad-arn"),
+        ("arn:aws:s3:::bucket", "bad-arn"),
+        ("arn:aws:sts::123456789012:assumed-role/x", "bad-arn"),
+        ("arn:aws:iam::123456789012:role/a b", "bad-arn"),
+        ("AIDACKCEVSQ6C2EXAMPLE", "bad-arn"),
+        ("AROACKCEVSQ6C2EXAMPLE", "bad-arn"),
+        ("bob", "bad-arn"),
+        ("<ACCOUNT>", "bad-arn"),
+    ] {
+        expect(&allow(&format!(r#"{{"AWS":"{principal}"}}"#), ""), &[code]);
+    }
+    for provider in [
+        "example.org",
+        "https://accounts.google.com",
+        "arn:aws:iam::123456789012:oidc-provider/",
+        "arn:aws:iam::123456789012:role/x",
+        "arn:aws:iam::123456789012:saml-provider/a/b",
+    ] {
+        expect(
+            &web_identity(&format!(r#"{{"Federated":"{provider}"}}"#), ""),
+            &["bad-arn"],
+        );
+    }
+}
+
+#[test]
+fn shared_providers_need_a_real_subject() {
+    const KEY: &str = "token.actions.githubusercontent.com:sub";
+    let aud = r#"{"StringEquals":{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com"}}"#;
+    expect(&web_identity(GITHUB, ""), &["oidc-subject-open"]);
+    expect(&web_identity(GITHUB, aud), &["oidc-subject-open"]);
+    for subject in [
+        "*",
+        "repo:*",
+        "repo:*/*",
+        "repo:*/shop:*",
+        "repo:o*/r:*",
+        "?epo:o/r",
+        "",
+        "**",
+    ] {
+        let condition = format!(r#"{{"StringLike":{{"{KEY}":"{subject}"}}}}"#);
+        expect(&web_identity(GITHUB, &condition), &["oidc-subject-open"]);
+    }
+    for condition in [
+        format!(r#"{{"StringEqualsIfExists":{{"{KEY}":"repo:o/r:ref:refs/heads/main"}}}}"#),
+        format!(r#"{{"StringNotEquals":{{"{KEY}":"repo:o/r:ref:refs/heads/main"}}}}"#),
+        format!(r#"{{"ForAllValues:StringEquals":{{"{KEY}":"repo:o/r:ref:refs/heads/main"}}}}"#),
+        format!(r#"{{"Null":{{"{KEY}":"false"}}}}"#),
+        format!(r#"{{"StringLike":{{"{KEY}":["repo:o/r:*","*"]}}}}"#),
+        r#"{"StringEquals":{"sub":"repo:o/r:ref:refs/heads/main"}}"#.to_owned(),
+    ] {
+        expect(&web_identity(GITHUB, &condition), &["oidc-subject-open"]);
+    }
+    for subject in ["repo:o/*", "repo:o/r:*", "repo:o/r:ref:refs/heads/*"] {
+        let condition = format!(r#"{{"StringLike":{{"{KEY}":"{subject}"}}}}"#);
+        expect(
+            &web_identity(GITHUB, &condition),
+            &["github-subject-wildcard"],
+        );
+    }
+    for provider in [
+        "gitlab.com",
+        "app.terraform.io",
+        "agent.buildkite.com",
+        "oidc.codefresh.io",
+        "scalr.io",
+    ] {
+        let principal = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/{provider}"}}"#);
+        expect(&web_identity(&principal, ""), &["oidc-subject-open"]);
+        let open = format!(r#"{{"StringLike":{{"{provider}:sub":"organization:*"}}}}"#);
+        expect(&web_identity(&principal, &open), &["oidc-subject-open"]);
+        let closed = format!(r#"{{"StringLike":{{"{provider}:sub":"organization:acme:*"}}}}"#);
+        expect(&web_identity(&principal, &closed), &[]);
+    }
+}
+
+#[test]
+fn what_is_weaker_than_it_should_be_is_a_warning() {
+    expect(
+        &allow(EC2, "").replace("2012-10-17", "2008-10-17"),
+        &["old-version"],
+    );
+    expect(
+        &allow(EC2, "").replace("\"Version\":\"2012-10-17\",", ""),
+        &["old-version"],
+    );
+    for account in [
+        "123456789012",
+        "arn:aws:iam::123456789012:root",
+        "arn:aws-cn:iam::123456789012:root",
+    ] {
+        let principal = format!(r#"{{"AWS":"{account}"}}"#);
+        expect(&allow(&principal, ""), &["whole-account"]);
+        expect(
+            &allow(
+                &principal,
+                r#"{"StringEqualsIfExists":{"sts:ExternalId":"abc"}}"#,
+            ),
+            &["whole-account"],
+        );
+        expect(
+            &allow(
+                &principal,
+                r#"{"StringNotEquals":{"sts:ExternalId":"abc"}}"#,
+            ),
+            &["whole-account"],
+        );
+        expect(
+            &allow(&principal, r#"{"Null":{"sts:ExternalId":"false"}}"#),
+            &["whole-account"],
+        );
+    }
+    expect(
+        &allow(r#"{"AWS":"464622532012"}"#, ""),
+        &["whole-account", "no-external-id"],
+    );
+    expect(
+        &allow(r#"{"AWS":"arn:aws:iam::464622532012:role/x"}"#, ""),
+        &["no-external-id"],
+    );
+    for (principal, key) in [
+        (EC2, "aws:SourceAccount"),
+        (LAMBDA, "aws:SourceArn"),
+        (EC2, "AWS:sourcearn"),
+    ] {
+        let condition = format!(r#"{{"StringLike":{{"{key}":"x"}}}}"#);
+        expect(&allow(principal, &condition), &["source-key-not-sent"]);
+    }
+    let deny = statement(
+        "Deny",
+        "\"sts:AssumeRole\"",
+        EC2,
+        r#"{"StringNotEquals":{"aws:SourceAccount":"123456789012"}}"#,
+    );
+    let ec2 = statement("Allow", "\"sts:AssumeRole\"", EC2, "");
+    expect(
+        &document(&format!("[{ec2},{deny}]")),
+        &["source-key-not-sent"],
+    );
+    for service in ["ecs-tasks", "spotfleet", "autoscaling"] {
+        let principal = format!(r#"{{"Service":"{service}.amazonaws.com"}}"#);
+        expect(&allow(&principal, ""), &["source-key-missing"]);
+        expect(
+            &allow(
+                &principal,
+                r#"{"ArnLike":{"aws:SourceArn":"arn:aws:ecs:*:123456789012:*"}}"#,
+            ),
+            &[],
+        );
+    }
+}
