@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::services;
+use super::services::{self, Name};
 
 /// What may stand under `"AWS"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,10 +44,12 @@ pub(super) enum Federated<'a> {
 }
 
 /// A name under `"Service"` that is of the right form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Service {
     /// Whether it is one that we know.
     pub(super) known: bool,
+    /// If not: the one that was perhaps meant.
+    pub(super) near: Option<String>,
     /// Whether it has the suffix `.amazonaws.com.cn`.
     pub(super) china: bool,
 }
@@ -258,16 +260,12 @@ pub(super) fn service(text: &str) -> Result<Service, PrincipalFault> {
     let Some((name, china)) = services::split(text) else {
         return Err(fault(services::meant(text)));
     };
-    if services::is_known(name) {
-        return Ok(Service { known: true, china });
-    }
-    match services::near(name) {
-        Some(near) => Err(fault(Some(format!("{near}.amazonaws.com")))),
-        None => Ok(Service {
-            known: false,
-            china,
-        }),
-    }
+    let (known, near) = match services::look_up(name) {
+        Name::Known => (true, None),
+        Name::New(near) => (false, near.map(services::principal)),
+        Name::Wrong(service) => return Err(fault(Some(services::principal(service)))),
+    };
+    Ok(Service { known, near, china })
 }
 
 /// Whether the service is EC2, in either suffix.

@@ -29,7 +29,11 @@ pub(super) fn look(statement: &Statement, report: &mut Report) {
                         Code::UnknownService,
                         &node.place,
                         format!("{} is not one of the services that are known here", quote(text)),
-                        "look its name up in the documentation of the service; if it is right, nothing is wrong",
+                        match service.near {
+                            Some(near) => format!("perhaps you mean {near:?}? If it is a new service, nothing is wrong"),
+                            None => "look its name up in the documentation of the service; if it is right, nothing is wrong"
+                                .to_owned(),
+                        },
                     );
                 }
             }

@@ -149,6 +149,68 @@ fn malformed_and_misspelt_services_are_told_with_what_was_meant() {
 }
 
 #[test]
+fn services_with_short_and_new_names_are_no_misspellings() {
+    for service in [
+        "odb",
+        "evs",
+        "mpa",
+        "dsql",
+        "aiops",
+        "opensearchservice",
+        "ec2fastlaunch",
+    ] {
+        expect(
+            &allow(&format!(r#"{{"Service":"{service}.amazonaws.com"}}"#), ""),
+            &[],
+        );
+    }
+    // Among so few letters, a slip cannot be told from a service that is new.
+    for (service, near) in [
+        ("ec3", Some("ec2")),
+        ("sqz", Some("sqs")),
+        ("snss", Some("sns")),
+        ("zzzz", None),
+        ("zz", None),
+    ] {
+        let text = allow(&format!(r#"{{"Service":"{service}.amazonaws.com"}}"#), "");
+        expect(&text, &["unknown-service"]);
+        let cure = &check(text.as_bytes(), CheckOptions::default())[0].cure;
+        assert_eq!(
+            near.map(|near| format!("perhaps you mean \"{near}.amazonaws.com\"?")),
+            cure.split_inclusive('?')
+                .find(|part| part.starts_with("perhaps"))
+                .map(str::to_owned),
+            "{cure}"
+        );
+    }
+}
+
+#[test]
+fn other_names_of_services_are_told_with_the_right_one() {
+    for (other, service) in [
+        ("efs", "elasticfilesystem"),
+        ("emr", "elasticmapreduce"),
+        ("ddb", "dynamodb"),
+        ("elb", "elasticloadbalancing"),
+        ("stepfunctions", "states"),
+        ("eventbridge", "events"),
+    ] {
+        for text in [
+            other.to_owned(),
+            format!("{other}.amazonaws.com"),
+            format!("{other}.eu-west-1.amazonaws.com"),
+        ] {
+            let text = allow(&format!(r#"{{"Service":"{text}"}}"#), "");
+            expect(&text, &["bad-service-name"]);
+            assert_eq!(
+                check(text.as_bytes(), CheckOptions::default())[0].cure,
+                format!("did you mean \"{service}.amazonaws.com\"?")
+            );
+        }
+    }
+}
+
+#[test]
 fn wildcards_among_principals_are_errors() {
     for principal in [
         r#""*""#.to_owned(),
