@@ -96,6 +96,8 @@ codes! {
     BadExternalId "bad-external-id" Error,
     /// A provider that everybody can use, without a test of who it is.
     OidcSubjectOpen "oidc-subject-open" Error,
+    /// A wildcard that is taken literally.
+    LiteralWildcard "literal-wildcard" Error,
     /// Larger than AWS takes.
     TooLarge "too-large" Error,
     /// A Sid that is malformed or stands twice.

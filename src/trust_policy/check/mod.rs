@@ -1,17 +1,20 @@
 //! What is wrong with a trust policy.
 //!
 //! ```text
-//! bytes -> source: strict JSON with places -> statement: elements of each statement -> principal,
-//!                                                           condition: what they mean together
+//! bytes -> source: strict JSON with places -> statement, condition: what each statement says
+//!     -> principal, web_identity, keys, mfa: what it means
 //! ```
 //! Every rule looks at everything, so that one run shows all there is; only what is not JSON ends
 //! it. Input of any size and depth comes to an end quickly: [`MAX_BYTES`] are read, and 512 levels.
 
 mod condition;
 mod finding;
+mod keys;
+mod mfa;
 mod principal;
 mod source;
 mod statement;
+mod web_identity;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -279,7 +282,9 @@ fn document(root: &Node, report: &mut Report) {
     statement::unique_sids(&statements, report);
     for statement in &statements {
         principal::look(statement, report);
-        condition::look(statement, &statements, report);
+        web_identity::look(statement, report);
+        keys::look(statement, report);
+        mfa::look(statement, &statements, report);
     }
     lockdown_hint(&statements, report);
 }

@@ -1,6 +1,7 @@
 //! Documents, good and bad, by the dozen: each with just the codes that it is to have.
 
 mod form;
+mod web_identity;
 mod when;
 mod who;
 
@@ -86,7 +87,6 @@ fn good_documents_have_no_finding() {
         with(r#"["STS:assumerole"]"#, ROLE),
         with(r#"["sts:AssumeRole","sts:TagSession"]"#, r#"{"Service":"pods.eks.amazonaws.com"}"#),
         with("\"sts:AssumeRoleWithSAML\"", &format!(r#"{{"Federated":"{ACCOUNT}:saml-provider/adfs"}}"#)),
-        with("\"sts:AssumeRoleWithWebIdentity\"", r#"{"Federated":"accounts.google.com"}"#),
         with("\"sts:AssumeRoleWithWebIdentity\"", &format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/0A"}}"#)),
         web_identity(GITHUB, r#"{"StringEquals":{"token.actions.githubusercontent.com:sub":"repo:o/r:ref:refs/heads/main"}}"#),
         web_identity(

@@ -52,7 +52,10 @@ fn mfa_of_a_service_is_an_error_in_every_form() {
             }
         }
     }
-    let web = web_identity(r#"{"Federated":"accounts.google.com"}"#, MFA_DEMANDED[0]);
+    let eks = format!(
+        r#"{{"Federated":"{ACCOUNT}:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/0A"}}"#
+    );
+    let web = web_identity(&eks, MFA_DEMANDED[0]);
     assert_eq!(codes(&web, true), ["mfa-demanded"]);
 }
 

@@ -2,7 +2,7 @@
 
 use ip_lockdown::trust_policy::{CheckOptions, check};
 
-use super::{ACCOUNT, EC2, GITHUB, LAMBDA, ROLE, allow, document, expect, statement, web_identity};
+use super::{ACCOUNT, EC2, LAMBDA, ROLE, allow, document, expect, statement, web_identity};
 
 #[test]
 fn other_actions_and_wildcards_are_errors() {
@@ -271,58 +271,6 @@ fn bad_accounts_arns_and_partitions_are_errors() {
             &web_identity(&format!(r#"{{"Federated":"{provider}"}}"#), ""),
             &["bad-arn"],
         );
-    }
-}
-
-#[test]
-fn shared_providers_need_a_real_subject() {
-    const KEY: &str = "token.actions.githubusercontent.com:sub";
-    let aud = r#"{"StringEquals":{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com"}}"#;
-    expect(&web_identity(GITHUB, ""), &["oidc-subject-open"]);
-    expect(&web_identity(GITHUB, aud), &["oidc-subject-open"]);
-    for subject in [
-        "*",
-        "repo:*",
-        "repo:*/*",
-        "repo:*/shop:*",
-        "repo:o*/r:*",
-        "?epo:o/r",
-        "",
-        "**",
-    ] {
-        let condition = format!(r#"{{"StringLike":{{"{KEY}":"{subject}"}}}}"#);
-        expect(&web_identity(GITHUB, &condition), &["oidc-subject-open"]);
-    }
-    for condition in [
-        format!(r#"{{"StringEqualsIfExists":{{"{KEY}":"repo:o/r:ref:refs/heads/main"}}}}"#),
-        format!(r#"{{"StringNotEquals":{{"{KEY}":"repo:o/r:ref:refs/heads/main"}}}}"#),
-        format!(r#"{{"ForAllValues:StringEquals":{{"{KEY}":"repo:o/r:ref:refs/heads/main"}}}}"#),
-        format!(r#"{{"Null":{{"{KEY}":"false"}}}}"#),
-        format!(r#"{{"StringLike":{{"{KEY}":["repo:o/r:*","*"]}}}}"#),
-        r#"{"StringEquals":{"sub":"repo:o/r:ref:refs/heads/main"}}"#.to_owned(),
-    ] {
-        expect(&web_identity(GITHUB, &condition), &["oidc-subject-open"]);
-    }
-    for subject in ["repo:o/*", "repo:o/r:*", "repo:o/r:ref:refs/heads/*"] {
-        let condition = format!(r#"{{"StringLike":{{"{KEY}":"{subject}"}}}}"#);
-        expect(
-            &web_identity(GITHUB, &condition),
-            &["github-subject-wildcard"],
-        );
-    }
-    for provider in [
-        "gitlab.com",
-        "app.terraform.io",
-        "agent.buildkite.com",
-        "oidc.codefresh.io",
-        "scalr.io",
-    ] {
-        let principal = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/{provider}"}}"#);
-        expect(&web_identity(&principal, ""), &["oidc-subject-open"]);
-        let open = format!(r#"{{"StringLike":{{"{provider}:sub":"organization:*"}}}}"#);
-        expect(&web_identity(&principal, &open), &["oidc-subject-open"]);
-        let closed = format!(r#"{{"StringLike":{{"{provider}:sub":"organization:acme:*"}}}}"#);
-        expect(&web_identity(&principal, &closed), &[]);
     }
 }
 
