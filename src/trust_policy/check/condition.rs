@@ -148,9 +148,17 @@ pub(super) fn read<'a>(node: &Node<'a>, report: &mut Report) -> Vec<Condition<'a
             );
             continue;
         };
+        if keys.is_empty() {
+            let wanted = "put a condition key and its values under the operator, or take it away";
+            report.bad_value(&entry.value, wanted);
+        }
         for key in keys {
+            let nodes = key.value.one_or_many();
+            if nodes.is_empty() {
+                report.bad_value(&key.value, "put a value into it, or take the key away");
+            }
             let mut values = Vec::new();
-            for node in key.value.one_or_many() {
+            for node in nodes {
                 match node.scalar() {
                     Some(text) => values.push((text, node)),
                     None => report

@@ -90,6 +90,8 @@ codes! {
     BadPartition "bad-partition" Error,
     /// A group, a canonical user, or another kind that cannot assume roles.
     UnsupportedPrincipal "unsupported-principal" Error,
+    /// No statement lets anybody in.
+    LetsNobodyIn "lets-nobody-in" Error,
     /// MFA is demanded of somebody who has none.
     MfaDemanded "mfa-demanded" Error,
     /// Not an external id.
@@ -114,6 +116,8 @@ codes! {
     UnknownService "unknown-service" Warning,
     /// A whole account is trusted.
     WholeAccount "whole-account" Warning,
+    /// Everybody is trusted whom a condition does not keep out.
+    WildcardNarrowed "wildcard-narrowed" Warning,
     /// A third party need not present an external id.
     NoExternalId "no-external-id" Warning,
     /// `aws:SourceAccount` or `aws:SourceArn` where the service does not send them.

@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, has_wildcard};
 use super::statement::Statement;
-use super::{Code, Report, quote};
+use super::{Code, Report, quote, reach};
 use crate::trust_policy::principal;
 use crate::trust_policy::words::is_external_id;
 
@@ -69,6 +69,7 @@ fn source_keys(statement: &Statement, report: &mut Report) {
         .iter()
         .filter(|condition| is_source(&condition.key))
         .collect();
+    let is_guarded = sources.iter().any(|test| reach::names_source(test));
     for (text, node) in &statement.services {
         let name = text.split('.').next().unwrap_or_default();
         if principal::service(text).is_err() {
@@ -87,7 +88,7 @@ fn source_keys(statement: &Statement, report: &mut Report) {
             ),
             _ => {}
         }
-        if statement.allow && sources.is_empty() && SENDS_SOURCE.contains(&name) {
+        if statement.allow && !is_guarded && SENDS_SOURCE.contains(&name) {
             report.add(
                 Code::SourceKeyMissing,
                 &node.place,

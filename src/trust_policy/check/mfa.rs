@@ -1,7 +1,9 @@
 //! Tests of MFA: of whom they demand it, and whether they demand anything.
 
+use super::condition::Condition;
 use super::statement::Statement;
-use super::{Code, Report};
+use super::{Code, Report, reach};
+use crate::trust_policy::principal::{self, AwsPrincipal};
 
 /// Looks at the tests of MFA of a statement, among all statements.
 pub(super) fn look(statement: &Statement, all: &[Statement], report: &mut Report) {
@@ -37,18 +39,44 @@ pub(super) fn look(statement: &Statement, all: &[Statement], report: &mut Report
     }
 }
 
-/// Who among those that the statement is about has no MFA device.
+/// Who of those that the statement is about has no MFA device.
 fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Option<&'static str> {
-    // What is denied to everybody is denied to all who are let in elsewhere.
-    let to_everybody = !statement.allow && statement.aws.iter().any(|(text, _)| *text == "*");
-    let about: Vec<&Statement> = match to_everybody {
-        true => all.iter().filter(|other| other.allow).collect(),
-        false => vec![statement],
+    let about = match statement.allow {
+        true => vec![statement],
+        false => denied(statement, all),
     };
-    if about.iter().any(|statement| !statement.services.is_empty()) {
+    // One test that is false is enough for a Deny to leave somebody alone.
+    let leaves_alone =
+        |test: fn(&Condition) -> bool| !statement.allow && statement.conditions.iter().any(test);
+    let services = about.iter().any(|about| !about.services.is_empty());
+    if services && !leaves_alone(reach::fails_as_service) {
         return Some("a service");
     }
-    let anybody =
-        |statement: &&Statement| !statement.aws.is_empty() || !statement.federated.is_empty();
-    (automated && about.iter().any(anybody)).then_some("a program (--automated)")
+    let has_user = |about: &&Statement| {
+        let is_user = |text| matches!(principal::aws(text), Ok(AwsPrincipal::User { .. }));
+        about.aws.iter().any(|(text, _)| is_user(text))
+    };
+    let anybody = |about: &&Statement| !about.aws.is_empty() || !about.federated.is_empty();
+    let programs = automated && about.iter().any(anybody);
+    let only_users = leaves_alone(reach::is_of_users) && !about.iter().any(has_user);
+    (programs && !only_users).then_some("a program (--automated)")
+}
+
+/// The statements that say whom a `Deny` keeps out: those that let them in, if it is to everybody;
+/// itself, if it names them. None where nothing is allowed of what it denies.
+fn denied<'s, 'a>(
+    statement: &'s Statement<'a>,
+    all: &'s [Statement<'a>],
+) -> Vec<&'s Statement<'a>> {
+    let mut met = all.iter().filter(|other| {
+        other.allow
+            && other
+                .actions
+                .iter()
+                .any(|action| statement.actions.contains(action))
+    });
+    match statement.is_to_everybody() {
+        true => met.collect(),
+        false => met.next().map(|_| statement).into_iter().collect(),
+    }
 }

@@ -145,6 +145,9 @@ fn values_of_the_wrong_kind_are_errors() {
         allow(EC2, "[]"),
         allow(EC2, r#"{"Bool":"true"}"#),
         allow(EC2, r#"{"StringEquals":{"a":{}}}"#),
+        allow(EC2, r#"{"StringEquals":{}}"#),
+        allow(EC2, r#"{"StringEquals":{"a":[]}}"#),
+        allow(ROLE, r#"{"Bool":{"aws:MultiFactorAuthPresent":[]}}"#),
     ] {
         expect(&text, &["bad-value"]);
     }

@@ -1,6 +1,7 @@
 //! Documents, good and bad, by the dozen: each with just the codes that it is to have.
 
 mod form;
+mod reach;
 mod web_identity;
 mod when;
 mod who;

@@ -59,6 +59,107 @@ fn mfa_of_a_service_is_an_error_in_every_form() {
     assert_eq!(codes(&web, true), ["mfa-demanded"]);
 }
 
+/// A statement that lets this principal in, and one that denies whoever has no MFA, with another test.
+fn denied_beside(principal: &str, test: &str) -> String {
+    let allow = statement("Allow", "\"sts:AssumeRole\"", principal, "");
+    let condition =
+        format!(r#"{{"BoolIfExists":{{"aws:MultiFactorAuthPresent":"false"}},{test}}}"#);
+    let deny = statement("Deny", "\"sts:AssumeRole\"", r#"{"AWS":"*"}"#, &condition);
+    document(&format!("[{allow},{deny}]"))
+}
+
+#[test]
+fn a_deny_that_spares_services_demands_no_mfa_of_them() {
+    for spared in [
+        r#""Bool":{"aws:PrincipalIsAWSService":"false"}"#,
+        r#""ForAnyValue:Bool":{"aws:PrincipalIsAWSService":[false]}"#,
+        r#""StringEquals":{"aws:PrincipalIsAWSService":"false"}"#,
+        r#""StringNotEquals":{"aws:PrincipalIsAWSService":"true"}"#,
+        r#""StringEquals":{"aws:PrincipalType":"User"}"#,
+        r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:user/*"}"#,
+        r#""StringLike":{"aws:username":"*"}"#,
+    ] {
+        expect(&denied_beside(EC2, spared), &[]);
+    }
+    for hit in [
+        r#""Bool":{"aws:PrincipalIsAWSService":"true"}"#,
+        r#""StringEqualsIfExists":{"aws:PrincipalType":"User"}"#,
+        r#""StringNotEquals":{"aws:PrincipalType":"User"}"#,
+        r#""Bool":{"aws:SecureTransport":"true"}"#,
+    ] {
+        expect(&denied_beside(EC2, hit), &["mfa-demanded"]);
+    }
+    // In Allow, nothing else helps.
+    let both =
+        r#"{"Bool":{"aws:MultiFactorAuthPresent":"true","aws:PrincipalIsAWSService":"false"}}"#;
+    expect(&allow(EC2, both), &["mfa-demanded"]);
+}
+
+#[test]
+fn a_deny_of_users_demands_no_mfa_of_roles() {
+    let user = format!(r#"{{"AWS":"{ACCOUNT}:user/ci"}}"#);
+    let session = r#"{"AWS":"arn:aws:sts::123456789012:assumed-role/r/s"}"#;
+    for spared in [
+        r#""StringEquals":{"aws:PrincipalType":"User"}"#,
+        r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/*"}"#,
+        r#""StringLike":{"aws:username":"*"}"#,
+    ] {
+        assert_eq!(
+            codes(&denied_beside(ROLE, spared), true),
+            [""; 0],
+            "{spared}"
+        );
+        assert_eq!(
+            codes(&denied_beside(session, spared), true),
+            [""; 0],
+            "{spared}"
+        );
+        assert_eq!(
+            codes(&denied_beside(&user, spared), true),
+            ["mfa-demanded"],
+            "{spared}"
+        );
+    }
+    for hit in [
+        r#""StringEquals":{"aws:PrincipalType":["User","AssumedRole"]}"#,
+        r#""StringLike":{"aws:PrincipalType":"*"}"#,
+        r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:*"}"#,
+        r#""Bool":{"aws:PrincipalIsAWSService":"false"}"#,
+    ] {
+        assert_eq!(
+            codes(&denied_beside(ROLE, hit), true),
+            ["mfa-demanded"],
+            "{hit}"
+        );
+    }
+}
+
+#[test]
+fn a_deny_of_other_actions_demands_no_mfa() {
+    const ASSUME: &str = "\"sts:AssumeRole\"";
+    let of = |allowed: &str, denied: &str| {
+        let allow = statement("Allow", allowed, EC2, "");
+        let deny = statement("Deny", denied, r#"{"AWS":"*"}"#, MFA_DENIED[0]);
+        document(&format!("[{allow},{deny}]"))
+    };
+    expect(&of(ASSUME, "\"sts:AssumeRoleWithSAML\""), &[]);
+    expect(&of(ASSUME, "\"sts:TagSession\""), &[]);
+    expect(
+        &of(ASSUME, r#"["sts:TagSession","STS:assumeRole"]"#),
+        &["mfa-demanded"],
+    );
+    expect(
+        &of(
+            r#"["sts:AssumeRole","sts:TagSession"]"#,
+            "\"sts:TagSession\"",
+        ),
+        &["mfa-demanded"],
+    );
+    // A Deny that names the service is met by what the service is allowed, too.
+    let named = of(ASSUME, "\"sts:TagSession\"").replace(r#"{"AWS":"*"}"#, EC2);
+    expect(&named, &[]);
+}
+
 #[test]
 fn a_test_of_mfa_that_tests_nothing_is_a_warning() {
     for condition in [

@@ -2,7 +2,7 @@
 
 use ip_lockdown::trust_policy::{CheckOptions, check};
 
-use super::{ACCOUNT, EC2, LAMBDA, ROLE, allow, document, expect, statement, web_identity};
+use super::{ACCOUNT, EC2, ROLE, allow, document, expect, statement, web_identity};
 
 #[test]
 fn other_actions_and_wildcards_are_errors() {
@@ -227,7 +227,61 @@ fn wildcards_among_principals_are_errors() {
         expect(&allow(&principal, ""), &["wildcard-principal"]);
     }
     let deny = statement("Deny", "\"sts:AssumeRole\"", "\"*\"", "");
-    expect(&document(&deny), &["wildcard-principal"]);
+    let ec2 = statement("Allow", "\"sts:AssumeRole\"", EC2, "");
+    expect(
+        &document(&format!("[{ec2},{deny}]")),
+        &["wildcard-principal"],
+    );
+}
+
+#[test]
+fn cures_name_what_is_to_be_written() {
+    let cure = |text: &str| {
+        check(text.as_bytes(), CheckOptions::default())
+            .remove(0)
+            .cure
+    };
+    let message = |text: &str| {
+        check(text.as_bytes(), CheckOptions::default())
+            .remove(0)
+            .message
+    };
+    for (action, near) in [
+        ("AssumeRole", "sts:AssumeRole"),
+        ("assumerole", "sts:AssumeRole"),
+        ("AssumeRoleWithWebIdentity", "sts:AssumeRoleWithWebIdentity"),
+        ("TagSession", "sts:TagSession"),
+        ("sts:AssumeRol", "sts:AssumeRole"),
+        ("iam:AssumeRole", "sts:AssumeRole"),
+    ] {
+        assert_eq!(
+            cure(&allow(EC2, "").replace("sts:AssumeRole", action)),
+            format!("did you mean {near}?")
+        );
+    }
+    for provider in ["oidc-provider/gitlab.com", "saml-provider/adfs"] {
+        let text = allow(&format!(r#"{{"AWS":"{ACCOUNT}:{provider}"}}"#), "");
+        expect(&text, &["bad-arn"]);
+        assert_eq!(cure(&text), "put it under Federated");
+    }
+    let text = web_identity(&format!(r#"{{"Federated":"{ACCOUNT}:role/x"}}"#), "");
+    assert!(
+        cure(&text).starts_with("put it under AWS"),
+        "{}",
+        cure(&text)
+    );
+    for (kind, says) in [
+        ("Service", "a service is named whole"),
+        ("Federated", "a provider is named whole"),
+    ] {
+        for value in ["*", "*.amazonaws.com"] {
+            let text = allow(&format!(r#"{{"{kind}":"{value}"}}"#), "");
+            expect(&text, &["wildcard-principal"]);
+            assert!(message(&text).contains(says), "{}", message(&text));
+            assert!(!cure(&text).contains("account,"), "{}", cure(&text));
+        }
+    }
+    assert!(message(&allow(r#"{"AWS":"*"}"#, "")).contains("every AWS account in the world"));
 }
 
 #[test]
@@ -270,82 +324,6 @@ fn bad_accounts_arns_and_partitions_are_errors() {
         expect(
             &web_identity(&format!(r#"{{"Federated":"{provider}"}}"#), ""),
             &["bad-arn"],
-        );
-    }
-}
-
-#[test]
-fn what_is_weaker_than_it_should_be_is_a_warning() {
-    expect(
-        &allow(EC2, "").replace("2012-10-17", "2008-10-17"),
-        &["old-version"],
-    );
-    expect(
-        &allow(EC2, "").replace("\"Version\":\"2012-10-17\",", ""),
-        &["old-version"],
-    );
-    for account in [
-        "123456789012",
-        "arn:aws:iam::123456789012:root",
-        "arn:aws-cn:iam::123456789012:root",
-    ] {
-        let principal = format!(r#"{{"AWS":"{account}"}}"#);
-        expect(&allow(&principal, ""), &["whole-account"]);
-        expect(
-            &allow(
-                &principal,
-                r#"{"StringEqualsIfExists":{"sts:ExternalId":"abc"}}"#,
-            ),
-            &["whole-account"],
-        );
-        expect(
-            &allow(
-                &principal,
-                r#"{"StringNotEquals":{"sts:ExternalId":"abc"}}"#,
-            ),
-            &["whole-account"],
-        );
-        expect(
-            &allow(&principal, r#"{"Null":{"sts:ExternalId":"false"}}"#),
-            &["whole-account"],
-        );
-    }
-    expect(
-        &allow(r#"{"AWS":"464622532012"}"#, ""),
-        &["whole-account", "no-external-id"],
-    );
-    expect(
-        &allow(r#"{"AWS":"arn:aws:iam::464622532012:role/x"}"#, ""),
-        &["no-external-id"],
-    );
-    for (principal, key) in [
-        (EC2, "aws:SourceAccount"),
-        (LAMBDA, "aws:SourceArn"),
-        (EC2, "AWS:sourcearn"),
-    ] {
-        let condition = format!(r#"{{"StringLike":{{"{key}":"x"}}}}"#);
-        expect(&allow(principal, &condition), &["source-key-not-sent"]);
-    }
-    let deny = statement(
-        "Deny",
-        "\"sts:AssumeRole\"",
-        EC2,
-        r#"{"StringNotEquals":{"aws:SourceAccount":"123456789012"}}"#,
-    );
-    let ec2 = statement("Allow", "\"sts:AssumeRole\"", EC2, "");
-    expect(
-        &document(&format!("[{ec2},{deny}]")),
-        &["source-key-not-sent"],
-    );
-    for service in ["ecs-tasks", "spotfleet", "autoscaling"] {
-        let principal = format!(r#"{{"Service":"{service}.amazonaws.com"}}"#);
-        expect(&allow(&principal, ""), &["source-key-missing"]);
-        expect(
-            &allow(
-                &principal,
-                r#"{"ArnLike":{"aws:SourceArn":"arn:aws:ecs:*:123456789012:*"}}"#,
-            ),
-            &[],
         );
     }
 }
