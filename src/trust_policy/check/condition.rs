@@ -105,14 +105,17 @@ impl Condition<'_> {
         }
     }
 
-    /// Whether only requests pass that have the key, with a value that is named here. A key that
-    /// ends in a slash stands for all that begin so.
-    pub(super) fn demands(&self, key: &str) -> bool {
-        let same = match key.ends_with('/') {
+    /// Whether it tests this key. One that ends in a slash stands for all that begin so.
+    pub(super) fn is_on(&self, key: &str) -> bool {
+        match key.ends_with('/') {
             true => self.key.starts_with(key),
             false => self.key == key,
-        };
-        same && self.operator.base != "Null" && !self.when_absent()
+        }
+    }
+
+    /// Whether only requests pass that have the key, with a value that is named here.
+    pub(super) fn demands(&self, key: &str) -> bool {
+        self.is_on(key) && self.operator.base != "Null" && !self.when_absent()
     }
 
     /// Whether this value stands for more than one.

@@ -1,9 +1,10 @@
-//! Condition keys of AWS's own: which values they take, and who sends them.
+//! Condition keys: which values they take, and who sends them.
 
 use super::condition::{Condition, has_wildcard};
 use super::statement::Statement;
 use super::{Code, Report, quote, reach};
 use crate::trust_policy::principal;
+use crate::trust_policy::services;
 use crate::trust_policy::words::is_external_id;
 
 /// Services that are known to send `aws:SourceAccount` and `aws:SourceArn`.
@@ -29,10 +30,10 @@ const WITHOUT_WILDCARD: [&str; 14] = [
     "aws:username",
 ];
 
-/// Looks at the keys that a statement tests.
-pub(super) fn look(statement: &Statement, report: &mut Report) {
+/// Looks at the keys that a statement tests, among all statements.
+pub(super) fn look(statement: &Statement, all: &[Statement], report: &mut Report) {
     external_ids(statement, report);
-    source_keys(statement, report);
+    source_keys(statement, all, report);
     literal_wildcards(statement, report);
 }
 
@@ -54,41 +55,32 @@ fn external_ids(statement: &Statement, report: &mut Report) {
     }
 }
 
-fn source_keys(statement: &Statement, report: &mut Report) {
-    let is_source = |key: &str| {
-        [
-            "aws:sourceaccount",
-            "aws:sourcearn",
-            "aws:sourceorgid",
-            "aws:sourceorgpaths",
-        ]
-        .contains(&key)
-    };
-    let sources: Vec<&Condition> = statement
-        .conditions
-        .iter()
-        .filter(|condition| is_source(&condition.key))
-        .collect();
-    let is_guarded = sources.iter().any(|test| reach::names_source(test));
+fn source_keys(statement: &Statement, all: &[Statement], report: &mut Report) {
     for (text, node) in &statement.services {
-        let name = text.split('.').next().unwrap_or_default();
-        if principal::service(text).is_err() {
+        let Some((name, _)) = services::split(text) else {
             continue;
-        }
-        // A service that does not send the key: Allow never comes true, or Deny always does.
-        let shut = sources
-            .iter()
-            .find(|condition| condition.when_absent() != statement.allow);
+        };
+        // A service that does not send the key: one test keeps it from an Allow, and all bring it
+        // under a Deny.
+        let mut tests = sources(statement);
+        let shut = match statement.allow {
+            true => tests.find(|test| !test.when_absent()),
+            false if sources(statement).all(Condition::when_absent) => tests.next(),
+            false => None,
+        };
         match shut {
-            Some(condition) if SENDS_NO_SOURCE.contains(&name) => report.add(
+            Some(test) if SENDS_NO_SOURCE.contains(&name) => report.add(
                 Code::SourceKeyNotSent,
-                &condition.place,
+                &test.place,
                 format!("{name} is not known to send this key when it assumes a role, and could then not assume this one"),
-                "take the test away for this service, or add IfExists to its operator",
+                match statement.allow {
+                    true => "take the test away for this service, or add IfExists to its operator",
+                    false => "take the test away for this service, or add a test by Null, \"false\", of the same key",
+                },
             ),
             _ => {}
         }
-        if statement.allow && !is_guarded && SENDS_SOURCE.contains(&name) {
+        if statement.allow && SENDS_SOURCE.contains(&name) && !is_guarded(text, statement, all) {
             report.add(
                 Code::SourceKeyMissing,
                 &node.place,
@@ -97,6 +89,32 @@ fn source_keys(statement: &Statement, report: &mut Report) {
             );
         }
     }
+}
+
+/// The tests of where a service comes from.
+fn sources<'s, 'a>(statement: &'s Statement<'a>) -> impl Iterator<Item = &'s Condition<'a>> {
+    const KEYS: [&str; 4] = [
+        "aws:sourceaccount",
+        "aws:sourcearn",
+        "aws:sourceorgid",
+        "aws:sourceorgpaths",
+    ];
+    let tests = statement.conditions.iter();
+    tests.filter(|test| KEYS.contains(&test.key.as_str()))
+}
+
+/// Whether the service is let in from named sources only, or kept out from all others.
+fn is_guarded(service: &str, allow: &Statement, all: &[Statement]) -> bool {
+    let names_source = |statement: &Statement| {
+        sources(statement)
+            .any(|test| test.operator.is_negated() != statement.allow && reach::names_source(test))
+    };
+    let is_about_it = |deny: &&Statement| {
+        let named = deny.services.iter().any(|(name, _)| *name == service);
+        deny.actions.contains("sts:AssumeRole") && (named || deny.is_to_everybody())
+    };
+    let mut denies = all.iter().filter(|other| !other.allow);
+    names_source(allow) || denies.any(|deny| names_source(deny) && is_about_it(&deny))
 }
 
 /// Wildcards where nothing else is taken than the value as it is written.

@@ -9,9 +9,7 @@ use crate::trust_policy::principal::{self, AwsPrincipal};
 pub(super) fn look(statement: &Statement, all: &[Statement], report: &mut Report) {
     let who = without_mfa(statement, all, report.options.automated);
     for condition in &statement.conditions {
-        if !["aws:multifactorauthpresent", "aws:multifactorauthage"]
-            .contains(&condition.key.as_str())
-        {
+        if !is_of_mfa(condition) {
             continue;
         }
         let absent = condition.when_absent();
@@ -39,6 +37,10 @@ pub(super) fn look(statement: &Statement, all: &[Statement], report: &mut Report
     }
 }
 
+fn is_of_mfa(test: &Condition) -> bool {
+    ["aws:multifactorauthpresent", "aws:multifactorauthage"].contains(&test.key.as_str())
+}
+
 /// Who of those that the statement is about has no MFA device.
 fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Option<&'static str> {
     let about = match statement.allow {
@@ -48,6 +50,9 @@ fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Opt
     // One test that is false is enough for a Deny to leave somebody alone.
     let leaves_alone =
         |test: fn(&Condition) -> bool| !statement.allow && statement.conditions.iter().any(test);
+    if leaves_alone(|test| is_of_mfa(test) && !test.when_absent()) {
+        return None;
+    }
     let services = about.iter().any(|about| !about.services.is_empty());
     if services && !leaves_alone(reach::fails_as_service) {
         return Some("a service");
@@ -58,7 +63,7 @@ fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Opt
     };
     let anybody = |about: &&Statement| !about.aws.is_empty() || !about.federated.is_empty();
     let programs = automated && about.iter().any(anybody);
-    let only_users = leaves_alone(reach::is_of_users) && !about.iter().any(has_user);
+    let only_users = leaves_alone(reach::keeps_roles_out) && !about.iter().any(has_user);
     (programs && !only_users).then_some("a program (--automated)")
 }
 

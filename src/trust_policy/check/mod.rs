@@ -291,7 +291,7 @@ fn document(root: &Node, report: &mut Report) {
     for statement in &statements {
         principal::look(statement, report);
         web_identity::look(statement, report);
-        keys::look(statement, report);
+        keys::look(statement, &statements, report);
         mfa::look(statement, &statements, report);
     }
     lockdown_hint(&statements, report);

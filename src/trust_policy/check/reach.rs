@@ -42,9 +42,7 @@ pub(super) fn names_source(test: &Condition) -> bool {
         "aws:sourcearn" => value.split(':').nth(4).is_some_and(is_more_than_wildcards),
         _ => is_more_than_wildcards(value.trim_start_matches("o-")),
     };
-    test.operator.base != "Null"
-        && !test.operator.is_negated()
-        && test.values.iter().all(|(value, _)| named(value))
+    test.operator.base != "Null" && test.values.iter().all(|(value, _)| named(value))
 }
 
 /// Whether a service, which is no person, fails this test.
@@ -61,7 +59,7 @@ pub(super) fn fails_as_service(test: &Condition) -> bool {
         "aws:username",
     ];
     if test.key != "aws:principalisawsservice" {
-        return OF_OTHERS.iter().any(|key| test.demands(key));
+        return !test.when_absent() && OF_OTHERS.iter().any(|key| test.is_on(key));
     }
     // A service has this key, and it is true.
     let says = |wanted: &str| {
@@ -75,10 +73,10 @@ pub(super) fn fails_as_service(test: &Condition) -> bool {
     }
 }
 
-/// Whether only IAM users pass, no role.
-pub(super) fn is_of_users(test: &Condition) -> bool {
-    let user = |value: &str| match test.key.as_str() {
-        "aws:principaltype" => !has_wildcard(value) && value != "AssumedRole",
+/// Whether no session of a role passes: only users, or an account's root.
+pub(super) fn keeps_roles_out(test: &Condition) -> bool {
+    let other = |value: &str| match test.key.as_str() {
+        "aws:principaltype" => !has_wildcard(value) && !value.eq_ignore_ascii_case("AssumedRole"),
         "aws:principalarn" => value
             .splitn(6, ':')
             .nth(5)
@@ -86,7 +84,7 @@ pub(super) fn is_of_users(test: &Condition) -> bool {
         "aws:username" => true,
         _ => false,
     };
-    test.demands(&test.key) && test.values.iter().all(|(value, _)| user(value))
+    test.demands(&test.key) && test.values.iter().all(|(value, _)| other(value))
 }
 
 fn is_more_than_wildcards(text: &str) -> bool {

@@ -289,6 +289,10 @@ fn what_is_weaker_than_it_should_be_is_a_warning() {
         &document(&format!("[{ec2},{deny}]")),
         &["source-key-not-sent"],
     );
+    // As the cure says: a Deny that asks whether the key is there at all.
+    let null = deny.replace("}}}", r#"},"Null":{"aws:SourceAccount":"false"}}}"#);
+    assert_ne!(null, deny);
+    expect(&document(&format!("[{ec2},{null}]")), &[]);
     for service in ["ecs-tasks", "spotfleet", "autoscaling"] {
         let principal = format!(r#"{{"Service":"{service}.amazonaws.com"}}"#);
         expect(&allow(&principal, ""), &["source-key-missing"]);
@@ -300,4 +304,45 @@ fn what_is_weaker_than_it_should_be_is_a_warning() {
             &[],
         );
     }
+}
+
+#[test]
+fn a_service_is_guarded_by_a_deny_of_other_sources_as_well() {
+    const ECS: &str = r#"{"Service":"ecs-tasks.amazonaws.com"}"#;
+    let of = |principal: &str, action: &str, condition: &str| {
+        let allow = statement("Allow", "\"sts:AssumeRole\"", ECS, "");
+        let deny = statement("Deny", action, principal, condition);
+        document(&format!("[{allow},{deny}]"))
+    };
+    let other = r#"{"StringNotEquals":{"aws:SourceAccount":"123456789012"}}"#;
+    expect(&of(ECS, "\"sts:AssumeRole\"", other), &[]);
+    expect(&of(r#"{"AWS":"*"}"#, "\"sts:AssumeRole\"", other), &[]);
+    for unguarded in [
+        of(
+            r#"{"Service":"sns.amazonaws.com"}"#,
+            "\"sts:AssumeRole\"",
+            r#"{"StringNotEqualsIfExists":{"aws:SourceAccount":"123456789012"}}"#,
+        ),
+        of(ECS, "\"sts:TagSession\"", other),
+        of(
+            ECS,
+            "\"sts:AssumeRole\"",
+            r#"{"StringEquals":{"aws:SourceAccount":"123456789012"}}"#,
+        ),
+        of(
+            ECS,
+            "\"sts:AssumeRole\"",
+            r#"{"StringNotLike":{"aws:SourceAccount":"*"}}"#,
+        ),
+    ] {
+        expect(&unguarded, &["source-key-missing"]);
+    }
+    // Another service that has the name of one in its own.
+    let scaling = r#"{"Service":"ec2.application-autoscaling.amazonaws.com"}"#;
+    let source = r#"{"StringEquals":{"aws:SourceAccount":"123456789012"}}"#;
+    expect(&allow(scaling, source), &[]);
+    expect(
+        &allow(r#"{"Service":"autoscaling.eu-west-1.amazonaws.com"}"#, ""),
+        &["source-key-missing"],
+    );
 }

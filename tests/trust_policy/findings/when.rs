@@ -78,6 +78,8 @@ fn a_deny_that_spares_services_demands_no_mfa_of_them() {
         r#""StringEquals":{"aws:PrincipalType":"User"}"#,
         r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:user/*"}"#,
         r#""StringLike":{"aws:username":"*"}"#,
+        r#""Null":{"aws:MultiFactorAuthPresent":"false"}"#,
+        r#""Null":{"aws:PrincipalTag/team":"false"}"#,
     ] {
         expect(&denied_beside(EC2, spared), &[]);
     }
@@ -86,6 +88,7 @@ fn a_deny_that_spares_services_demands_no_mfa_of_them() {
         r#""StringEqualsIfExists":{"aws:PrincipalType":"User"}"#,
         r#""StringNotEquals":{"aws:PrincipalType":"User"}"#,
         r#""Bool":{"aws:SecureTransport":"true"}"#,
+        r#""Null":{"aws:PrincipalTag/team":"true"}"#,
     ] {
         expect(&denied_beside(EC2, hit), &["mfa-demanded"]);
     }
