@@ -177,21 +177,28 @@ fn names_owner(claim: &str, literal: &str, is_cut: bool) -> bool {
     end.is_some_and(|end| !rest[..end].trim().is_empty())
 }
 
-/// Wildcards in a subject of GitHub, where no other test is exact.
+/// Wildcards in a subject of GitHub, where no other test makes it exact: one of the subject, or, behind
+/// a whole repository, one of the branch or environment.
 fn wildcards(statement: &Statement, report: &mut Report) {
-    let patterns = |test: &Condition| test.values.iter().any(|(value, _)| test.is_pattern(value));
-    let exact = ["sub", "ref", "environment"]
-        .iter()
-        .any(|claim| demanded(statement, GITHUB, claim).any(|test| !patterns(test)));
-    if exact {
+    let is_exact = |claim: &str| {
+        demanded(statement, GITHUB, claim)
+            .any(|test| !test.values.iter().any(|(value, _)| test.is_pattern(value)))
+    };
+    if is_exact("sub") {
         return;
     }
+    let is_one_branch = is_exact("ref") || is_exact("environment");
+    let names_repository = |value: &str| {
+        let literal = value.split(['*', '?']).next();
+        literal
+            .and_then(|literal| literal.strip_prefix("repo:"))
+            .is_some_and(|rest| rest.contains(':'))
+    };
     for test in demanded(statement, GITHUB, "sub") {
-        for (value, node) in test
-            .values
-            .iter()
-            .filter(|(value, _)| test.is_pattern(value))
-        {
+        for (value, node) in &test.values {
+            if !test.is_pattern(value) || (is_one_branch && names_repository(value)) {
+                continue;
+            }
             report.add(
                 Code::GitHubSubjectWildcard,
                 &node.place,

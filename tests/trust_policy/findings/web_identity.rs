@@ -273,6 +273,10 @@ fn one_exact_test_of_two_makes_the_pair_exact() {
         )),
         &[],
     );
+    // Of every repository, one branch is still more than one.
+    let every =
+        pair(&format!(r#""{PREFIX}:ref":"refs/heads/main""#)).replace("repo:o/r:*", "repo:o/*");
+    expect(&every, &["github-subject-wildcard"]);
 }
 
 #[test]
