@@ -236,6 +236,31 @@ fn man_page(lab: &Lab) -> String {
 }
 
 #[test]
+fn the_man_page_of_the_configuration_has_every_key_and_a_configuration_as_example() {
+    let lab = Lab::new(Variant::Nft);
+    let words = [
+        lockdown_program().to_str().unwrap(),
+        "generate",
+        "config-man",
+    ];
+    let page = lab.run(&words).expect_code(0).stdout;
+    for key in ip_lockdown::config::KEYS {
+        assert!(
+            page.contains(&format!("\\fB{}\\fR = ", key.name)),
+            "{}: {page}",
+            key.name
+        );
+    }
+    let example = page.split(".SH EXAMPLE\n.nf\n").nth(1).unwrap();
+    let text = example.split("\n.fi").next().unwrap().replace("\\-", "-");
+    let source = ip_lockdown::config::Source {
+        name: "the example".to_owned(),
+        text,
+    };
+    assert_eq!(ip_lockdown::config::parse(&[source]).unwrap().len(), 1);
+}
+
+#[test]
 fn the_man_page_lists_every_option_of_every_command() {
     let lab = Lab::new(Variant::Nft);
     let page = man_page(&lab);
@@ -361,6 +386,16 @@ fn key_paths(value: &Value) -> BTreeSet<String> {
     paths
 }
 
+/// Puts the units of this tree where packages put them.
+fn install_units(lab: &Lab) {
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd");
+    let there = "/usr/lib/systemd/system";
+    lab.sh(&format!(
+        "mkdir -p {there}; cp {units}/ip-lockdown* {there}"
+    ))
+    .expect_code(0);
+}
+
 #[test]
 fn the_json_page_has_every_key_that_the_program_prints() {
     let lab = Lab::new(Variant::Nft);
@@ -379,6 +414,10 @@ fn the_json_page_has_every_key_that_the_program_prints() {
         ("verify", json(0, &["verify"])),
         ("status", json(0, &["status"])),
         ("remove", json(0, &["remove"])),
+        ("enable and disable", {
+            install_units(&lab);
+            json(0, &["enable", "169.254.169.254", "root"])
+        }),
         (
             "trust-policy check",
             json(1, &["trust-policy", "check", "/dev/null"]),
