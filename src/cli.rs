@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -104,11 +105,11 @@ fn first_positional<'a>(definition: &clap::Command, words: &'a [OsString]) -> Op
 pub const EXIT_CODES: &str = concat!(
     "  0  in force, or done\n",
     "  1  looked, and it does not hold: drift, failed probe, errors in a trust policy\n",
-    "  2  bad usage or name, or a policy that cannot be read; nothing was changed\n",
+    "  2  bad usage, configuration or name, or a policy that cannot be read; nothing was changed\n",
     "  3  could not do it or could not look: privileges, a missing program, a lock held too long;\n",
     "     what stood still stands\n",
-    "  4  in force but degraded: no backstop layer, not probed (--no-probe), or a lesser check could\n",
-    "     not be made"
+    "  4  in force but degraded: no backstop layer, a name not resolved or a configuration that\n",
+    "     cannot be used (at boot), not probed (--no-probe), or a lesser check could not be made"
 );
 
 /// What of the environment matters.
@@ -119,8 +120,10 @@ pub const ENVIRONMENT: &str = concat!(
 
 /// Which files matter.
 pub const FILES: &str = concat!(
-    "  /run/ip-lockdown.lock  held while rules are changed. No state is kept anywhere but in the\n",
-    "                         firewall itself."
+    "  /etc/ip-lockdown/config.toml, /etc/ip-lockdown/conf.d/*.toml\n",
+    "      the configuration: ip-lockdown-config(5)\n",
+    "  /run/ip-lockdown.lock\n",
+    "      held while rules are changed. No state is kept anywhere but in the firewall itself."
 );
 
 fn after_help() -> String {
@@ -138,6 +141,10 @@ pub enum Command {
     Status,
     /// Take our rules, and only ours, away: the one way to open an address
     Remove(RemoveArgs),
+    /// Write the configuration, and have it applied at every boot, before the network
+    Enable(EnableArgs),
+    /// Do not apply it at boot any more. What is locked stays locked, unless --now is given
+    Disable(DisableArgs),
     /// Build or check the trust policy of an IAM role: who may assume it. Calls neither AWS nor iptables
     TrustPolicy(TrustPolicyArgs),
     /// Print the man page or shell completions
@@ -180,6 +187,10 @@ pub struct CommonArgs {
         value_name = "FORMAT"
     )]
     pub output: Format,
+
+    /// The configuration; drop-ins are in conf.d beside it. /etc/ip-lockdown/config.toml if not given
+    #[arg(long, global = true, display_order = 500, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// How many seconds to wait for another run, and for the xtables lock
     #[arg(long, global = true, display_order = 504, default_value_t = 10, value_name = "SECONDS",
@@ -288,9 +299,9 @@ pub struct PolicyArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ApplyArgs {
     /// The address to lock: IPv4 or IPv6. Either address of the metadata service
-    /// (169.254.169.254, fd00:ec2::254) locks both
+    /// (169.254.169.254, fd00:ec2::254) locks both. Without it, what the configuration says
     #[arg(value_name = "ADDRESS")]
-    pub address: OsString,
+    pub address: Option<OsString>,
 
     /// Who may pass.
     #[command(flatten)]
@@ -299,6 +310,42 @@ pub struct ApplyArgs {
     /// Print the exact transaction and change nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    /// As at boot: whoever can be resolved is locked in, and names that cannot are left out, or
+    /// keep the id they have; without a configuration that can be used, what is locked stays
+    /// locked, and else only root reaches the metadata service. Exit code 4 then
+    #[arg(long, conflicts_with_all = ["address", "dry_run"])]
+    pub boot: bool,
+
+    /// Stay for half a minute, and until every name is resolved, and apply again whatever other
+    /// tools take away: for firewalls that flush after they report ready
+    #[arg(long, requires = "boot")]
+    pub settle: bool,
+}
+
+/// `enable`.
+#[derive(Debug, Clone, Args)]
+pub struct EnableArgs {
+    /// The address to lock, written into the configuration with its users. Without it, the
+    /// configuration stays as it is
+    #[arg(value_name = "ADDRESS")]
+    pub address: Option<OsString>,
+
+    /// Who may pass.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// Apply the configuration too, and start the units
+    #[arg(long)]
+    pub now: bool,
+}
+
+/// `disable`.
+#[derive(Debug, Clone, Args)]
+pub struct DisableArgs {
+    /// Stop the units, and remove the rules too: the addresses are open then
+    #[arg(long)]
+    pub now: bool,
 }
 
 /// `verify`.
@@ -342,8 +389,10 @@ pub struct GenerateArgs {
 /// What can be generated.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Generate {
-    /// The man page, in roff
+    /// The man page of the program, in roff
     Man,
+    /// The man page of the configuration, in roff
+    ConfigMan,
     /// A completion script
     Completions {
         /// For which shell

@@ -8,6 +8,7 @@
 //! One direction, no way back. Left of the plan everything is pure data:
 //!
 //! - [`cli`]: the command line as types
+//! - [`config`]: the configuration: TOML text -> policies with names not looked up yet
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
 //! - [`ruleset`]: the firewall as data: desired, parse, plan, render
 //! - [`verify`]: what was seen -> findings
@@ -19,6 +20,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod exit_code;
 mod logging;
 pub mod policy;

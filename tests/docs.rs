@@ -361,6 +361,16 @@ fn key_paths(value: &Value) -> BTreeSet<String> {
     paths
 }
 
+/// Puts the units of this tree where packages put them.
+fn install_units(lab: &Lab) {
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd");
+    let there = "/usr/lib/systemd/system";
+    lab.sh(&format!(
+        "mkdir -p {there}; cp {units}/ip-lockdown* {there}"
+    ))
+    .expect_code(0);
+}
+
 #[test]
 fn the_json_page_has_every_key_that_the_program_prints() {
     let lab = Lab::new(Variant::Nft);
@@ -379,6 +389,10 @@ fn the_json_page_has_every_key_that_the_program_prints() {
         ("verify", json(0, &["verify"])),
         ("status", json(0, &["status"])),
         ("remove", json(0, &["remove"])),
+        ("enable and disable", {
+            install_units(&lab);
+            json(0, &["enable", "169.254.169.254", "root"])
+        }),
         (
             "trust-policy check",
             json(1, &["trust-policy", "check", "/dev/null"]),

@@ -62,6 +62,7 @@ setcap libcap2-bin
 capsh libcap2-bin
 ps procps
 sysctl procps
+systemctl systemd
 links gcc libc6-dev
 LIST
     case $set_wanted in

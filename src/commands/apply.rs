@@ -9,11 +9,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{error, warn};
 
-use super::enforce::{clearing, enforce, laying, unread, wanted};
+use super::enforce::{Applied, Wanted, clearing, enforce, laying, lock_of, unread};
 use super::inspect::{Inspection, inspect};
 use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
-use super::words::Unresolved;
-use super::{CommandError, open};
+use super::{CommandError, boot, config, open, words};
 use crate::cli::{ApplyArgs, CommonArgs, Format};
 use crate::exit_code::ExitCode;
 use crate::policy::{Family, Policy};
@@ -21,7 +20,9 @@ use crate::ruleset::model::Variant;
 use crate::ruleset::transaction::Place;
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
-use crate::verify::{Finding, Outcome, ProbeResult, Status, exit_code, in_force};
+use crate::verify::{
+    Finding, Lock, Observation, Outcome, ProbeResult, Status, exit_code, in_force,
+};
 
 /// How often it looks again when what it laid does not hold, and how long it waits before: firewalld
 /// drops everything for about a second while it reloads.
@@ -29,48 +30,88 @@ const LOOKS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(400);
 
 pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
-    let words = Unresolved::parse(&args.address, &args.policy)?;
+    if args.boot {
+        return boot::run(args.settle, common);
+    }
+    let words = match &args.address {
+        Some(address) => vec![words::parse(address, &args.policy)?],
+        None => config::read(common)?,
+    };
     let firewall = open(common, true)?;
-    let policy = words.resolve()?;
-    warn_about(&policy);
+    let policies = words.iter().map(words::resolve);
+    let policies = policies.collect::<Result<Vec<Policy>, _>>()?;
+    match args.dry_run {
+        true => dry_run(&policies, &firewall, common),
+        false => apply(&policies, &firewall, common),
+    }
+}
+
+/// Puts the policies in force.
+pub(super) fn apply(
+    policies: &[Policy],
+    firewall: &Firewall,
+    common: &CommonArgs,
+) -> Result<ExitCode, CommandError> {
+    policies.iter().for_each(warn_about);
     if firewall.brings_legacy_to_nft_host() {
         warn!(
             "`iptables` on this host is iptables-nft: legacy tables beside it make it warn on \
              every call, and its users do not see them; --variant auto is meant for this host"
         );
     }
-    if args.dry_run {
-        return dry_run(&policy, &firewall, common);
-    }
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
     let seen = firewall.observe();
-    let locks = wanted(&policy, common.layers, &firewall, &seen)?;
-    let mut applied = enforce(locks, seen, common.layers, &firewall);
-    // What could not be done is told; the findings are about what stands.
-    let standing = in_force(&applied.seen).locks.into_iter().find(|lock| {
-        let addresses = lock.policy.target.addresses();
-        !applied.failures.is_empty()
-            && policy
-                .target
-                .addresses()
-                .iter()
-                .any(|a| addresses.contains(a))
-    });
-    let judged = standing.unwrap_or_else(|| applied.lock.clone());
-    let mut inspection = inspect(&judged, &applied.seen, true);
+    let wanted = wanted(policies, firewall, common, &seen)?;
+    let applied = enforce(&wanted, seen, common.layers, firewall);
+    conclude(applied, Vec::new(), firewall, common)
+}
+
+fn wanted(
+    policies: &[Policy],
+    firewall: &Firewall,
+    common: &CommonArgs,
+    seen: &Observation,
+) -> Result<Wanted, CommandError> {
+    let locks = policies
+        .iter()
+        .map(|policy| lock_of(policy, common.layers, firewall, seen));
+    let locks = locks.collect::<Result<_, _>>()?;
+    Wanted::new(locks, common.layers, firewall, seen)
+}
+
+/// Looks at what was put in force, probes it, and prints what came out, with what is known already.
+pub(super) fn conclude(
+    mut applied: Applied,
+    known: Vec<Finding>,
+    firewall: &Firewall,
+    common: &CommonArgs,
+) -> Result<ExitCode, CommandError> {
+    let judged: Vec<Lock> = applied
+        .locks
+        .iter()
+        .map(|lock| match applied.failures.is_empty() {
+            true => lock.clone(),
+            // What could not be done is told; the findings are about what stands.
+            false => standing(lock, &applied.seen).unwrap_or_else(|| lock.clone()),
+        })
+        .collect();
+    let mut inspections = inspect_all(&judged, &applied.seen);
     for _ in 0..LOOKS {
-        if !applied.failures.is_empty() || !only_behaviour_fails(&inspection.findings) {
+        let failing = |inspection: &Inspection| only_behaviour_fails(&inspection.findings);
+        if !applied.failures.is_empty() || !inspections.iter().any(failing) {
             break;
         }
         // Another tool that is just being reloaded may refuse everybody for a moment.
         sleep(PAUSE);
         applied.seen = firewall.observe();
-        inspection = inspect(&judged, &applied.seen, true);
+        inspections = inspect_all(&judged, &applied.seen);
     }
-    let Inspection {
-        mut findings,
-        probes,
-    } = inspection;
+    let mut findings = known;
+    let mut probes = Vec::new();
+    for inspection in &mut inspections {
+        findings.append(&mut inspection.findings);
+        probes.append(&mut inspection.probes);
+    }
     findings.sort_by_key(|finding| finding.address);
     for failure in &applied.failures {
         error!("{failure}");
@@ -83,7 +124,7 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
         Format::Json => {
             #[derive(Serialize)]
             struct Body<'a> {
-                lock: LockView,
+                locks: Vec<LockView>,
                 variant: Option<Variant>,
                 changed: bool,
                 errors: &'a [String],
@@ -91,7 +132,7 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
                 findings: FindingsView<'a>,
             }
             let body = Body {
-                lock: (&applied.lock).into(),
+                locks: applied.locks.iter().map(LockView::from).collect(),
                 variant: firewall.variant(),
                 changed: applied.changed,
                 errors: &applied.failures,
@@ -103,22 +144,31 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
             print_json("apply", code, body)?;
         }
         Format::Text => {
-            let mut out = Vec::new();
-            print_findings(&mut out, &findings, false)?;
-            if matches!(code, ExitCode::Done | ExitCode::Degraded) {
-                let how = if applied.changed { "" } else { " (as it was)" };
-                writeln!(
-                    out,
+            let how = if applied.changed { "" } else { " (as it was)" };
+            let holds = matches!(code, ExitCode::Done | ExitCode::Degraded);
+            let locks = applied.locks.iter().filter(|_| holds);
+            let lines = locks.map(|lock| {
+                format!(
                     "{} locked{how}: {} may pass; {}",
-                    applied.lock.policy.target,
-                    who(&applied.lock),
-                    proven(&probes)
-                )?;
-            }
-            print(&out)?;
+                    lock.policy.target,
+                    who(lock),
+                    proven(lock, &probes)
+                )
+            });
+            print_findings(&findings, false, &lines.collect::<Vec<_>>(), code)?;
         }
     }
     Ok(code)
+}
+
+fn inspect_all(locks: &[Lock], seen: &Observation) -> Vec<Inspection> {
+    locks.iter().map(|lock| inspect(lock, seen, true)).collect()
+}
+
+/// What stands for an address of the lock.
+fn standing(lock: &Lock, seen: &Observation) -> Option<Lock> {
+    let mut locks = in_force(seen).locks.into_iter();
+    locks.find(|standing| standing.policy.target.overlaps(&lock.policy.target))
 }
 
 /// Whether the rules are as they should be, and packets meet something else.
@@ -130,10 +180,12 @@ fn only_behaviour_fails(findings: &[Finding]) -> bool {
     !failed.is_empty() && failed.iter().all(|finding| finding.check.is_behaviour())
 }
 
-/// How much the probes showed: those to an address without a route show nothing.
-fn proven(probes: &[ProbeResult]) -> String {
+/// How much the probes of the lock showed: those to an address without a route show nothing.
+fn proven(lock: &Lock, probes: &[ProbeResult]) -> String {
+    let own = lock.policy.target.addresses();
     let (idle, made): (Vec<_>, Vec<_>) = probes
         .iter()
+        .filter(|probe| own.contains(&probe.address))
         .partition(|probe| probe.outcome == Outcome::NoRoute);
     let mut addresses: Vec<String> = idle.iter().map(|probe| probe.address.to_string()).collect();
     addresses.sort();
@@ -148,7 +200,7 @@ fn proven(probes: &[ProbeResult]) -> String {
     }
 }
 
-fn warn_about(policy: &Policy) {
+pub(super) fn warn_about(policy: &Policy) {
     if policy.subjects.is_empty() {
         warn!(
             "nobody may pass: root's own agents (cloud-init, the SSM agent, ...) lose {} too",
@@ -163,12 +215,12 @@ fn warn_about(policy: &Policy) {
 }
 
 fn dry_run(
-    policy: &Policy,
+    policies: &[Policy],
     firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
     let seen = firewall.observe();
-    let locks = wanted(policy, common.layers, firewall, &seen)?;
+    let locks = wanted(policies, firewall, common, &seen)?.all();
     let failures = unread(&seen);
     for failure in &failures {
         error!("{failure}");
@@ -218,7 +270,9 @@ fn dry_run(
         Format::Text => {
             let mut out = Vec::new();
             if planned.is_empty() && failures.is_empty() {
-                writeln!(out, "# {}: in force already, nothing to do", policy.target)?;
+                for policy in policies {
+                    writeln!(out, "# {}: in force already, nothing to do", policy.target)?;
+                }
             }
             for (command, transaction) in planned {
                 let command = command.join(" ");

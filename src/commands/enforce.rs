@@ -19,25 +19,61 @@ use crate::verify::{Observation, in_force, in_force_elsewhere};
 /// change; then nothing is changed, and we look again.
 const TRIES: usize = 4;
 
-/// A policy in force, as far as each place went.
+/// Policies in force, as far as each place went.
 pub(super) struct Applied {
-    pub(super) lock: Lock,
+    /// The locks that were asked for.
+    pub(super) locks: Vec<Lock>,
     pub(super) seen: Observation,
     pub(super) changed: bool,
     pub(super) failures: Vec<String>,
 }
 
-/// All that is to be in force afterwards as far as `policy` changes it: the policy itself, first,
-/// and the half of the IMDS pair that its `--only` cuts off.
+/// What is to be in force afterwards.
+pub(super) struct Wanted {
+    /// What was asked for.
+    pub(super) locks: Vec<Lock>,
+    /// The halves of IMDS pairs that an `--only` among them cuts off.
+    halves: Vec<Lock>,
+}
+
+impl Wanted {
+    /// These, and nothing else is changed for them.
+    pub(super) fn just(locks: Vec<Lock>) -> Self {
+        Self {
+            locks,
+            halves: Vec::new(),
+        }
+    }
+
+    /// # Errors
+    /// The host does not have what the layers need.
+    pub(super) fn new(
+        locks: Vec<Lock>,
+        choice: LayersChoice,
+        firewall: &Firewall,
+        seen: &Observation,
+    ) -> Result<Self, CommandError> {
+        let targets: Vec<&Target> = locks.iter().map(|lock| &lock.policy.target).collect();
+        let halves = cut_off(&targets, choice, firewall, seen)?;
+        Ok(Self { locks, halves })
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Lock> {
+        [self.locks.as_slice(), &self.halves].concat()
+    }
+}
+
+/// The policy in the layers that it is to be laid in.
 ///
 /// # Errors
 /// This kernel does not have the family of the only address, or the host not what the layers need.
-pub(super) fn wanted(
+pub(super) fn lock_of(
     policy: &Policy,
     choice: LayersChoice,
     firewall: &Firewall,
     seen: &Observation,
-) -> Result<Vec<Lock>, CommandError> {
+) -> Result<Lock, CommandError> {
     if let [address] = policy.target.addresses()
         && !seen.has(address.family())
     {
@@ -46,25 +82,24 @@ pub(super) fn wanted(
     }
     let layers = LaidLayers::both(choose(choice, policy, firewall)?);
     let policy = policy.clone();
-    let mut locks = cut_off(&policy.target, choice, firewall, seen)?;
-    locks.insert(0, Lock { policy, layers });
-    Ok(locks)
+    Ok(Lock { policy, layers })
 }
 
-/// The locks that lose an address to `target`, as they are without it: with `--only`, the other
+/// The locks that lose an address to `targets`, as they are without it: with `--only`, the other
 /// half of the IMDS pair keeps its list and its layers. What another variant holds moves to this
 /// one.
 ///
 /// # Errors
 /// The host does not have what the layers need.
 pub(super) fn cut_off(
-    target: &Target,
+    targets: &[&Target],
     choice: LayersChoice,
     firewall: &Firewall,
     seen: &Observation,
 ) -> Result<Vec<Lock>, CommandError> {
     let left = |lock: &Lock| {
-        let left = lock.policy.without(target)?;
+        let mut targets = targets.iter();
+        let left = targets.try_fold(lock.policy.clone(), |left, target| left.without(target))?;
         (left != lock.policy).then_some(left)
     };
     let own = in_force(seen).locks;
@@ -74,7 +109,7 @@ pub(super) fn cut_off(
     };
     let mut halves: Vec<Lock> = own
         .iter()
-        .filter(|lock| lock.policy.target != *target)
+        .filter(|lock| !targets.contains(&&lock.policy.target))
         .filter_map(|lock| {
             Some(Lock {
                 policy: left(lock)?,
@@ -91,13 +126,14 @@ pub(super) fn cut_off(
     Ok(halves)
 }
 
-/// Puts the locks in force. What became of the first of them is told.
+/// Puts the locks in force.
 pub(super) fn enforce(
-    mut locks: Vec<Lock>,
+    wanted: &Wanted,
     mut seen: Observation,
     choice: LayersChoice,
     firewall: &Firewall,
 ) -> Applied {
+    let mut locks = wanted.all();
     let held = holds_any(&locks, &seen);
     let mut changed = false;
     let mut failures: Vec<(Place, FirewallError)> = Vec::new();
@@ -162,9 +198,9 @@ pub(super) fn enforce(
             seen = firewall.observe();
         }
     }
-    let lock = locks.swap_remove(0);
+    locks.truncate(wanted.locks.len());
     Applied {
-        lock,
+        locks,
         seen,
         changed,
         failures,

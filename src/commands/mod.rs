@@ -9,6 +9,9 @@
 //! Input is checked before anything is looked at, and privileges before anything is tried.
 
 mod apply;
+mod boot;
+mod config;
+mod enable;
 mod enforce;
 mod generate;
 mod inspect;
@@ -31,9 +34,11 @@ use crate::logging;
 use crate::policy::{AddressError, Family, SubjectError};
 use crate::ruleset::model::Variant;
 use crate::sys::accounts::AccountError;
+use crate::sys::config::WriteError;
 use crate::sys::firewall::{Firewall, FirewallError};
 use crate::sys::lock::LockError;
 use crate::sys::privileges::PrivilegeError;
+use crate::sys::systemd::SystemdError;
 use crate::sys::{self, kernel, privileges};
 
 /// Why a command did not come to its end.
@@ -45,6 +50,14 @@ enum CommandError {
     Subject(#[from] SubjectError),
     #[error("{0} is not valid UTF-8")]
     NotUtf8(String),
+    #[error(transparent)]
+    Config(#[from] config::ConfigFailure),
+    #[error(transparent)]
+    WriteConfig(#[from] WriteError),
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
+    #[error("cannot tell which units start at boot: {0}")]
+    Units(#[source] std::io::Error),
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
@@ -74,6 +87,7 @@ impl CommandError {
             | Self::Subject(_)
             | Self::NotUtf8(_)
             | Self::NotForNftables(_)
+            | Self::Config(_)
             | Self::TrustPolicy(_)
             | Self::Account(AccountError::Unknown { .. } | AccountError::BadId { .. }) => {
                 ExitCode::BadInput
@@ -84,6 +98,9 @@ impl CommandError {
             | Self::Firewall(_)
             | Self::NeedsIptables(..)
             | Self::Ipv6(_)
+            | Self::WriteConfig(_)
+            | Self::Systemd(_)
+            | Self::Units(_)
             | Self::NoFamily(..)
             | Self::Write(_) => ExitCode::CouldNot,
         }
@@ -112,6 +129,8 @@ fn run(cli: &Cli) -> ExitCode {
         Command::Verify(args) => ("verify", verify::run(args, common)),
         Command::Status => ("status", status::run(common)),
         Command::Remove(args) => ("remove", remove::run(args, common)),
+        Command::Enable(args) => ("enable", enable::enable(args, common)),
+        Command::Disable(args) => ("disable", enable::disable(args, common)),
         Command::TrustPolicy(args) => ("trust-policy", trust_policy::run(&args.what, common)),
         Command::Generate(args) => ("generate", generate::run(&args.what)),
     };

@@ -40,9 +40,10 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
     let mut errors: Vec<String> = Vec::new();
     // The other half of the IMDS pair keeps its list, as a lock of its own, before this one goes.
     if let Some(target) = &target {
-        let halves = enforce::cut_off(target, common.layers, &firewall, &seen)?;
+        let halves = enforce::cut_off(&[target], common.layers, &firewall, &seen)?;
         if !halves.is_empty() {
-            let kept = enforce::enforce(halves, seen, common.layers, &firewall);
+            let halves = enforce::Wanted::just(halves);
+            let kept = enforce::enforce(&halves, seen, common.layers, &firewall);
             errors.extend(kept.failures);
             seen = kept.seen;
         }

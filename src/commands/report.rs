@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
+use tracing::{debug, error, info, warn};
 
 use crate::exit_code::ExitCode;
+use crate::logging;
 use crate::ruleset::LaidLayers;
-use crate::verify::{Finding, Lock, ProbeResult, Status};
+use crate::verify::{Finding, Lock, ProbeResult, Severity, Status};
 
 /// The version of the JSON schema; it changes only when something is taken away or means
 /// something else.
@@ -51,16 +53,52 @@ pub(super) fn print_error(command: &str, code: ExitCode, error: &str) -> io::Res
     print_json(command, code, Failure { error })
 }
 
-/// Prints the findings, one a line: all, or those that did not pass.
+/// Prints the findings, all or those that did not pass, and then the lines. Where standard output
+/// is the journal, they are entries with fields of their own.
 pub(super) fn print_findings(
-    out: &mut impl Write,
     findings: &[Finding],
     all: bool,
+    lines: &[String],
+    code: ExitCode,
 ) -> io::Result<()> {
-    findings
+    let shown = findings
         .iter()
-        .filter(|finding| all || finding.status != Status::Pass)
-        .try_for_each(|finding| writeln!(out, "{finding}"))
+        .filter(|finding| all || finding.status != Status::Pass);
+    if logging::results_to_journal() {
+        shown.for_each(log);
+        for line in lines {
+            info!(exit_code = code.number(), "{line}");
+        }
+        return Ok(());
+    }
+    let mut out = Vec::new();
+    for finding in shown {
+        writeln!(out, "{finding}")?;
+    }
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    print(&out)
+}
+
+fn log(finding: &Finding) {
+    macro_rules! entry {
+        ($level:ident) => {
+            $level!(
+                check = %finding.check,
+                status = %finding.status,
+                address = finding.address.map(tracing::field::display),
+                layer = finding.layer.map(tracing::field::display),
+                cure = finding.cure,
+                "{}: {}", finding.check, finding.message
+            )
+        };
+    }
+    match (finding.status, finding.severity) {
+        (Status::Pass, _) => entry!(debug),
+        (_, Some(Severity::Degraded)) => entry!(warn),
+        _ => entry!(error),
+    }
 }
 
 /// A subject, for people and programs.

@@ -1,37 +1,40 @@
 //! `verify`: looks whether what is in force holds, and changes nothing.
 
-use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::config::ConfigFailure;
 use super::inspect::inspect;
-use super::report::{FindingsView, LockView, print, print_findings, print_json, who};
-use super::words::Unresolved;
-use super::{CommandError, open};
+use super::report::{FindingsView, LockView, print_findings, print_json, who};
+use super::{CommandError, config, open, words};
 use crate::cli::{CommonArgs, Format, LayersChoice, VerifyArgs};
 use crate::exit_code::ExitCode;
-use crate::policy::Policy;
+use crate::policy::{Policy, Unresolved};
 use crate::ruleset::model::Variant;
-use crate::sys::lock;
+use crate::sys::{lock, services};
 use crate::verify::{
-    Finding, Lock, Observation, Status, as_asked, exit_code, in_force, laid_as_asked,
-    nothing_locked,
+    Finding, Lock, Observation, Status, as_asked, config_unusable, config_usable, exit_code,
+    in_force, laid_as_asked, names_resolved, nothing_locked,
 };
 
 pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let words = match &args.address {
-        Some(address) => Some(Unresolved::parse(address, &args.policy)?),
+        Some(address) => Some(words::parse(address, &args.policy)?),
         None => None,
     };
+    let configured = words.is_none().then(|| config::read(common));
     let firewall = open(common, !args.no_probe)?;
-    let expected = words.map(Unresolved::resolve).transpose()?;
+    let asked = words.as_ref().map(words::resolve).transpose()?;
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
     let seen = firewall.observe();
-    let (locks, mut findings) = match &expected {
+    let (locks, mut findings) = match &asked {
         Some(asked) => asked_for(asked, &seen),
         None => all_that_is_locked(&seen),
     };
+    if let Some(configured) = configured {
+        findings.extend(as_configured(configured, &seen, common)?);
+    }
     if let LayersChoice::These(layers) = common.layers {
         findings.extend(
             locks
@@ -67,13 +70,12 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
             print_json("verify", code, body)?;
         }
         Format::Text => {
-            let mut out = Vec::new();
-            print_findings(&mut out, &findings, true)?;
-            for lock in &locks {
-                writeln!(out, "{}: {} may pass", lock.policy.target, who(lock))?;
-            }
-            writeln!(out, "{}", verdict(code, &findings))?;
-            print(&out)?;
+            let mut lines: Vec<String> = locks
+                .iter()
+                .map(|lock| format!("{}: {} may pass", lock.policy.target, who(lock)))
+                .collect();
+            lines.push(verdict(code, &findings));
+            print_findings(&findings, true, &lines, code)?;
         }
     }
     Ok(code)
@@ -87,17 +89,46 @@ fn all_that_is_locked(seen: &Observation) -> (Vec<Lock>, Vec<Finding>) {
 
 /// The locks that cover any address of what the caller asked for, and whether that is as asked.
 fn asked_for(asked: &Policy, seen: &Observation) -> (Vec<Lock>, Vec<Finding>) {
-    let wanted = asked.target.addresses();
     let mut locks = in_force(seen).locks;
-    locks.retain(|lock| {
-        lock.policy
-            .target
-            .addresses()
-            .iter()
-            .any(|a| wanted.contains(a))
-    });
+    locks.retain(|lock| lock.policy.target.overlaps(&asked.target));
     let findings = vec![as_asked(asked, locks.first(), seen)];
     (locks, findings)
+}
+
+/// Whether what is in force is what the configuration says. Where there is none, and nobody says
+/// that there should be, there is nothing to find.
+fn as_configured(
+    configured: Result<Vec<Unresolved>, ConfigFailure>,
+    seen: &Observation,
+    common: &CommonArgs,
+) -> Result<Vec<Finding>, CommandError> {
+    let all = match configured {
+        Ok(all) => all,
+        Err(error) => {
+            let needed = common.config.is_some()
+                || !error.is_missing()
+                || services::lockdown_at_boot().map_err(CommandError::Units)?;
+            return Ok(needed
+                .then(|| config_unusable(&error.to_string()))
+                .into_iter()
+                .collect());
+        }
+    };
+    let mut findings = vec![config_usable()];
+    let locks = in_force(seen).locks;
+    let (policies, unresolved) = config::resolve(&all, &locks);
+    findings.push(names_resolved(&unresolved));
+    for policy in &policies {
+        let lock = locks
+            .iter()
+            .find(|lock| lock.policy.target.overlaps(&policy.target));
+        let finding = as_asked(policy, lock, seen);
+        findings.push(match finding.status {
+            Status::Pass => finding,
+            _ => finding.cure("`ip-lockdown apply` puts in force what the configuration says"),
+        });
+    }
+    Ok(findings)
 }
 
 fn verdict(code: ExitCode, findings: &[Finding]) -> String {

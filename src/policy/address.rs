@@ -190,6 +190,15 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Whether they have an address in common.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let mut addresses = self.addresses.iter();
+        addresses.any(|address| other.addresses.contains(address))
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, address) in self.addresses.iter().enumerate() {

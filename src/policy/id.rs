@@ -41,6 +41,11 @@ macro_rules! id {
 id!(Uid);
 id!(Gid);
 
+impl Uid {
+    /// The superuser.
+    pub const ROOT: Self = Self(0);
+}
+
 /// A non-empty run of uids, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UidRange {

@@ -8,11 +8,13 @@ mod address;
 mod id;
 mod subject;
 mod subjects;
+mod unresolved;
 
 pub use address::{Address, AddressError, Family, IMDS_V4, IMDS_V6, Target};
 pub use id::{Gid, Uid, UidRange};
 pub use subject::{AccountName, GroupWord, MAX_WORDS, SubjectError, UserWord};
 pub use subjects::Subjects;
+pub use unresolved::Unresolved;
 
 /// What becomes of packets to the address that this host forwards for others (containers, VMs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -1,10 +1,14 @@
 //! Names to ids and back, by the host's name service (NSS).
 
+use std::fmt;
+
 use nix::errno::Errno;
 use thiserror::Error;
 use users::{Groups, Users};
 
-use crate::policy::{AccountName, Gid, GroupWord, SubjectError, Subjects, Uid, UidRange, UserWord};
+use crate::policy::{
+    AccountName, Gid, GroupWord, SubjectError, Subjects, Uid, UidRange, Unresolved, UserWord,
+};
 use crate::verify::LookedUp;
 
 /// The most names that are searched for near ones.
@@ -13,14 +17,32 @@ const MAX_NAMES: usize = 10_000;
 /// How alike a name must be to be suggested, 0 to 1 (Jaro-Winkler).
 const NEAR: f64 = 0.8;
 
+/// What a name names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A user.
+    User,
+    /// A group.
+    Group,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Group => "group",
+        })
+    }
+}
+
 /// Why a word could not be resolved.
 #[derive(Debug, Error)]
 pub enum AccountError {
     /// There is no such name.
     #[error("there is no {kind} \"{name}\" on this host{}", nearest(near))]
     Unknown {
-        /// `user` or `group`.
-        kind: &'static str,
+        /// What was looked for.
+        kind: Kind,
         /// The name.
         name: AccountName,
         /// Names that look like it.
@@ -29,8 +51,8 @@ pub enum AccountError {
     /// The name service did not answer.
     #[error("looking up the {kind} \"{name}\" failed: {source}")]
     LookUp {
-        /// `user` or `group`.
-        kind: &'static str,
+        /// What was looked for.
+        kind: Kind,
         /// The name.
         name: AccountName,
         /// The system's reason.
@@ -40,8 +62,8 @@ pub enum AccountError {
     /// The id is (uid_t) -1.
     #[error("the {kind} \"{name}\" has no usable id: {source}")]
     BadId {
-        /// `user` or `group`.
-        kind: &'static str,
+        /// What was looked for.
+        kind: Kind,
         /// The name.
         name: AccountName,
         /// Why.
@@ -63,52 +85,69 @@ fn nearest(near: &[String]) -> String {
 /// The first name that does not exist, or whose look-up failed.
 pub fn resolve<A: Users + Groups>(
     accounts: &A,
-    users: &[UserWord],
-    groups: &[GroupWord],
+    words: &Unresolved,
+) -> Result<Subjects, AccountError> {
+    resolve_or(accounts, words, |error| Err(error.with_near_names()))
+}
+
+/// Resolves what can be resolved. A name that cannot keeps the id that it has in `standing`, if it
+/// has one there; it is told in any case.
+pub fn resolve_known<A: Users + Groups>(
+    accounts: &A,
+    words: &Unresolved,
+    standing: &Subjects,
+) -> (Subjects, Vec<AccountError>) {
+    let mut unresolved = Vec::new();
+    let resolved = resolve_or(accounts, words, |error| {
+        let id = error.id_in(standing);
+        unresolved.push(error);
+        Ok(id)
+    });
+    // No look-up ends it here.
+    (resolved.unwrap_or_default(), unresolved)
+}
+
+/// `otherwise` says what becomes of a name without an id: another id, none, or the end.
+fn resolve_or<A: Users + Groups>(
+    accounts: &A,
+    words: &Unresolved,
+    mut otherwise: impl FnMut(AccountError) -> Result<Option<u32>, AccountError>,
 ) -> Result<Subjects, AccountError> {
     let mut named: Vec<(Uid, AccountName)> = Vec::new();
     let mut uids: Vec<UidRange> = Vec::new();
-    for word in users {
+    for word in &words.users {
         match word {
             UserWord::Uids(range) => uids.push(*range),
             UserWord::Name(name) => {
-                let uid = id(
-                    "user",
-                    name,
-                    user_id(accounts, name),
-                    Uid::new,
-                    super::ffi::user_names,
-                )?;
-                named.push((uid, name.clone()));
+                let found =
+                    id(Kind::User, name, user_id(accounts, name)).or_else(&mut otherwise)?;
+                named.extend(found.and_then(Uid::new).map(|uid| (uid, name.clone())));
             }
         }
     }
     let mut gids: Vec<(Gid, Option<AccountName>)> = Vec::new();
-    for word in groups {
+    for word in &words.groups {
         match word {
             GroupWord::Gid(gid) => gids.push((*gid, None)),
             GroupWord::Name(name) => {
-                let gid = id(
-                    "group",
-                    name,
-                    group_id(accounts, name),
-                    Gid::new,
-                    super::ffi::group_names,
-                )?;
-                gids.push((gid, Some(name.clone())));
+                let found =
+                    id(Kind::Group, name, group_id(accounts, name)).or_else(&mut otherwise)?;
+                gids.extend(
+                    found
+                        .and_then(Gid::new)
+                        .map(|gid| (gid, Some(name.clone()))),
+                );
             }
         }
     }
     Ok(Subjects::new(named, uids, gids))
 }
 
-fn id<T>(
-    kind: &'static str,
+fn id(
+    kind: Kind,
     name: &AccountName,
     found: Result<Option<u32>, Errno>,
-    new: fn(u32) -> Option<T>,
-    known: fn(usize) -> Vec<String>,
-) -> Result<T, AccountError> {
+) -> Result<Option<u32>, AccountError> {
     let name = || name.clone();
     match found {
         Err(source) => Err(AccountError::LookUp {
@@ -119,18 +158,51 @@ fn id<T>(
         Ok(None) => Err(AccountError::Unknown {
             kind,
             name: name(),
-            near: near(name().as_str(), known(MAX_NAMES)),
+            near: Vec::new(),
         }),
-        Ok(Some(id)) => new(id).ok_or_else(|| AccountError::BadId {
+        // The same bound holds for uids and gids.
+        Ok(Some(id)) if Uid::new(id).is_none() => Err(AccountError::BadId {
             kind,
             name: name(),
             source: SubjectError::Overflow(id.to_string()),
         }),
+        Ok(id) => Ok(id),
+    }
+}
+
+impl AccountError {
+    /// With names that the host does have.
+    fn with_near_names(mut self) -> Self {
+        if let Self::Unknown { kind, name, near } = &mut self {
+            let known = match kind {
+                Kind::User => super::ffi::user_names(MAX_NAMES),
+                Kind::Group => super::ffi::group_names(MAX_NAMES),
+            };
+            *near = near_names(name.as_str(), known);
+        }
+        self
+    }
+
+    /// The id that the name has among the subjects.
+    fn id_in(&self, subjects: &Subjects) -> Option<u32> {
+        let (Self::Unknown { kind, name, .. }
+        | Self::LookUp { kind, name, .. }
+        | Self::BadId { kind, name, .. }) = self;
+        match kind {
+            Kind::User => {
+                let mut users = subjects.named().iter();
+                users.find_map(|(uid, names)| names.contains(name).then_some(uid.get()))
+            }
+            Kind::Group => {
+                let mut groups = subjects.groups().iter();
+                groups.find_map(|(gid, names)| names.contains(name).then_some(gid.get()))
+            }
+        }
     }
 }
 
 /// Up to three known names like the given one, the likest first.
-fn near(name: &str, known: Vec<String>) -> Vec<String> {
+fn near_names(name: &str, known: Vec<String>) -> Vec<String> {
     let mut scored: Vec<(f64, String)> = known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name, &candidate), candidate))
@@ -236,6 +308,7 @@ pub fn strangers<A: Users + Groups>(accounts: &A, subjects: &Subjects) -> (Vec<U
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{Forwarded, IMDS_V4, Target};
     use std::sync::Arc;
     use users::{Group, User, mock::MockUsers};
 
@@ -247,18 +320,36 @@ mod tests {
         accounts
     }
 
-    fn words<T: std::str::FromStr<Err = SubjectError>>(words: &[&str]) -> Vec<T> {
-        words.iter().map(|word| word.parse().unwrap()).collect()
+    fn unresolved(users: &[&str], groups: &[&str]) -> Unresolved {
+        Unresolved {
+            target: Target::new(IMDS_V4, false),
+            users: users.iter().map(|word| word.parse().unwrap()).collect(),
+            groups: groups.iter().map(|word| word.parse().unwrap()).collect(),
+            forwarded: Forwarded::Refuse,
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_resolved_keeps_the_id_that_stands() {
+        let name = |text: &str| text.parse::<AccountName>().unwrap();
+        let standing = Subjects::new(
+            [(Uid::new(1500).unwrap(), name("bob"))],
+            [],
+            [(Gid::new(600).unwrap(), Some(name("ops")))],
+        );
+        let words = unresolved(&["alice", "bob", "carol"], &["ops", "staff-of-nobody"]);
+        let (subjects, unresolved) = resolve_known(&accounts(), &words, &standing);
+        let ids: Vec<u32> = subjects.named().keys().map(|uid| uid.get()).collect();
+        assert_eq!(ids, [1001, 1500]);
+        let ids: Vec<u32> = subjects.groups().keys().map(|gid| gid.get()).collect();
+        assert_eq!(ids, [600]);
+        assert_eq!(unresolved.len(), 4, "{unresolved:?}");
     }
 
     #[test]
     fn names_become_ids() {
-        let subjects = resolve(
-            &accounts(),
-            &words(&["root", "alice", "2000-2001"]),
-            &words(&["metadata", "7"]),
-        )
-        .unwrap();
+        let words = unresolved(&["root", "alice", "2000-2001"], &["metadata", "7"]);
+        let subjects = resolve(&accounts(), &words).unwrap();
         let ids: Vec<u32> = subjects.named().keys().map(|uid| uid.get()).collect();
         assert_eq!(ids, [0, 1001]);
         assert_eq!(subjects.unnamed().len(), 1);
@@ -267,15 +358,27 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_an_error_that_shows_near_ones() {
-        let near = near(
+        let near = near_names(
             "alcie",
             vec!["alice".into(), "root".into(), "alice2".into()],
         );
         assert_eq!(near.first().map(String::as_str), Some("alice"));
-        let error = resolve(&accounts(), &words(&["no-such-user-here"]), &[]).unwrap_err();
-        assert!(matches!(error, AccountError::Unknown { kind: "user", .. }));
-        let error = resolve(&accounts(), &[], &words(&["no-such-group-here"])).unwrap_err();
-        assert!(matches!(error, AccountError::Unknown { kind: "group", .. }));
+        let error = resolve(&accounts(), &unresolved(&["no-such-user-here"], &[])).unwrap_err();
+        assert!(matches!(
+            error,
+            AccountError::Unknown {
+                kind: Kind::User,
+                ..
+            }
+        ));
+        let error = resolve(&accounts(), &unresolved(&[], &["no-such-group-here"])).unwrap_err();
+        assert!(matches!(
+            error,
+            AccountError::Unknown {
+                kind: Kind::Group,
+                ..
+            }
+        ));
     }
 
     #[test]
@@ -302,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_name_that_moved_or_went_is_noticed() {
-        let subjects = resolve(&accounts(), &words(&["alice", "root"]), &[]).unwrap();
+        let subjects = resolve(&accounts(), &unresolved(&["alice", "root"], &[])).unwrap();
         let mut later = MockUsers::with_current_uid(0);
         later.add_user(Arc::unwrap_or_clone(Arc::new(User::new(2001, "alice", 1))));
         later.add_user(User::new(0, "root", 0));

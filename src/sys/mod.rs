@@ -5,6 +5,7 @@
 
 pub mod accounts;
 mod child;
+pub mod config;
 mod ffi;
 pub mod firewall;
 pub mod input;
@@ -16,7 +17,8 @@ mod nftables;
 pub mod privileges;
 pub mod probe;
 mod program;
-mod services;
+pub mod services;
+pub mod systemd;
 
 pub(crate) use ffi::{clear_environment, wait_for_children};
 pub use program::ProgramError;

@@ -29,6 +29,9 @@ pub enum PrivilegeError {
         /// How many.
         count: usize,
     },
+    /// Only root writes to /etc and talks to systemd.
+    #[error("not privileged: this changes /etc and systemd's units; run it as root")]
+    NotRoot,
     /// The kernel refused.
     #[error("cannot {doing} capabilities: {source}")]
     Caps {
@@ -38,6 +41,15 @@ pub enum PrivilegeError {
         #[source]
         source: caps::errors::CapsError,
     },
+}
+
+/// # Errors
+/// This process is not root's.
+pub fn need_root() -> Result<(), PrivilegeError> {
+    match nix::unistd::geteuid().is_root() {
+        true => Ok(()),
+        false => Err(PrivilegeError::NotRoot),
+    }
 }
 
 /// Makes sure that what the command needs is in the effective set, and gives up all the rest:

@@ -26,11 +26,13 @@ pub(super) fn flush() -> Flush {
             return Ok(Flush::No);
         }
         let unit = unit_files("nftables.service")?;
-        let mended = unit
-            .iter()
-            .any(|(_, text)| has_line(text, "ExecStartPost=", "ip-lockdown"));
-        if mended {
-            return Ok(Flush::Mended);
+        for (_, text) in &unit {
+            // Our own drop-in goes through systemd, and does something only where our unit is.
+            if has_line(text, "ExecStartPost=", "ip-lockdown")
+                && (!has_line(text, "ExecStartPost=", "systemctl") || lockdown_at_boot()?)
+            {
+                return Ok(Flush::Mended);
+            }
         }
         // An empty assignment takes back what was said before.
         let stops = unit.iter().rev().find_map(|(file, text)| {
@@ -48,6 +50,14 @@ pub(super) fn flush() -> Flush {
         })
     };
     looked().unwrap_or_else(|error| Flush::Unknown(format!("nftables.service: {error}")))
+}
+
+/// Whether the lockdown is applied at boot.
+///
+/// # Errors
+/// It could not be looked at.
+pub fn lockdown_at_boot() -> io::Result<bool> {
+    enabled(super::systemd::BOOT_UNIT)
 }
 
 /// Whether firewalld starts at boot.

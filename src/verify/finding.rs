@@ -12,6 +12,10 @@ use crate::ruleset::Layer;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
+    /// The configuration can be read, trusted and understood.
+    ConfigUsable,
+    /// Every name of the configuration has an id.
+    NamesResolved,
     /// At least one address is locked.
     SomethingLocked,
     /// What is in force is what `verify ADDRESS [USER]...` asked for.
@@ -46,7 +50,9 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
+        Self::ConfigUsable,
+        Self::NamesResolved,
         Self::SomethingLocked,
         Self::AsAsked,
         Self::AddressLocked,
@@ -77,6 +83,8 @@ impl Check {
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
+            Self::ConfigUsable => "config-usable",
+            Self::NamesResolved => "names-resolved",
             Self::SomethingLocked => "something-locked",
             Self::AsAsked => "as-asked",
             Self::AddressLocked => "address-locked",

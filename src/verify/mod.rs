@@ -24,4 +24,6 @@ pub use in_force::{InForce, in_force, in_force_elsewhere};
 pub use names::{LookedUp, names};
 pub use observation::{Flush, Native, NativeTable, Observation, Seen};
 pub use structure::structure;
-pub use whole::{as_asked, laid_as_asked, nothing_locked};
+pub use whole::{
+    as_asked, config_unusable, config_usable, laid_as_asked, names_resolved, nothing_locked,
+};

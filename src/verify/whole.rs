@@ -118,3 +118,30 @@ pub fn laid_as_asked(lock: &Lock, asked: Layers, seen: &Observation) -> Option<F
         .cure(format!("apply it again with --layers {asked}")),
     )
 }
+
+/// That the configuration can be used.
+#[must_use]
+pub fn config_usable() -> Finding {
+    Finding::pass(Check::ConfigUsable, "the configuration can be used")
+}
+
+/// That the configuration cannot be used, and why.
+#[must_use]
+pub fn config_unusable(reason: &str) -> Finding {
+    Finding::fail(Check::ConfigUsable, reason)
+        .degraded()
+        .cure("mend it, then `systemctl reload ip-lockdown`, or `ip-lockdown apply`")
+}
+
+/// Whether every name of the configuration has an id, or why it has none.
+#[must_use]
+pub fn names_resolved(unresolved: &[String]) -> Finding {
+    let check = Check::NamesResolved;
+    match unresolved {
+        [] => Finding::pass(check, "every name of the configuration has an id"),
+        reasons => Finding::fail(check, reasons.join("; ")).degraded().cure(
+            "nothing, if ip-lockdown-settle.service runs: it waits for them; else create them, \
+                 or take them out of the configuration, and apply it again",
+        ),
+    }
+}

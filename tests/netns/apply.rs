@@ -223,7 +223,7 @@ on_both_variants! {
         assert_eq!(json["exit_code"], 0);
         assert_eq!(json["changed"], true);
         assert_eq!(json["variant"], lab.variant().to_string());
-        let lock = &json["lock"];
+        let lock = &json["locks"][0];
         assert_eq!(lock["addresses"], serde_json::json!([V4, V6]));
         assert_eq!(lock["layers"]["ipv4"], serde_json::json!(["filter", "security"]));
         assert_eq!(lock["forwarded"], "refuse");

@@ -114,7 +114,7 @@ fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
         .json();
     assert_eq!(json["changed"], false, "{json}");
     assert_eq!(
-        json["lock"]["layers"]["ipv4"],
+        json["locks"][0]["layers"]["ipv4"],
         serde_json::json!(["filter"])
     );
 }

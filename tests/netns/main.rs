@@ -52,7 +52,10 @@ macro_rules! with_nftables {
 
 mod addresses;
 mod apply;
+mod boot;
+mod config;
 mod drift;
+mod enable;
 mod foreign;
 mod forwarded;
 mod kernel;

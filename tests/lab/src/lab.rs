@@ -41,6 +41,7 @@ const PROGRAMS: &[&str] = &[
     "nsenter",
     "setpriv",
     "ss",
+    "systemctl",
     "unshare",
 ];
 

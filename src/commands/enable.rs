@@ -1,0 +1,148 @@
+//! `enable` and `disable`: the configuration, and the units that apply it at boot.
+
+use serde::Serialize;
+use tracing::{info, warn};
+
+use super::config::{self, ConfigFailure};
+use super::report::{print, print_json};
+use super::{CommandError, apply, open, remove, words};
+use crate::cli::{CommonArgs, DisableArgs, EnableArgs, Format, RemoveArgs};
+use crate::config::{Source, parse, with_lockdown};
+use crate::exit_code::ExitCode;
+use crate::policy::Policy;
+use crate::sys::{self, privileges, systemd};
+
+pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
+    let words = match &args.address {
+        Some(address) => Some(words::parse(address, &args.policy)?),
+        None => None,
+    };
+    privileges::need_root()?;
+    let path = config::path(common);
+    let mut sources = match sys::config::read(&path) {
+        Err(error) if !(error.is_missing() && words.is_some()) => {
+            return Err(ConfigFailure::from(error).into());
+        }
+        sources => sources.unwrap_or_default(),
+    };
+    // It need not be there: drop-ins are a configuration too.
+    let old = sys::config::read_file(&path).map_err(ConfigFailure::from)?;
+    let mut said = Vec::new();
+    let mut text = None;
+    if let Some(words) = &words {
+        words::resolve(words)?;
+        let name = path.display().to_string();
+        let old = old.unwrap_or_else(|| Source {
+            name,
+            text: String::new(),
+        });
+        let new = with_lockdown(&old, words).map_err(ConfigFailure::from)?;
+        match sources.iter_mut().find(|source| source.name == old.name) {
+            Some(source) => source.text.clone_from(&new),
+            None => sources.insert(
+                0,
+                Source {
+                    text: new.clone(),
+                    ..old.clone()
+                },
+            ),
+        }
+        text = (new != old.text).then_some(new);
+    }
+    let all = parse(&sources).map_err(ConfigFailure::from)?;
+    if all.is_empty() {
+        return Err(ConfigFailure::Empty(path.display().to_string()).into());
+    }
+    for merged in words.iter().filter_map(|own| {
+        let mut all = all.iter();
+        all.find(|merged| merged.target == own.target && *merged != own)
+    }) {
+        warn!(
+            "drop-ins in conf.d let others pass to {} too",
+            merged.target
+        );
+    }
+    let policies: Vec<Policy> = match args.now {
+        true => all.iter().map(words::resolve).collect::<Result<_, _>>()?,
+        false => Vec::new(),
+    };
+    // From here on something changes.
+    said.push(match &text {
+        Some(text) => {
+            sys::config::write(&path, text)?;
+            format!("{}: written", path.display())
+        }
+        None => format!("{}: as it was", path.display()),
+    });
+    let links = match systemd::enable() {
+        Ok(links) => links,
+        Err(error) => {
+            for line in &said {
+                warn!("{line}");
+            }
+            return Err(error.into());
+        }
+    };
+    said.push(match links.is_empty() {
+        true => format!("{}: enabled already", systemd::BOOT_UNIT),
+        false => format!("{}: enabled ({links})", systemd::BOOT_UNIT),
+    });
+    if args.now && systemd::is_running() {
+        systemd::start()?;
+        said.push(format!("{}: started", systemd::BOOT_UNIT));
+    } else if !args.now {
+        said.push("nothing is applied before the next boot, or `ip-lockdown apply`".to_owned());
+    }
+    say(&said, "enable", args.now, common.output)?;
+    match args.now {
+        true => apply::apply(&policies, &open(common, true)?, common),
+        false => Ok(ExitCode::Done),
+    }
+}
+
+pub(super) fn disable(args: &DisableArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
+    privileges::need_root()?;
+    let links = systemd::disable()?;
+    let mut said = vec![match links.is_empty() {
+        true => format!("{}: disabled already", systemd::BOOT_UNIT),
+        false => format!("{}: disabled ({links})", systemd::BOOT_UNIT),
+    }];
+    said.push(format!("{}: left as it is", config::path(common).display()));
+    if !args.now {
+        said.push(
+            "what is locked stays locked until the next boot, or `ip-lockdown remove`".to_owned(),
+        );
+        say(&said, "disable", args.now, common.output)?;
+        return Ok(ExitCode::Done);
+    }
+    if systemd::is_running() {
+        systemd::stop()?;
+        said.push(format!("{}: stopped", systemd::BOOT_UNIT));
+    }
+    say(&said, "disable", args.now, common.output)?;
+    let all = RemoveArgs {
+        address: None,
+        only: false,
+    };
+    remove::run(&all, common)
+}
+
+/// What was done, where no other result follows that is an object of its own.
+fn say(lines: &[String], command: &str, now: bool, format: Format) -> Result<(), CommandError> {
+    match format {
+        Format::Text => {
+            let mut text = lines.join("\n");
+            text.push('\n');
+            print(text.as_bytes())?;
+        }
+        Format::Json if now => lines.iter().for_each(|line| info!("{line}")),
+        Format::Json => {
+            #[derive(Serialize)]
+            struct Body<'a> {
+                done: &'a [String],
+            }
+            print_json(command, ExitCode::Done, Body { done: lines })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! The files of the configuration: read only if nobody but root could have written them, and
+//! written whole or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use thiserror::Error;
+
+use crate::config::Source;
+
+/// Where the configuration is, unless `--config` says otherwise.
+pub const PATH: &str = "/etc/ip-lockdown/config.toml";
+
+/// The folder with drop-ins, beside the file.
+const DROP_INS: &str = "conf.d";
+
+/// Far more than a policy of the greatest size takes.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// How many symbolic links a path may lead through, as in the kernel (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// Why the configuration is not read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// There is none.
+    #[error(
+        "there is no configuration: {} is not there; `ip-lockdown enable ADDRESS USER...` writes it", shown(.0)
+    )]
+    Missing(PathBuf),
+    /// Something on the way to it, or the file itself, is another user's.
+    #[error(
+        "{} {fault}, so that others could change who may pass; mend it with {cure}",
+        shown(path)
+    )]
+    Untrusted {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+        /// The command that mends it.
+        cure: String,
+    },
+    /// It is no file of text.
+    #[error("{} is {what}", shown(path))]
+    NotText {
+        /// Which file.
+        path: PathBuf,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", shown(path))]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ReadError {
+    /// Whether there is no configuration at all.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing(_))
+    }
+}
+
+/// Why the configuration was not written.
+#[derive(Debug, Error)]
+#[error("cannot write {}: {source}; it is as it was", shown(path))]
+pub struct WriteError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
+}
+
+/// The file at `path`, then the drop-ins `conf.d/*.toml` beside it in the order of their names.
+///
+/// # Errors
+/// Neither is there, or one of them cannot be read or trusted.
+pub fn read(path: &Path) -> Result<Vec<Source>, ReadError> {
+    let main = read_file(path)?;
+    let mut sources: Vec<Source> = main.into_iter().collect();
+    for drop_in in drop_ins(path)? {
+        sources.extend(read_file(&drop_in)?);
+    }
+    match sources.is_empty() {
+        true => Err(ReadError::Missing(path.to_owned())),
+        false => Ok(sources),
+    }
+}
+
+/// The text of one file of the configuration; `None` if it is not there.
+///
+/// # Errors
+/// It cannot be read or trusted.
+pub fn read_file(path: &Path) -> Result<Option<Source>, ReadError> {
+    let failed = |source| ReadError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let Some(file) = open_trusted(path)? else {
+        return Ok(None);
+    };
+    let not_text = |what| ReadError::NotText {
+        path: path.to_owned(),
+        what,
+    };
+    let mut bytes = Vec::new();
+    File::from(file)
+        .take(MAX_SIZE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        return Err(not_text("larger than 1 MiB, which no configuration is"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| not_text("not UTF-8 text"))?;
+    Ok(Some(Source {
+        name: shown(path),
+        text,
+    }))
+}
+
+fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    let folder = path.parent().unwrap_or(Path::new("/")).join(DROP_INS);
+    let failed = |source| ReadError::Io {
+        path: folder.clone(),
+        source,
+    };
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(failed)?.path();
+        let hidden = file
+            .file_name()
+            .is_some_and(|name| name.as_bytes().starts_with(b"."));
+        if !hidden && file.extension() == Some(OsStr::new("toml")) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Opens the file for reading if it and every folder and link on the way to it belong to root and
+/// can be written by nobody else. What is checked is what is opened: each step starts from a
+/// folder that is checked already, in which nobody else can put another thing in its place.
+fn open_trusted(path: &Path) -> Result<Option<OwnedFd>, ReadError> {
+    let failed = |errno: Errno| ReadError::Io {
+        path: path.to_owned(),
+        source: errno.into(),
+    };
+    if !path.is_absolute() {
+        return Err(failed(Errno::EINVAL));
+    }
+    let opening = OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let root = || {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC;
+        nix::fcntl::open("/", flags, Mode::empty()).map_err(failed)
+    };
+    let mut folder = root()?;
+    let mut here = PathBuf::from("/");
+    trust(&here, &fstat(&folder).map_err(failed)?)?;
+    let mut left: Vec<OsString> = steps(path);
+    let mut links = 0;
+    while let Some(step) = left.pop() {
+        let place = here.join(&step);
+        let found = match fstatat(&folder, step.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => return Ok(None),
+            found => found.map_err(failed)?,
+        };
+        match kind(&found) {
+            SFlag::S_IFLNK => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(failed(Errno::ELOOP));
+                }
+                let leads_to =
+                    PathBuf::from(readlinkat(&folder, step.as_os_str()).map_err(failed)?);
+                if leads_to.is_absolute() {
+                    (folder, here) = (root()?, PathBuf::from("/"));
+                }
+                left.extend(steps(&leads_to));
+            }
+            SFlag::S_IFDIR if !left.is_empty() => {
+                let flags = opening | OFlag::O_DIRECTORY | OFlag::O_PATH;
+                folder = openat(&folder, step.as_os_str(), flags, Mode::empty()).map_err(failed)?;
+                trust(&place, &fstat(&folder).map_err(failed)?)?;
+                here = place;
+            }
+            SFlag::S_IFREG if left.is_empty() => {
+                let file =
+                    openat(&folder, step.as_os_str(), opening, Mode::empty()).map_err(failed)?;
+                trust(&place, &fstat(&file).map_err(failed)?)?;
+                return Ok(Some(file));
+            }
+            _ if left.is_empty() => {
+                return Err(ReadError::NotText {
+                    path: place,
+                    what: "not a file",
+                });
+            }
+            _ => return Err(failed(Errno::ENOTDIR)),
+        }
+    }
+    Err(failed(Errno::EISDIR))
+}
+
+/// The steps of a path, the last one first. `..` is a step of its own: what it leads to is looked
+/// at as everything else.
+fn steps(path: &Path) -> Vec<OsString> {
+    let mut steps: Vec<OsString> = path
+        .components()
+        .filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir))
+        .map(|step| step.as_os_str().to_owned())
+        .collect();
+    steps.reverse();
+    steps
+}
+
+fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+}
+
+fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
+    let untrusted = |fault, cure: &str| {
+        Err(ReadError::Untrusted {
+            path: path.to_owned(),
+            fault,
+            cure: format!("`{cure} {}`", shown(path)),
+        })
+    };
+    if stat.st_uid != 0 {
+        return untrusted(format!("belongs to uid {}", stat.st_uid), "chown root");
+    }
+    let others = Mode::from_bits_truncate(stat.st_mode) & (Mode::S_IWGRP | Mode::S_IWOTH);
+    match others.is_empty() {
+        true => Ok(()),
+        false => untrusted(
+            format!(
+                "can be written by others (mode {:04o})",
+                stat.st_mode & 0o7777
+            ),
+            "chmod go-w",
+        ),
+    }
+}
+
+/// Puts a file with this text in the place of the one at `path`, and makes its folder if need be.
+/// After a crash the old file or the new one is there, whole.
+///
+/// # Errors
+/// It cannot be written; then the old file stays as it was.
+pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
+    let written = || -> io::Result<()> {
+        // A link stays one: the file that it leads to is replaced.
+        let file = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            file => file?,
+        };
+        let folder = file.parent().unwrap_or(Path::new("/"));
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(folder)?;
+        let mut name = OsString::from(".");
+        name.push(file.file_name().unwrap_or_default());
+        name.push(format!(".{}", std::process::id()));
+        let draft = folder.join(name);
+        let result = write_draft(&draft, text).and_then(|()| fs::rename(&draft, &file));
+        if result.is_err() {
+            // It is the first error that counts.
+            let _ = fs::remove_file(&draft);
+        }
+        result?;
+        File::open(folder)?.sync_all()
+    };
+    written().map_err(|source| WriteError {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
+    // What a killed run of the same number left behind.
+    match fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

@@ -1,0 +1,101 @@
+//! Our units, by systemctl.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::program::{self, ProgramError};
+
+/// What applies the configuration at boot. Enabling it enables the others with it (`Also=`).
+pub const BOOT_UNIT: &str = "ip-lockdown.service";
+
+/// What is started and stopped with it.
+const UNITS: [&str; 3] = [
+    BOOT_UNIT,
+    "ip-lockdown-settle.service",
+    "ip-lockdown-verify.timer",
+];
+
+/// Stopping waits for a unit that is just starting.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Why systemd did not do it.
+#[derive(Debug, Error)]
+pub enum SystemdError {
+    /// There is no systemctl.
+    #[error(
+        "systemctl is not there: this host does not boot with systemd, so nothing would apply the lockdown at boot"
+    )]
+    Missing,
+    /// It gave no answer.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// It refused.
+    #[error("`systemctl {call}` failed: {complaint}{}", hint(complaint))]
+    Refused {
+        /// What it was asked.
+        call: String,
+        /// What it said.
+        complaint: String,
+    },
+}
+
+fn hint(complaint: &str) -> &'static str {
+    match complaint.contains("does not exist") {
+        true => "; the units come with the package, and with `make install`",
+        false => "",
+    }
+}
+
+/// Whether systemd runs here as the first process (sd_booted(3)); not in a chroot, nor while an
+/// image is built.
+#[must_use]
+pub fn is_running() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+/// Makes the links that start our units at boot, systemd running or not; what systemctl said.
+///
+/// # Errors
+/// They cannot be made.
+pub fn enable() -> Result<String, SystemdError> {
+    systemctl(&["enable", BOOT_UNIT])
+}
+
+/// Takes the links away; what systemctl said.
+///
+/// # Errors
+/// They cannot be taken away.
+pub fn disable() -> Result<String, SystemdError> {
+    systemctl(&["disable", BOOT_UNIT])
+}
+
+/// Has our units started, without waiting for it: at boot this may be called by what they wait for.
+///
+/// # Errors
+/// systemd refuses.
+pub fn start() -> Result<(), SystemdError> {
+    systemctl(&[&["--no-block", "start"], &UNITS[..]].concat()).map(drop)
+}
+
+/// Stops our units. That opens nothing.
+///
+/// # Errors
+/// systemd refuses.
+pub fn stop() -> Result<(), SystemdError> {
+    systemctl(&[&["stop"], &UNITS[..]].concat()).map(drop)
+}
+
+fn systemctl(args: &[&str]) -> Result<String, SystemdError> {
+    let program: PathBuf =
+        program::find(&super::SEARCH_PATH, "systemctl").ok_or(SystemdError::Missing)?;
+    let output = program::start(&program, args, "", LIMIT)?.finish()?;
+    match output.code {
+        0 => Ok(output.stderr),
+        _ => Err(SystemdError::Refused {
+            call: args.join(" "),
+            complaint: output.stderr,
+        }),
+    }
+}

@@ -1,0 +1,246 @@
+//! `enable` and `disable`, where systemd is installed and does not run: in an image build.
+
+use lab::{IMDS, Lab, User};
+
+use crate::config::{CONFIG, imds, write};
+use crate::support::{V4, nft, only_root, refused, served, verify};
+
+const LINKS: [&str; 3] = [
+    "/etc/systemd/system/sysinit.target.wants/ip-lockdown.service",
+    "/etc/systemd/system/multi-user.target.wants/ip-lockdown-settle.service",
+    "/etc/systemd/system/timers.target.wants/ip-lockdown-verify.timer",
+];
+
+/// A host with our units.
+#[track_caller]
+fn with_units() -> Lab {
+    let lab = nft();
+    install_units(&lab);
+    lab
+}
+
+/// Puts the units of this tree where packages put them.
+#[track_caller]
+pub(crate) fn install_units(lab: &Lab) {
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd");
+    lab.sh(&format!(
+        "mkdir -p /usr/lib/systemd/system /usr/lib/systemd/system/nftables.service.d
+         cp {units}/ip-lockdown* /usr/lib/systemd/system
+         cp {units}/reapply.conf /usr/lib/systemd/system/nftables.service.d/50-ip-lockdown.conf"
+    ))
+    .expect_code(0);
+}
+
+#[track_caller]
+fn enabled(lab: &Lab, wanted: bool) {
+    for link in LINKS {
+        let there = lab.sh(&format!("test -L {link}")).code == Some(0);
+        assert_eq!(there, wanted, "{link}");
+    }
+}
+
+fn config(lab: &Lab) -> String {
+    lab.run(&["cat", CONFIG]).expect_code(0).stdout
+}
+
+#[test]
+fn enable_writes_the_configuration_and_makes_the_links() {
+    let lab = with_units();
+    let done = lab
+        .lockdown(&["enable", V4, "root", "alice"])
+        .expect_code(0);
+    assert!(done.stdout.contains("config.toml: written"), "{done}");
+    assert!(
+        done.stdout.contains("ip-lockdown.service: enabled"),
+        "{done}"
+    );
+    assert_eq!(config(&lab), imds("\"root\", \"alice\""));
+    assert_eq!(
+        lab.sh(&format!("stat -c '%U %a' {CONFIG} /etc/ip-lockdown"))
+            .stdout,
+        "root 644\nroot 755\n"
+    );
+    enabled(&lab, true);
+    // Nothing is applied.
+    served(&lab, &User::MALLORY, &IMDS);
+    let inode = || lab.run(&["stat", "-c", "%i %Y", CONFIG]).stdout;
+    let before = inode();
+    let done = lab
+        .lockdown(&["enable", V4, "root", "alice"])
+        .expect_code(0);
+    assert!(
+        done.stdout.contains("as it was") && done.stdout.contains("enabled already"),
+        "{done}"
+    );
+    assert_eq!(inode(), before);
+    // Nothing is left beside it.
+    assert_eq!(
+        lab.run(&["ls", "-A", "/etc/ip-lockdown"]).stdout,
+        "config.toml\n"
+    );
+}
+
+#[test]
+fn enable_now_applies_the_configuration_too() {
+    let lab = with_units();
+    write(
+        &lab,
+        "/etc/ip-lockdown/conf.d/agent.toml",
+        &imds("\"alice\""),
+    );
+    let done = lab
+        .lockdown(&["enable", "--now", V4, "root"])
+        .expect_code(0);
+    assert!(
+        done.stderr.contains("drop-ins in conf.d let others pass"),
+        "{done}"
+    );
+    served(&lab, &User::ALICE, &IMDS);
+    refused(&lab, &User::MALLORY, &IMDS);
+    verify(&lab, 0, &[]);
+    let done = lab
+        .lockdown(&["enable", "--now", "--output=json"])
+        .expect_code(0);
+    assert_eq!(done.json::<serde_json::Value>()["command"], "apply");
+}
+
+#[test]
+fn what_is_wrong_is_told_before_anything_is_written() {
+    let lab = with_units();
+    for (words, told) in [
+        (
+            &["enable", V4, "no-such-user"][..],
+            "there is no user \"no-such-user\"",
+        ),
+        (&["enable", "169.254.0.0/16"], "is a network"),
+        (&["enable"], "there is no configuration"),
+        (&["enable", "--now"], "there is no configuration"),
+    ] {
+        let done = lab.lockdown(words).expect_code(2);
+        assert!(done.stderr.contains(told), "{done}");
+        assert_ne!(lab.sh("test -e /etc/ip-lockdown").code, Some(0));
+        enabled(&lab, false);
+    }
+    write(&lab, CONFIG, "[[lockdown");
+    lab.lockdown(&["enable", V4, "root"]).expect_code(2);
+    assert_eq!(config(&lab), "[[lockdown");
+    // With --now all names have to be there, also those of drop-ins.
+    lab.run(&["rm", CONFIG]).expect_code(0);
+    write(
+        &lab,
+        "/etc/ip-lockdown/conf.d/agent.toml",
+        &imds("\"not-yet\""),
+    );
+    lab.lockdown(&["enable", "--now", V4, "root"])
+        .expect_code(2);
+    assert_ne!(lab.sh(&format!("test -e {CONFIG}")).code, Some(0));
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    enabled(&lab, true);
+}
+
+#[test]
+fn only_root_enables() {
+    let lab = with_units();
+    let program = "/usr/local/bin/ip-lockdown";
+    let source = lab::lockdown_program();
+    let source = source.to_str().expect("a path of text");
+    lab.run(&["install", "-D", "-m", "755", source, program])
+        .expect_code(0);
+    for words in ["enable 169.254.169.254 root", "disable"] {
+        let done = lab
+            .sh(&format!(
+                "setpriv --reuid=1666 --regid=1666 --clear-groups {program} {words}"
+            ))
+            .expect_code(3);
+        assert!(done.stderr.contains("not privileged"), "{done}");
+    }
+}
+
+#[test]
+fn without_units_or_systemctl_it_says_so() {
+    let lab = nft();
+    lab.sh("rm -f /usr/lib/systemd/system/ip-lockdown* /lib/systemd/system/ip-lockdown*")
+        .expect_code(0);
+    let done = lab.lockdown(&["enable", V4, "root"]).expect_code(3);
+    assert!(
+        done.stderr.contains("the units come with the package"),
+        "{done}"
+    );
+    assert!(done.stderr.contains("config.toml: written"), "{done}");
+    lab.sh("rm -f /usr/bin/systemctl /bin/systemctl")
+        .expect_code(0);
+    let done = lab.lockdown(&["enable", V4, "root"]).expect_code(3);
+    assert!(done.stderr.contains("systemctl is not there"), "{done}");
+}
+
+#[test]
+fn disable_takes_the_links_and_leaves_the_rest() {
+    let lab = with_units();
+    lab.lockdown(&["enable", "--now", V4, "root"])
+        .expect_code(0);
+    let done = lab.lockdown(&["disable"]).expect_code(0);
+    assert!(done.stdout.contains("stays locked"), "{done}");
+    enabled(&lab, false);
+    assert_eq!(config(&lab), imds("\"root\""));
+    only_root(&lab);
+    let done = lab.lockdown(&["disable"]).expect_code(0);
+    assert!(done.stdout.contains("disabled already"), "{done}");
+    // And back, with the configuration as it was.
+    lab.lockdown(&["enable"]).expect_code(0);
+    enabled(&lab, true);
+    lab.lockdown(&["disable", "--now"]).expect_code(0);
+    enabled(&lab, false);
+    served(&lab, &User::MALLORY, &IMDS);
+    assert_eq!(config(&lab), imds("\"root\""));
+}
+
+#[test]
+fn a_missing_configuration_is_found_where_the_unit_is_enabled() {
+    let lab = with_units();
+    lab.lockdown(&["enable", "--now", V4, "root"])
+        .expect_code(0);
+    verify(&lab, 0, &[]);
+    lab.run(&["rm", CONFIG]).expect_code(0);
+    verify(&lab, 4, &[]).expect_failed("config-usable", "there is no configuration");
+    lab.lockdown(&["disable"]).expect_code(0);
+    verify(&lab, 0, &[]);
+}
+
+#[test]
+fn a_flush_by_nftables_service_is_mended_only_where_the_unit_is_enabled() {
+    let lab = with_units();
+    lab.sh("echo 'flush ruleset' > /etc/nftables.conf
+        printf '[Service]\\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\\n' > /etc/systemd/system/nftables.service
+        mkdir -p /etc/systemd/system/sysinit.target.wants
+        ln -sf ../nftables.service /etc/systemd/system/sysinit.target.wants/nftables.service")
+        .expect_code(0);
+    lab.lockdown(&[V4, "root"]).expect_code(4);
+    verify(&lab, 4, &[]).expect_failed("survives-nft-flush", "");
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    verify(&lab, 0, &[]);
+}
+
+#[test]
+fn a_killed_enable_leaves_a_whole_file() {
+    let lab = with_units();
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    for users in [&["root"][..], &["root", "alice"]]
+        .into_iter()
+        .cycle()
+        .take(20)
+    {
+        let words = [&["enable", V4], users].concat();
+        let mut command = lab.command("timeout");
+        command
+            .args(["--signal=KILL", "0.004"])
+            .arg(lab::lockdown_program())
+            .args(&words);
+        lab::Done::of(&mut command);
+        let text = config(&lab);
+        assert!(
+            [imds("\"root\""), imds("\"root\", \"alice\"")].contains(&text),
+            "{text}"
+        );
+    }
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+}
