@@ -17,6 +17,12 @@ BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 # Debian looks in vendor-completions, most others in site-functions.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
+SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
+LICENSEDIR ?= $(PREFIX)/share/licenses/ip-lockdown
+# The program that is put there; $(BIN), which has to run here, prints the man pages and completions.
+PROGRAM ?= $(BIN)
+# Each of these units applies an active lockdown again when it starts, reloads or stops: the drop-in systemd/reapply.conf.
+REAPPLY := nftables iptables ip6tables netfilter-persistent ufw firewalld docker
 
 # `sudo make test` for a developer whose Rust is in the home folder: sudo resets PATH, so look there as well.
 ifdef SUDO_USER
@@ -116,21 +122,51 @@ advisories: advisory-db ## known vulnerabilities in our dependencies (fetches th
 advisory-db: $(DENY_NEEDS)
 	@timeout 120 $(DENY_RUN) fetch db || { echo "advisories: NOT CHECKED, the RustSec database could not be fetched" >&2; exit 1; }
 
-# Not optimised, and without debug information: it takes a third of the time to build, and a second to run.
-$(DENY_BUILT):
-	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --version $(DENY_VERSION) --locked --debug \
-		--target-dir $(TARGET)/tools/build --root $(TARGET)/tools/cargo-deny-$(DENY_VERSION)
+# A tool from crates.io, as target/tools/NAME-VERSION/bin/NAME. Not optimised, and without debug information: it takes
+# a third of the time to build, and a second to run.
+$(TARGET)/tools/%:
+	name=$(notdir $@); root=$(patsubst %/bin/,%,$(dir $@)); version=$${root##*/$$name-}; \
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install "$$name" --version "$$version" --locked --debug \
+		--target-dir $(TARGET)/tools/build --root "$$root"
 	rm -rf $(TARGET)/tools/build
 
 .PHONY: install
-install: ## after make build: program, man page, completions (PREFIX=/usr, DESTDIR=)
-	@test -x $(BIN) || { echo "$(BIN) is not there: make build first" >&2; exit 1; }
-	install -D -m 755 $(BIN) "$(DESTDIR)$(SBINDIR)/ip-lockdown"
-	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md docs/findings.md docs/json.md docs/trust-policy.md
+install: ## after make build: program, units, man pages, completions (PREFIX=/usr, DESTDIR=); enables nothing
+	@for program in $(BIN) $(PROGRAM); do \
+		test -x "$$program" || { echo "$$program is not there: make build first" >&2; exit 1; }; done
+	install -D -m 755 $(PROGRAM) "$(DESTDIR)$(SBINDIR)/ip-lockdown"
+	for unit in systemd/*.service systemd/*.timer; do \
+		sed 's|/usr/sbin/ip-lockdown|$(SBINDIR)/ip-lockdown|' "$$unit" \
+			| install -D -m 644 /dev/stdin "$(DESTDIR)$(SYSTEMDDIR)/$${unit##*/}"; done
+	for unit in $(REAPPLY); do \
+		install -D -m 644 systemd/reapply.conf "$(DESTDIR)$(SYSTEMDDIR)/$$unit.service.d/50-ip-lockdown.conf"; done
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md \
+		docs/coexistence.md docs/findings.md docs/json.md docs/trust-policy.md
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/examples" packaging/config.toml
+	install -D -m 644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE-APACHE LICENSE-MIT
 	$(BIN) generate man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man8/ip-lockdown.8"
+	$(BIN) generate config-man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man5/ip-lockdown-config.5"
 	$(BIN) generate completions bash | install -D -m 644 /dev/stdin "$(DESTDIR)$(BASH_COMPLETIONS)/ip-lockdown"
 	$(BIN) generate completions zsh | install -D -m 644 /dev/stdin "$(DESTDIR)$(ZSH_COMPLETIONS)/_ip-lockdown"
 	$(BIN) generate completions fish | install -D -m 644 /dev/stdin "$(DESTDIR)$(FISH_COMPLETIONS)/ip-lockdown.fish"
+
+# Tools of exactly these versions, built once.
+DEB_VERSION := 3.8.0
+DEB_BUILT := $(TARGET)/tools/cargo-deb-$(DEB_VERSION)/bin/cargo-deb
+RPM_VERSION := 0.21.1
+RPM_BUILT := $(TARGET)/tools/cargo-generate-rpm-$(RPM_VERSION)/bin/cargo-generate-rpm
+# Another machine's, such as aarch64-unknown-linux-gnu: with its Rust target, and a linker for it that cargo knows.
+export PACKAGE_TARGET ?=
+# Who answers for the packages: whoever hands them to others.
+export PACKAGE_MAINTAINER ?= The ip-lockdown authors <ip-lockdown@localhost.localdomain>
+
+.PHONY: package
+package: ## .deb and .rpm in target/package, judged by lintian and rpmlint (PACKAGE_MAINTAINER=, PACKAGE_TARGET=)
+	@tests/requirements.sh package
+	@$(MAKE) --no-print-directory $(DEB_BUILT) $(RPM_BUILT)
+	cargo build --release --locked --bin ip-lockdown
+	$(if $(PACKAGE_TARGET),cargo build --release --locked --bin ip-lockdown --target $(PACKAGE_TARGET))
+	CARGO_DEB=$(DEB_BUILT) CARGO_GENERATE_RPM=$(RPM_BUILT) packaging/package $(TARGET)
 
 .PHONY: clean
 clean: ## all that was built, the tools with it

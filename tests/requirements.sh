@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the demo and the tests need of the machine: looked for, installed when missing, and named when it cannot be had.
 #
-#   tests/requirements.sh demo|test|coexist-test
+#   tests/requirements.sh demo|test|coexist-test|package
 #
 # Nothing is skipped: either the machine can run them when this ends with 0, or the last line says why not.
 set -euo pipefail
@@ -16,13 +16,14 @@ fail() {
 }
 
 case $set_wanted in
-demo | test | coexist-test) ;;
-*) fail "usage: tests/requirements.sh demo|test|coexist-test" ;;
+demo | test | coexist-test | package) ;;
+*) fail "usage: tests/requirements.sh demo|test|coexist-test|package" ;;
 esac
 
 [ "$(uname -s)" = Linux ] || fail "not Linux: iptables is a part of the Linux kernel; use a Linux machine"
-[ "$(id -u)" = 0 ] || fail "not root; run as root: sudo make $set_wanted"
-if command -v unshare >/dev/null; then
+# Packages can be made by anybody, where nothing is missing.
+[ "$(id -u)" = 0 ] || [ "$set_wanted" = package ] || fail "not root; run as root: sudo make $set_wanted"
+if [ "$set_wanted" != package ] && command -v unshare >/dev/null; then
     reason=$(unshare --net --mount true 2>&1) ||
         fail "no network and mount namespaces here: use a virtual machine, or a privileged container (${reason%%$'\n'*})"
 fi
@@ -32,6 +33,18 @@ fi
 # Each line: what is looked for (a program or a file), then the Debian packages that bring it. `links` is a compiler
 # that can link.
 wanted() {
+    if [ "$set_wanted" = package ]; then
+        cat <<'LIST'
+links gcc libc6-dev
+objdump binutils
+jq jq
+dpkg-shlibdeps dpkg-dev
+/usr/lib/rpm/find-requires rpm
+lintian lintian
+rpmlint rpmlint
+LIST
+        return
+    fi
     cat <<'LIST'
 iptables-nft iptables
 ip6tables-nft iptables
@@ -96,6 +109,7 @@ packages=$(missing)
 if [ -n "$packages" ]; then
     command -v apt-get >/dev/null ||
         fail "missing, and there is no apt-get to install with. Install what Debian calls: $packages"
+    [ "$(id -u)" = 0 ] || fail "not root, and there is something to install; as root: apt-get install $packages"
     echo "requirements: installing $packages"
     export DEBIAN_FRONTEND=noninteractive
     # A fresh cloud machine is often still updating itself: wait for its lock, with a bound.
@@ -132,6 +146,8 @@ if [ "$set_wanted" = test ]; then
         fi
     done
 fi
+
+[ "$set_wanted" != package ] || exit 0
 
 # --- the kernel -----------------------------------------------------------------------------------------------
 

@@ -222,3 +222,11 @@ fn piped(bytes: &[u8]) -> (String, Option<i32>) {
         output.status.code(),
     )
 }
+
+#[test]
+fn the_role_in_packaging_is_what_the_program_prints() {
+    let file = include_str!("../../packaging/terraform/role.tf");
+    let (words, role) = file.split_once('\n').unwrap();
+    let words = words.strip_prefix("# ip-lockdown trust-policy ").unwrap();
+    pretty_assertions::assert_eq!(run(words).expect_code(0).stdout, role);
+}
