@@ -21,8 +21,10 @@ SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
 LICENSEDIR ?= $(PREFIX)/share/licenses/ip-lockdown
 # The program that is put there; $(BIN), which has to run here, prints the man pages and completions.
 PROGRAM ?= $(BIN)
-# Each of these units applies an active lockdown again when it starts, reloads or stops: the drop-in systemd/reapply.conf.
+# Each of these units applies an active lockdown again when it starts or stops, by the drop-in systemd/reapply.conf; and
+# those that can reload, when they do.
 REAPPLY := nftables iptables ip6tables netfilter-persistent ufw firewalld docker
+REAPPLY_RELOAD := nftables iptables ip6tables firewalld docker
 
 # `sudo make test` for a developer whose Rust is in the home folder: sudo resets PATH, so look there as well.
 ifdef SUDO_USER
@@ -140,6 +142,8 @@ install: ## after make build: program, units, man pages, completions (PREFIX=/us
 			| install -D -m 644 /dev/stdin "$(DESTDIR)$(SYSTEMDDIR)/$${unit##*/}"; done
 	for unit in $(REAPPLY); do \
 		install -D -m 644 systemd/reapply.conf "$(DESTDIR)$(SYSTEMDDIR)/$$unit.service.d/50-ip-lockdown.conf"; done
+	for unit in $(REAPPLY_RELOAD); do \
+		install -D -m 644 systemd/reapply-reload.conf "$(DESTDIR)$(SYSTEMDDIR)/$$unit.service.d/51-ip-lockdown-reload.conf"; done
 	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md \
 		docs/coexistence.md docs/findings.md docs/json.md docs/trust-policy.md
 	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/examples" packaging/config.toml

@@ -49,7 +49,7 @@ TTYPath=/dev/console
 WantedBy=multi-user.target
 UNIT
     systemctl --quiet --root="$root" enable coexist.service
-    if ! guest_boot 360 || [ ! -s "$work/results/$1.json" ]; then
+    if ! guest_boot 360 --log-level=err || [ ! -s "$work/results/$1.json" ]; then
         fail "the group $1 did not come to its end"
     fi
 }

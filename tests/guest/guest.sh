@@ -127,16 +127,17 @@ guest_runs() {
         fail "$1 does not run on Debian bookworm: build it there, or on a system whose C library is not newer"
 }
 
-# guest_boot SECONDS: boots $work/root, and waits for the guest to power itself off. What a unit prints on /dev/console
-# is seen here. Fails when it takes longer, or ends in another way.
+# guest_boot SECONDS [OPTION]...: boots $work/root, with options for its systemd, and waits until the guest powers itself
+# off. What a unit prints on /dev/console is seen here. Fails when it takes longer, or ends in another way.
 guest_boot() {
-    local code=0 cgroup
+    local code=0 cgroup limit=$1
+    shift
     (
         for cgroup in "${cgroups[@]}"; do echo "$BASHPID" >"$cgroup/cgroup.procs"; done
         export SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
         # When this script goes, in whatever way, they are told to go, and systemd-nspawn then kills all of the guest.
-        exec setpriv --pdeathsig TERM timeout "$1" setpriv --pdeathsig TERM \
-            systemd-nspawn "${options[@]}" -- --show-status=no --log-level=err </dev/null
+        exec setpriv --pdeathsig TERM timeout "$limit" setpriv --pdeathsig TERM \
+            systemd-nspawn "${options[@]}" -- --show-status=no "$@" </dev/null
     ) > >(sed -u 's/\r$//') &
     guest=$!
     guest_connect

@@ -198,6 +198,8 @@ pub struct Lane {
     pub first_passed: Option<f64>,
     /// The same of the last one.
     pub last_passed: Option<f64>,
+    /// The same of the first try that was turned away.
+    pub first_refused: Option<f64>,
 }
 
 impl Lane {
@@ -214,6 +216,7 @@ impl Lane {
             slowest_ms: 0.0,
             first_passed: None,
             last_passed: None,
+            first_refused: None,
         }
     }
 
@@ -227,6 +230,7 @@ impl Lane {
         self.slowest_ms = self.slowest_ms.max(later.slowest_ms);
         self.first_passed = self.first_passed.or(later.first_passed);
         self.last_passed = later.last_passed.or(self.last_passed);
+        self.first_refused = self.first_refused.or(later.first_refused);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `lab steady`: clients that go on whatever happens around them, and report all the while.
 
+use std::fs;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant, SystemTime};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use lab::{Activity, Ending, Lane, Report};
 use socket2::{Domain, Socket, Type};
 
@@ -24,15 +25,19 @@ const FETCH_PAUSE: Duration = Duration::from_millis(10);
 /// How often a report is sent. What was counted since is lost when the process is killed.
 const REPORT_EVERY: Duration = Duration::from_millis(20);
 
-/// Try addresses again and again, each in a thread of its own, and send reports to a Unix datagram socket
+/// Try addresses again and again, each in a thread of its own, and report all the while
 #[derive(Args)]
+#[command(group(ArgGroup::new("where").required(true)))]
 pub(crate) struct Steady {
     /// Who this is, in the reports
     #[arg(long)]
     name: String,
-    /// The socket to send reports to; the end of it is the end of this
-    #[arg(long)]
-    report: PathBuf,
+    /// The Unix datagram socket to send to what was done since the last time; the end of it is the end of this
+    #[arg(long, group = "where")]
+    report: Option<PathBuf>,
+    /// The file to hold what was done so far. Whoever reads it finds a whole report, or none yet
+    #[arg(long, group = "where")]
+    file: Option<PathBuf>,
     /// Connect to port 80
     #[arg(long)]
     connect: Vec<IpAddr>,
@@ -60,16 +65,53 @@ impl Steady {
         .map(|(activity, to)| start(activity, to))
         .collect();
 
-        let socket = UnixDatagram::unbound().expect("a Unix socket");
+        let mut reports = Reports::to(self.report, self.file);
         loop {
             sleep(REPORT_EVERY);
             let report = Report {
                 name: self.name.clone(),
                 lanes: lanes.iter().map(|lane| take(lane)).collect(),
             };
-            let report = serde_json::to_vec(&report).expect("a report can be written as JSON");
-            if socket.send_to(&report, &self.report).is_err() {
+            if reports.add(report).is_err() {
                 return;
+            }
+        }
+    }
+}
+
+/// Where reports go.
+enum Reports {
+    Socket(UnixDatagram, PathBuf),
+    File(PathBuf, Option<Report>),
+}
+
+impl Reports {
+    fn to(socket: Option<PathBuf>, file: Option<PathBuf>) -> Self {
+        match (socket, file) {
+            (Some(path), None) => {
+                Self::Socket(UnixDatagram::unbound().expect("a Unix socket"), path)
+            }
+            (None, Some(path)) => Self::File(path, None),
+            _ => panic!("one place for reports, as the command line wants it"),
+        }
+    }
+
+    fn add(&mut self, report: Report) -> io::Result<()> {
+        let bytes = |report| serde_json::to_vec(report).expect("a report can be written as JSON");
+        match self {
+            Self::Socket(socket, path) => socket.send_to(&bytes(&report), path).map(|_| ()),
+            Self::File(path, sum) => {
+                match sum {
+                    Some(sum) => {
+                        for (lane, later) in sum.lanes.iter_mut().zip(&report.lanes) {
+                            lane.add(later);
+                        }
+                    }
+                    None => *sum = Some(report),
+                }
+                let unfinished = path.with_extension("new");
+                fs::write(&unfinished, bytes(sum.as_ref().expect("it was just set")))?;
+                fs::rename(&unfinished, path)
             }
         }
     }
@@ -108,17 +150,20 @@ fn start(activity: Activity, to: IpAddr) -> Arc<Mutex<Lane>> {
 fn count(lane: &mut Lane, result: &io::Result<()>, began: SystemTime, took: Duration) {
     lane.tries += 1;
     lane.slowest_ms = lane.slowest_ms.max(took.as_secs_f64() * 1000.0);
+    let began = began
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("a clock after 1970")
+        .as_secs_f64();
     match result.as_ref().map_err(Ending::from) {
         Ok(()) => {
-            let began = began
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .expect("a clock after 1970")
-                .as_secs_f64();
             lane.passed += 1;
             lane.first_passed.get_or_insert(began);
             lane.last_passed = Some(began);
         }
-        Err(Ending::Refused | Ending::Denied) => lane.refused += 1,
+        Err(Ending::Refused | Ending::Denied) => {
+            lane.refused += 1;
+            lane.first_refused.get_or_insert(began);
+        }
         Err(Ending::TimedOut) => lane.silent += 1,
         Err(_) => lane.other += 1,
     }

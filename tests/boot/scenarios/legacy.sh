@@ -1,0 +1,43 @@
+# iptables-legacy: the same boot, with the rules in other tables.
+
+build() {
+    install_package
+    network
+    probes
+    update-alternatives --quiet --set iptables /usr/sbin/iptables-legacy
+    update-alternatives --quiet --set ip6tables /usr/sbin/ip6tables-legacy
+    claim "enable" ends 0 ip-lockdown enable 169.254.169.254 root
+    local unit
+    for unit in ip-lockdown ip-lockdown-settle ip-lockdown-verify; do
+        mkdir -p "/etc/systemd/system/$unit.service.d"
+        printf '[Service]\nSystemCallErrorNumber=\n' >"/etc/systemd/system/$unit.service.d/strict.conf"
+    done
+}
+
+boot_1() {
+    claim "the boot ends well" boots_well
+    claim "the boot unit is active" is ip-lockdown.service active
+    claim "the rules are in legacy tables" says IPL-169.254.169.254 iptables-legacy -S OUTPUT
+    claim "verify: it holds" ends 0 ip-lockdown verify
+    claim "rules stood before the network" before ip-lockdown.service networking.service
+    claim "two probes tried from the very first moment" probed_from_the_first_moment
+    claim "the stranger never got through" never_open
+    claim "root did" all_lanes root '.passed > 0'
+    claim "locked" locked
+    mark
+    systemctl stop ip-lockdown-settle
+    iptables -F
+    ip6tables -F
+    claim "iptables -F takes rules away" ends 1 ip-lockdown verify
+    claim "systemctl reload brings them back" systemctl reload ip-lockdown
+    claim "verify: it holds" ends 0 ip-lockdown verify
+    claim "the regular verify passes" systemctl start ip-lockdown-verify.service
+    claim "throughout, the stranger never got through" never_open
+    claim "throughout, root was served" always_served
+}
+
+boot_2() {
+    claim "booted again: the boot ends well" boots_well
+    claim "booted again: verify: it holds" ends 0 ip-lockdown verify
+    claim "booted again: the stranger never got through" never_open
+}
