@@ -238,12 +238,8 @@ fn man_page(lab: &Lab) -> String {
 #[test]
 fn the_man_page_of_the_configuration_has_every_key_and_a_configuration_as_example() {
     let lab = Lab::new(Variant::Nft);
-    let words = [
-        lockdown_program().to_str().unwrap(),
-        "generate",
-        "config-man",
-    ];
-    let page = lab.run(&words).expect_code(0).stdout;
+    let page = lab.lockdown(&["generate", "config-man"]);
+    let page = page.expect_code(0).stdout;
     for key in ip_lockdown::config::KEYS {
         assert!(
             page.contains(&format!("\\fB{}\\fR = ", key.name)),
