@@ -13,7 +13,7 @@ packages=(
     systemd procps iproute2 iptables nftables sudo
     packer openssh-server openssh-client
     cloud-init
-    ansible-core ansible-lint
+    ansible-core ansible-lint python3-apt
     # to install and erase the .rpm
     rpm
 )
