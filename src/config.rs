@@ -428,6 +428,33 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_is_a_configuration_also_with_all_that_it_offers() {
+        let sample = include_str!("../packaging/config.toml");
+        let root_only = read(sample).unwrap();
+        assert_eq!(root_only.len(), 1);
+        assert_eq!(root_only[0].users, ["root".parse().unwrap()]);
+        let (mut offered, mut keys) = (String::new(), Vec::new());
+        for line in sample.lines() {
+            let key = line.trim_start_matches("# ").split(" = ").next().unwrap();
+            if KEYS.iter().any(|known| known.name == key) {
+                keys.retain(|known| *known != key);
+                keys.push(key);
+            }
+        }
+        for key in keys {
+            let line = sample
+                .lines()
+                .rfind(|line| line.starts_with(&format!("# {key} = ")));
+            let line = line.unwrap_or("address = \"169.254.169.254\"");
+            offered.push_str(line.trim_start_matches("# "));
+            offered.push('\n');
+        }
+        let all = read(&format!("[[lockdown]]\n{offered}")).unwrap();
+        assert_eq!(offered.lines().count(), KEYS.len(), "{offered}");
+        assert_eq!(all[0].users.len(), 5);
+    }
+
+    #[test]
     fn whatever_is_wrong_is_told_with_its_place() {
         for (text, told) in [
             (

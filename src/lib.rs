@@ -1,9 +1,10 @@
 //! Locks an address, such as the EC2 instance metadata service, to named OS users.
 //!
 //! ```text
-//! argv -> policy (names resolved to ids) -> desired rules --+
-//!                                                           +-> plan -> transaction -> read back
-//! firewall read-out ------------------> observed rules -----+            -> probes -> findings
+//! argv, configuration -> policy (names resolved to ids) -> desired rules --+
+//!                                                                          +-> plan -> transaction
+//! firewall read-out ---------------------------------> observed rules -----+   -> read back
+//!                                                                              -> probes -> findings
 //! ```
 //! One direction, no way back. Left of the plan everything is pure data:
 //!

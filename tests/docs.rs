@@ -236,6 +236,27 @@ fn man_page(lab: &Lab) -> String {
 }
 
 #[test]
+fn the_man_page_of_the_configuration_has_every_key_and_a_configuration_as_example() {
+    let lab = Lab::new(Variant::Nft);
+    let page = lab.lockdown(&["generate", "config-man"]);
+    let page = page.expect_code(0).stdout;
+    for key in ip_lockdown::config::KEYS {
+        assert!(
+            page.contains(&format!("\\fB{}\\fR = ", key.name)),
+            "{}: {page}",
+            key.name
+        );
+    }
+    let example = page.split(".SH EXAMPLE\n.nf\n").nth(1).unwrap();
+    let text = example.split("\n.fi").next().unwrap().replace("\\-", "-");
+    let source = ip_lockdown::config::Source {
+        name: "the example".to_owned(),
+        text,
+    };
+    assert_eq!(ip_lockdown::config::parse(&[source]).unwrap().len(), 1);
+}
+
+#[test]
 fn the_man_page_lists_every_option_of_every_command() {
     let lab = Lab::new(Variant::Nft);
     let page = man_page(&lab);

@@ -1,10 +1,10 @@
 //! One file a command: wiring between the policy, the firewall and the findings.
 //!
 //! ```text
-//! argv -> words -> policy (names resolved to ids) -> desired rules --+
-//!                                                                   +-> plan -> transaction
-//! iptables-save, nft -j ----------------------> observed rules -----+        -> read back
-//!                                                                            -> probes -> findings
+//! argv, configuration -> words -> policy (names resolved to ids) -> desired rules --+
+//!                                                                                  +-> plan
+//! iptables-save, nft -j ----------------------------------> observed rules --------+
+//!                                          plan -> transaction -> read back -> probes -> findings
 //! ```
 //! Input is checked before anything is looked at, and privileges before anything is tried.
 

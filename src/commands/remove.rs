@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::report::{self, print_json};
 use super::{CommandError, enforce, open, words};
@@ -17,7 +17,7 @@ use crate::ruleset::nftables::plan::Command;
 use crate::ruleset::nftables::render;
 use crate::ruleset::transaction::{self, Place, Transaction};
 use crate::sys::firewall::Firewall;
-use crate::sys::lock;
+use crate::sys::{lock, services};
 use crate::verify::Observation;
 
 /// How often it looks again when another tool changed the rules under it.
@@ -59,6 +59,12 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         true => ExitCode::Done,
         false => ExitCode::CouldNot,
     };
+    if services::lockdown_at_boot().map_err(CommandError::Units)? {
+        warn!(
+            "ip-lockdown.service is enabled: what the configuration says is locked again at the \
+             next boot, or reload; `ip-lockdown disable` ends that"
+        );
+    }
     print(&removed, &errors, code, common.output)?;
     Ok(code)
 }

@@ -56,8 +56,15 @@ fn build(args: &BuildArgs) -> Result<ExitCode, CommandError> {
     let format = format(args)?;
     let options = options(args)?;
     let (role, warnings) = preset.build(&options).map_err(TrustPolicyError::from)?;
-    for finding in warnings {
-        warn!("{}: {}; {}", finding.code, finding.message, finding.cure);
+    for (finding, is_only) in first_of_each(&warnings) {
+        let Finding {
+            code,
+            message,
+            cure,
+            ..
+        } = finding;
+        let more = if is_only { "" } else { " (and more of these)" };
+        warn!("{code}: {message}{more}; {cure}");
     }
     if options.with_guard && !preset.trusts_ec2() {
         warn!(
@@ -69,6 +76,21 @@ fn build(args: &BuildArgs) -> Result<ExitCode, CommandError> {
         further_documents(&role)?;
     }
     Ok(ExitCode::Done)
+}
+
+/// The first finding of each code, and whether it is the only one.
+fn first_of_each(findings: &[Finding]) -> Vec<(&Finding, bool)> {
+    let mut firsts: Vec<(&Finding, bool)> = Vec::new();
+    for finding in findings {
+        match firsts
+            .iter_mut()
+            .find(|(first, _)| first.code == finding.code)
+        {
+            Some((_, is_only)) => *is_only = false,
+            None => firsts.push((finding, true)),
+        }
+    }
+    firsts
 }
 
 /// Says on standard error what the documents behind the trust policy are for.

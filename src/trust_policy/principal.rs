@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::services;
+use super::services::{self, Name};
 
 /// What may stand under `"AWS"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,17 +16,20 @@ pub(super) enum AwsPrincipal<'a> {
         partition: &'a str,
         account: &'a str,
     },
-    /// A user or a session.
-    Other { account: &'a str },
+    /// A user.
+    User { account: &'a str },
+    /// A session.
+    Session { account: &'a str },
 }
 
 impl<'a> AwsPrincipal<'a> {
     pub(super) fn account(self) -> Option<&'a str> {
         match self {
             Self::Everybody => None,
-            Self::Account(account) | Self::Role { account, .. } | Self::Other { account } => {
-                Some(account)
-            }
+            Self::Account(account)
+            | Self::Role { account, .. }
+            | Self::User { account }
+            | Self::Session { account } => Some(account),
         }
     }
 }
@@ -44,10 +47,12 @@ pub(super) enum Federated<'a> {
 }
 
 /// A name under `"Service"` that is of the right form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Service {
     /// Whether it is one that we know.
     pub(super) known: bool,
+    /// If not: the one that was perhaps meant.
+    pub(super) near: Option<String>,
     /// Whether it has the suffix `.amazonaws.com.cn`.
     pub(super) china: bool,
 }
@@ -61,6 +66,12 @@ pub enum PrincipalFault {
     /// A wildcard in a longer text.
     #[error("{0:?} has a wildcard: a principal is named whole, or not at all")]
     Wildcard(String),
+    /// A wildcard where a service is expected.
+    #[error("{0:?} has a wildcard: a service is named whole, or not at all")]
+    ServiceWildcard(String),
+    /// A wildcard where a provider is expected.
+    #[error("{0:?} has a wildcard: a provider is named whole, or not at all")]
+    ProviderWildcard(String),
     /// An ARN where a service is expected.
     #[error("{0:?} is an ARN, and stands under Service")]
     ArnAsService(String),
@@ -95,6 +106,12 @@ pub enum PrincipalFault {
     /// A group.
     #[error("{0:?} is a group, and a group cannot be trusted")]
     Group(String),
+    /// A provider where another ARN is expected.
+    #[error("{0:?} is an identity provider, and stands under AWS")]
+    ProviderAsAws(String),
+    /// Another ARN where a provider is expected.
+    #[error("{0:?} is no identity provider, and stands under Federated")]
+    AwsAsProvider(String),
     /// Not a provider.
     #[error("{0:?} is not an identity provider")]
     Provider(String),
@@ -109,6 +126,10 @@ impl PrincipalFault {
             Self::Wildcard(_) => {
                 "name each principal; of an account, aws:PrincipalArn in Condition takes wildcards".into()
             }
+            Self::ServiceWildcard(_) => {
+                "name each AWS service that may assume the role, such as ec2.amazonaws.com".into()
+            }
+            Self::ProviderWildcard(_) => "name each identity provider by its ARN".into(),
             Self::ArnAsService(_) => {
                 "put it under AWS; an AWS service is named as in ec2.amazonaws.com, never by an ARN".into()
             }
@@ -126,6 +147,8 @@ impl PrincipalFault {
             }
             Self::Deleted(_) => "take it away, or name the user or role that exists now by its ARN".into(),
             Self::Group(_) => "trust the account, and let the group's own policy allow sts:AssumeRole".into(),
+            Self::ProviderAsAws(_) => "put it under Federated".into(),
+            Self::AwsAsProvider(_) => "put it under AWS, with the action sts:AssumeRole".into(),
             Self::Provider(_) => {
                 "give the ARN of the provider, such as \
                  arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com".into()
@@ -200,22 +223,30 @@ pub(super) fn aws(text: &str) -> Result<AwsPrincipal<'_>, PrincipalFault> {
     match service {
         "iam" if resource == "root" => Ok(AwsPrincipal::Account(account)),
         "iam" if name("role/").is_some() => Ok(AwsPrincipal::Role { partition, account }),
-        "iam" if name("user/").is_some() => Ok(AwsPrincipal::Other { account }),
+        "iam" if name("user/").is_some() => Ok(AwsPrincipal::User { account }),
+        "iam" if is_provider(resource) => Err(PrincipalFault::ProviderAsAws(short(text))),
         "iam" if resource.starts_with("group/") => Err(PrincipalFault::Group(short(text))),
         "sts"
             if name("assumed-role/").is_some_and(|name| name.contains('/'))
                 || name("federated-user/").is_some() =>
         {
-            Ok(AwsPrincipal::Other { account })
+            Ok(AwsPrincipal::Session { account })
         }
         _ => Err(PrincipalFault::Arn(short(text))),
     }
 }
 
+/// Whether the resource of an ARN is a provider, of whatever name.
+fn is_provider(resource: &str) -> bool {
+    ["oidc-provider/", "saml-provider/"]
+        .iter()
+        .any(|prefix| resource.starts_with(prefix))
+}
+
 /// Reads what stands under `"Federated"`.
 pub(super) fn federated(text: &str) -> Result<Federated<'_>, PrincipalFault> {
-    if text == "*" {
-        return Err(PrincipalFault::Everybody);
+    if text.contains(['*', '?']) {
+        return Err(PrincipalFault::ProviderWildcard(short(text)));
     }
     if BUILT_IN.contains(&text) {
         return Ok(Federated::Oidc {
@@ -224,10 +255,7 @@ pub(super) fn federated(text: &str) -> Result<Federated<'_>, PrincipalFault> {
         });
     }
     if !text.starts_with("arn:") {
-        return Err(match text.contains(['*', '?']) {
-            true => PrincipalFault::Wildcard(short(text)),
-            false => PrincipalFault::Provider(short(text)),
-        });
+        return Err(PrincipalFault::Provider(short(text)));
     }
     let (service, partition, _, resource) = arn(text)?;
     match (service, resource.split_once('/')) {
@@ -236,17 +264,17 @@ pub(super) fn federated(text: &str) -> Result<Federated<'_>, PrincipalFault> {
             partition: Some(partition),
         }),
         ("iam", Some(("saml-provider", name))) if is_name(name) => Ok(Federated::Saml),
+        _ if !is_provider(resource) && aws(text).is_ok() => {
+            Err(PrincipalFault::AwsAsProvider(short(text)))
+        }
         _ => Err(PrincipalFault::Provider(short(text))),
     }
 }
 
 /// Reads what stands under `"Service"`.
 pub(super) fn service(text: &str) -> Result<Service, PrincipalFault> {
-    if text == "*" {
-        return Err(PrincipalFault::Everybody);
-    }
     if text.contains(['*', '?']) {
-        return Err(PrincipalFault::Wildcard(short(text)));
+        return Err(PrincipalFault::ServiceWildcard(short(text)));
     }
     if text.starts_with("arn:") {
         return Err(PrincipalFault::ArnAsService(short(text)));
@@ -258,16 +286,12 @@ pub(super) fn service(text: &str) -> Result<Service, PrincipalFault> {
     let Some((name, china)) = services::split(text) else {
         return Err(fault(services::meant(text)));
     };
-    if services::is_known(name) {
-        return Ok(Service { known: true, china });
-    }
-    match services::near(name) {
-        Some(near) => Err(fault(Some(format!("{near}.amazonaws.com")))),
-        None => Ok(Service {
-            known: false,
-            china,
-        }),
-    }
+    let (known, near) = match services::look_up(name) {
+        Name::Known => (true, None),
+        Name::New(near) => (false, near.map(services::principal)),
+        Name::Wrong(service) => return Err(fault(Some(services::principal(service)))),
+    };
+    Ok(Service { known, near, china })
 }
 
 /// Whether the service is EC2, in either suffix.

@@ -3,11 +3,56 @@
 use std::sync::LazyLock;
 
 /// What comes before `.amazonaws.com`, a name a line. AWS has no complete list: a name that is not
-/// here is a warning, unless it is nearly one that is.
+/// here is a warning, unless it is a long one and nearly one that is.
 static KNOWN: LazyLock<Vec<&str>> =
     LazyLock::new(|| include_str!("services.txt").lines().collect());
 
+/// What people call services that assume roles by another name, which is never a principal.
+const ALIASES: [(&str, &str); 8] = [
+    ("cfn", "cloudformation"),
+    ("ddb", "dynamodb"),
+    ("efs", "elasticfilesystem"),
+    ("elb", "elasticloadbalancing"),
+    ("emr", "elasticmapreduce"),
+    ("eventbridge", "events"),
+    ("sfn", "states"),
+    ("stepfunctions", "states"),
+];
+
+/// Up to so many letters, a misspelt name cannot be told from one that is new.
+const SHORT: usize = 4;
+
 const SUFFIX: &str = ".amazonaws.com";
+
+/// What the name before the domain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    /// That of a service that we know.
+    Known,
+    /// Perhaps that of a service that is not listed here, perhaps this one misspelt.
+    New(Option<&'static str>),
+    /// This one, misspelt or by another name.
+    Wrong(&'static str),
+}
+
+/// Looks the name before the domain up.
+pub(super) fn look_up(name: &str) -> Name {
+    if is_known(name) {
+        return Name::Known;
+    }
+    match alias(name) {
+        Some(service) => Name::Wrong(service),
+        None => match near(name) {
+            Some(service) if name.len() > SHORT => Name::Wrong(service),
+            perhaps => Name::New(perhaps),
+        },
+    }
+}
+
+/// The principal of a service, from the name before the domain.
+pub(super) fn principal(name: &str) -> String {
+    format!("{name}{SUFFIX}")
+}
 
 /// The name before the domain, without the region that some services have there; and whether the
 /// domain is the legacy one of China.
@@ -38,8 +83,15 @@ pub(super) fn is_known(name: &str) -> bool {
     KNOWN.binary_search(&name).is_ok()
 }
 
-/// The known name that was misspelt.
-pub(super) fn near(name: &str) -> Option<&'static str> {
+fn alias(name: &str) -> Option<&'static str> {
+    ALIASES
+        .iter()
+        .find(|(alias, _)| *alias == name)
+        .map(|(_, service)| *service)
+}
+
+/// The known name that is nearly this one.
+fn near(name: &str) -> Option<&'static str> {
     let slips = match name.len() {
         3..=6 => 1,
         7..=40 => 2,
@@ -77,17 +129,17 @@ pub(super) fn meant(text: &str) -> Option<String> {
         .strip_prefix("http://")
         .unwrap_or(text)
         .trim_end_matches('/');
-    if let Some((name, _)) = split(text) {
-        let name = if is_known(name) { name } else { near(name)? };
-        return Some(format!("{name}{SUFFIX}"));
-    }
-    // The domain is missing or misspelt.
-    let name = match text.split_once(".am") {
-        Some((name, _)) => name,
-        None => text.strip_suffix(".aws").unwrap_or(text),
+    let name = match (split(text), text.split_once(".am")) {
+        // Without a split, the domain is missing or misspelt.
+        (Some((name, _)), _) | (None, Some((name, _))) => name,
+        (None, None) => text.strip_suffix(".aws").unwrap_or(text),
     };
-    let name = if is_known(name) { name } else { near(name)? };
-    Some(format!("{name}{SUFFIX}"))
+    let service = match look_up(name) {
+        Name::Known => name,
+        Name::New(near) => near?,
+        Name::Wrong(service) => service,
+    };
+    Some(principal(service))
 }
 
 /// Such as `eu-central-1` or `us-gov-west-1`.
@@ -146,6 +198,7 @@ mod tests {
             ("lamda.amazonaws.com", Some("lambda.amazonaws.com")),
             ("lambda.aws", Some("lambda.amazonaws.com")),
             ("lambda.amazonws.com", Some("lambda.amazonaws.com")),
+            ("emr", Some("elasticmapreduce.amazonaws.com")),
             ("example.org", None),
             ("", None),
         ] {
@@ -161,6 +214,9 @@ mod tests {
                 Some((name, false)),
                 "{name}"
             );
+        }
+        for (alias, service) in ALIASES {
+            assert!(!is_known(alias) && is_known(service), "{alias}");
         }
         // Names are looked up by halving.
         assert!(KNOWN.is_sorted_by(|one, next| one < next));

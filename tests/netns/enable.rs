@@ -188,7 +188,14 @@ fn disable_takes_the_links_and_leaves_the_rest() {
     // And back, with the configuration as it was.
     lab.lockdown(&["enable"]).expect_code(0);
     enabled(&lab, true);
-    lab.lockdown(&["disable", "--now"]).expect_code(0);
+    let done = lab.lockdown(&["remove"]).expect_code(0);
+    assert!(
+        done.stderr.contains("locked again at the next boot"),
+        "{done}"
+    );
+    lab.lockdown(&["apply"]).expect_code(0);
+    let done = lab.lockdown(&["disable", "--now"]).expect_code(0);
+    assert_eq!(done.stderr, "", "{done}");
     enabled(&lab, false);
     served(&lab, &User::MALLORY, &IMDS);
     assert_eq!(config(&lab), imds("\"root\""));

@@ -13,6 +13,7 @@
 mod support;
 
 mod at_once;
+mod configured;
 mod killed;
 mod meddling;
 mod never_collateral;

@@ -74,7 +74,7 @@ fn many() -> Vec<String> {
 }
 
 /// An order of `count` things in which each follows each, itself as well: `count * count` in all.
-fn each_after_each(count: usize) -> Vec<usize> {
+pub(crate) fn each_after_each(count: usize) -> Vec<usize> {
     let pairs = |a| (a + 1..count).flat_map(move |b| [a, b]);
     (0..count)
         .flat_map(|a| std::iter::once(a).chain(pairs(a)))

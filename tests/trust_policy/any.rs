@@ -26,7 +26,7 @@ fn account() -> impl Strategy<Value = AccountId> {
     parsed("[0-9]{12}")
 }
 
-/// A service that we know, or a name that is like none of them.
+/// A service that we know, or a name that is like none of them, or too short to tell.
 fn service() -> impl Strategy<Value = ServiceName> {
     let known = [
         "ec2",
@@ -37,7 +37,8 @@ fn service() -> impl Strategy<Value = ServiceName> {
     ];
     parsed(prop_oneof![
         3 => select(known.to_vec()).prop_map(str::to_owned),
-        1 => "qqqqq[a-z]{10,20}".prop_map(|name| name),
+        1 => "qqqqq[a-z]{10,20}",
+        1 => "zz[a-z]{0,2}",
         1 => Just("logs.cn-north-1.amazonaws.com.cn".to_owned()),
     ])
 }
@@ -140,7 +141,12 @@ pub(crate) fn policy_like() -> impl Strategy<Value = String> {
         "Null",
         "StringLike",
         "ForAllValues:StringEquals",
+        "StringEquals",
+        "ArnLike",
         "aws:MultiFactorAuthPresent",
+        "aws:PrincipalArn",
+        "aws:PrincipalIsAWSService",
+        "aws:PrincipalOrgID",
         "sts:ExternalId",
         "aws:SourceArn",
         "true",
@@ -152,6 +158,9 @@ pub(crate) fn policy_like() -> impl Strategy<Value = String> {
         "arn:aws:iam::123456789012:root",
         "arn:aws:iam::123456789012:oidc-provider/gitlab.com",
         "gitlab.com:sub",
+        "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
+        "token.actions.githubusercontent.com:sub",
+        "repo:o/r:*",
         "",
         "\\u0000",
         "\\ud83d\\ude00",

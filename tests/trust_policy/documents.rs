@@ -135,3 +135,16 @@ fn what_is_built_is_said_to_be_weak_where_it_is() {
         assert_eq!(run(words).expect_code(0).stderr, "");
     }
 }
+
+#[test]
+fn one_line_warns_of_many_principals() {
+    let many: Vec<String> = (0..61).map(|nth| format!("--account {nth:012}")).collect();
+    let done = run(&format!("build auto-deploy {}", many.join(" "))).expect_code(0);
+    let lines: Vec<&str> = done
+        .stderr
+        .lines()
+        .filter(|line| line.contains("whole-account"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{done}");
+    assert!(lines[0].contains("(and more of these)"), "{done}");
+}

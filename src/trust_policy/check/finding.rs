@@ -90,12 +90,16 @@ codes! {
     BadPartition "bad-partition" Error,
     /// A group, a canonical user, or another kind that cannot assume roles.
     UnsupportedPrincipal "unsupported-principal" Error,
+    /// No statement lets anybody in.
+    LetsNobodyIn "lets-nobody-in" Error,
     /// MFA is demanded of somebody who has none.
     MfaDemanded "mfa-demanded" Error,
     /// Not an external id.
     BadExternalId "bad-external-id" Error,
     /// A provider that everybody can use, without a test of who it is.
     OidcSubjectOpen "oidc-subject-open" Error,
+    /// A wildcard that is taken literally.
+    LiteralWildcard "literal-wildcard" Error,
     /// Larger than AWS takes.
     TooLarge "too-large" Error,
     /// A Sid that is malformed or stands twice.
@@ -112,6 +116,8 @@ codes! {
     UnknownService "unknown-service" Warning,
     /// A whole account is trusted.
     WholeAccount "whole-account" Warning,
+    /// Everybody is trusted whom a condition does not keep out.
+    WildcardNarrowed "wildcard-narrowed" Warning,
     /// A third party need not present an external id.
     NoExternalId "no-external-id" Warning,
     /// `aws:SourceAccount` or `aws:SourceArn` where the service does not send them.

@@ -1,17 +1,21 @@
 //! What is wrong with a trust policy.
 //!
 //! ```text
-//! bytes -> source: strict JSON with places -> statement: elements of each statement -> principal,
-//!                                                           condition: what they mean together
+//! bytes -> source: strict JSON with places -> statement, condition: what each statement says
+//!     -> principal, web_identity, keys, mfa, by way of reach: what it means
 //! ```
 //! Every rule looks at everything, so that one run shows all there is; only what is not JSON ends
 //! it. Input of any size and depth comes to an end quickly: [`MAX_BYTES`] are read, and 512 levels.
 
 mod condition;
 mod finding;
+mod keys;
+mod mfa;
 mod principal;
+mod reach;
 mod source;
 mod statement;
+mod web_identity;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -205,9 +209,13 @@ impl<'t> Report<'t> {
         let kind = match (node.scalar(), node.string(), node.is_array()) {
             (_, Some(text), _) => format!("the string {}", quote(text)),
             (Some(scalar), ..) => super::principal::short(scalar),
+            (.., true) if node.one_or_many().is_empty() => "an empty array".to_owned(),
             (.., true) => "an array".to_owned(),
-            _ if node.entries().is_some() => "an object".to_owned(),
-            _ => "null".to_owned(),
+            _ => match node.entries().as_deref() {
+                Some([]) => "an empty object".to_owned(),
+                Some(_) => "an object".to_owned(),
+                None => "null".to_owned(),
+            },
         };
         self.add(
             Code::BadValue,
@@ -277,9 +285,14 @@ fn document(root: &Node, report: &mut Report) {
         .filter_map(|node| Statement::read(node, report))
         .collect();
     statement::unique_sids(&statements, report);
+    if !nodes.is_empty() && statements.len() == nodes.len() {
+        statement::somebody_let_in(&statements, &statement.place, report);
+    }
     for statement in &statements {
         principal::look(statement, report);
-        condition::look(statement, &statements, report);
+        web_identity::look(statement, report);
+        keys::look(statement, &statements, report);
+        mfa::look(statement, &statements, report);
     }
     lockdown_hint(&statements, report);
 }

@@ -2,8 +2,8 @@
 
 use super::source::{Node, Place};
 use super::statement::{Assume, Statement};
-use super::{Code, Report, quote};
-use crate::trust_policy::principal::{self, AwsPrincipal, Federated, PrincipalFault};
+use super::{Code, Report, quote, reach};
+use crate::trust_policy::principal::{self, AwsPrincipal, Federated, PrincipalFault, short};
 use crate::trust_policy::third_parties;
 
 /// Looks at the principals of a statement.
@@ -29,7 +29,11 @@ pub(super) fn look(statement: &Statement, report: &mut Report) {
                         Code::UnknownService,
                         &node.place,
                         format!("{} is not one of the services that are known here", quote(text)),
-                        "look its name up in the documentation of the service; if it is right, nothing is wrong",
+                        match service.near {
+                            Some(near) => format!("perhaps you mean {near:?}? If it is a new service, nothing is wrong"),
+                            None => "look its name up in the documentation of the service; if it is right, nothing is wrong"
+                                .to_owned(),
+                        },
                     );
                 }
             }
@@ -42,8 +46,8 @@ pub(super) fn look(statement: &Statement, report: &mut Report) {
     for (text, node) in &statement.aws {
         match principal::aws(text) {
             Ok(AwsPrincipal::Everybody) if statement.allow => {
-                unread = true;
-                told(&PrincipalFault::Everybody, node, report);
+                usable.push((Assume::Role, node.place.clone()));
+                everybody(statement, node, report);
             }
             // A statement that denies to everybody names nobody of a kind.
             Ok(AwsPrincipal::Everybody) => unread = true,
@@ -106,15 +110,27 @@ fn fit(assumes: &[(Assume, Place)], usable: &[(Assume, Place)], report: &mut Rep
     }
 }
 
+/// What trusting everybody means.
+fn everybody(statement: &Statement, node: &Node, report: &mut Report) {
+    let mut tests = statement.conditions.iter();
+    match tests.find(|test| reach::keeps_strangers_out(test)) {
+        None => told(&PrincipalFault::Everybody, node, report),
+        Some(test) => report.add(
+            Code::WildcardNarrowed,
+            &node.place,
+            format!(
+                "`*` is every AWS account in the world, and only the test of {} keeps strangers out",
+                short(test.name)
+            ),
+            "name the accounts or roles if you can; else keep that test as it is",
+        ),
+    }
+}
+
 /// What trusting an account means.
 fn account(who: AwsPrincipal, statement: &Statement, node: &Node, report: &mut Report) {
-    let demands = |keys: &[&str]| {
-        statement
-            .conditions
-            .iter()
-            .any(|condition| keys.iter().any(|key| condition.demands(key)))
-    };
-    if demands(&["sts:externalid"]) {
+    let mut tests = statement.conditions.iter();
+    if tests.any(|test| test.demands("sts:externalid")) {
         return;
     }
     if let Some(company) = who.account().and_then(third_parties::name) {
@@ -125,12 +141,7 @@ fn account(who: AwsPrincipal, statement: &Statement, node: &Node, report: &mut R
             "demand the id that it gave you, by StringEquals on sts:ExternalId (trust-policy build third-party)",
         );
     }
-    let narrowed = demands(&[
-        "aws:principalarn",
-        "aws:userid",
-        "aws:principaltag/",
-        "aws:username",
-    ]);
+    let narrowed = statement.conditions.iter().any(reach::narrows_account);
     if let AwsPrincipal::Account(account) = who
         && !narrowed
     {
@@ -145,15 +156,20 @@ fn account(who: AwsPrincipal, statement: &Statement, node: &Node, report: &mut R
 
 fn told(fault: &PrincipalFault, node: &Node, report: &mut Report) {
     let code = match fault {
-        PrincipalFault::Everybody | PrincipalFault::Wildcard(_) => Code::WildcardPrincipal,
+        PrincipalFault::Everybody
+        | PrincipalFault::Wildcard(_)
+        | PrincipalFault::ServiceWildcard(_)
+        | PrincipalFault::ProviderWildcard(_) => Code::WildcardPrincipal,
         PrincipalFault::ArnAsService(_) => Code::ArnAsService,
         PrincipalFault::ServiceAsAws(_) => Code::ServiceAsAws,
         PrincipalFault::ServiceName { .. } => Code::BadServiceName,
         PrincipalFault::Account(_) => Code::BadAccount,
         PrincipalFault::Partition { .. } => Code::BadPartition,
-        PrincipalFault::Arn(_) | PrincipalFault::Deleted(_) | PrincipalFault::Provider(_) => {
-            Code::BadArn
-        }
+        PrincipalFault::Arn(_)
+        | PrincipalFault::Deleted(_)
+        | PrincipalFault::Provider(_)
+        | PrincipalFault::ProviderAsAws(_)
+        | PrincipalFault::AwsAsProvider(_) => Code::BadArn,
         PrincipalFault::Group(_) => Code::UnsupportedPrincipal,
     };
     report.add(code, &node.place, fault.to_string(), fault.cure());

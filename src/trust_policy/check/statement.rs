@@ -26,6 +26,8 @@ pub(super) enum Assume {
 }
 
 impl Assume {
+    const ALL: [Self; 3] = [Self::Role, Self::Saml, Self::WebIdentity];
+
     pub(super) fn action(self) -> &'static str {
         match self {
             Self::Role => "sts:AssumeRole",
@@ -42,10 +44,16 @@ pub(super) struct Statement<'a> {
     /// Whether it lets in; what is neither is taken for this.
     pub(super) allow: bool,
     pub(super) assumes: Vec<(Assume, Place<'a>)>,
+    /// All the actions, as AWS writes them.
+    pub(super) actions: BTreeSet<&'static str>,
+    /// Whether there is an action that could not be read, or none at all.
+    unread: bool,
     pub(super) services: Vec<(&'a str, Node<'a>)>,
     pub(super) aws: Vec<(&'a str, Node<'a>)>,
     pub(super) federated: Vec<(&'a str, Node<'a>)>,
     pub(super) conditions: Vec<Condition<'a>>,
+    /// Whether it holds only sometimes.
+    is_conditional: bool,
 }
 
 impl<'a> Statement<'a> {
@@ -92,11 +100,15 @@ impl<'a> Statement<'a> {
             sid: find("Sid").and_then(|node| sid(node, report)),
             allow: find("Effect").is_none_or(|node| effect(node, report)),
             assumes: Vec::new(),
+            actions: BTreeSet::new(),
+            unread: true,
             services: Vec::new(),
             aws: Vec::new(),
             federated: Vec::new(),
             conditions: find("Condition")
                 .map_or_else(Vec::new, |node| condition::read(node, report)),
+            is_conditional: find("Condition")
+                .is_some_and(|node| node.entries().is_none_or(|entries| !entries.is_empty())),
         };
         if let Some(action) = find("Action") {
             statement.actions(action, report);
@@ -108,22 +120,30 @@ impl<'a> Statement<'a> {
     }
 
     fn actions(&mut self, node: &Node<'a>, report: &mut Report) {
-        for (text, node) in strings(node, "Action is an action or an array of actions", report) {
+        let nodes = node.one_or_many();
+        let texts = strings(node, "Action is an action or an array of actions", report);
+        self.unread = nodes.is_empty() || texts.len() < nodes.len();
+        for (text, node) in texts {
             let known = ACTIONS
-                .iter()
+                .into_iter()
                 .find(|action| action.eq_ignore_ascii_case(text));
-            let assume = match known.copied() {
-                Some("sts:AssumeRole") => Assume::Role,
-                Some("sts:AssumeRoleWithSAML") => Assume::Saml,
-                Some("sts:AssumeRoleWithWebIdentity") => Assume::WebIdentity,
-                Some(_) => continue,
-                None => {
-                    bad_action(text, &node, report);
-                    continue;
-                }
+            let Some(action) = known else {
+                self.unread = true;
+                bad_action(text, &node, report);
+                continue;
             };
-            self.assumes.push((assume, node.place));
+            self.actions.insert(action);
+            let assume = Assume::ALL
+                .into_iter()
+                .find(|assume| assume.action() == action);
+            self.assumes
+                .extend(assume.map(|assume| (assume, node.place)));
         }
+    }
+
+    /// Whether it is about whoever is let in anywhere.
+    pub(super) fn is_to_everybody(&self) -> bool {
+        self.aws.iter().any(|(text, _)| *text == "*")
     }
 
     fn principals(&mut self, node: &Node<'a>, report: &mut Report) {
@@ -166,6 +186,47 @@ impl<'a> Statement<'a> {
             list.extend(strings(&entry.value, &wanted, report));
         }
     }
+}
+
+/// Tells of a document that lets nobody in. What could not be read may let somebody in, and is told
+/// by itself.
+pub(super) fn somebody_let_in(statements: &[Statement], place: &Place, report: &mut Report) {
+    let is_denied = |assume: Assume| {
+        statements.iter().any(|deny| {
+            !deny.allow
+                && !deny.is_conditional
+                && deny.is_to_everybody()
+                && deny.actions.contains(assume.action())
+        })
+    };
+    let left: Vec<Assume> = Assume::ALL
+        .into_iter()
+        .filter(|assume| !is_denied(*assume))
+        .collect();
+    let lets_in = |allow: &Statement| {
+        allow.unread
+            || allow
+                .assumes
+                .iter()
+                .any(|(assume, _)| left.contains(assume))
+    };
+    let mut allows = statements.iter().filter(|statement| statement.allow);
+    if allows.clone().any(lets_in) {
+        return;
+    }
+    let message = match allows.next() {
+        None => "there is no Allow, so that nobody can assume the role",
+        Some(_) if left.len() == Assume::ALL.len() => {
+            "no action that is allowed assumes a role by itself, so that nobody can assume this one"
+        }
+        Some(_) => "what is allowed is denied to everybody, so that nobody can assume the role",
+    };
+    report.add(
+        Code::LetsNobodyIn,
+        place,
+        message,
+        "allow sts:AssumeRole, sts:AssumeRoleWithSAML or sts:AssumeRoleWithWebIdentity to whom the role is for",
+    );
 }
 
 /// Names that two statements have.
@@ -216,7 +277,9 @@ fn bad_action(text: &str, node: &Node, report: &mut Report) {
         )
     } else {
         let message = format!("{} is not an action that assumes a role", quote(text));
-        let cure = match nearest(text, ACTIONS.into_iter()) {
+        let near = nearest(text, ACTIONS.into_iter())
+            .or_else(|| nearest(&format!("sts:{text}"), ACTIONS.into_iter()));
+        let cure = match near {
             Some(near) => format!("did you mean {near}?"),
             None => "a trust policy only says who may assume the role; what the role may do is said in its own \
                      policies"
