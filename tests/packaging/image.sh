@@ -22,7 +22,7 @@ if [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi
 
-echo "packaging: making the image, which takes two or three minutes"
+echo "packaging: making the image, which takes a minute or two"
 mkdir -p "$directory"
 rm -rf "$directory/stamp" "$directory/root"
 include=${packages[*]}
