@@ -172,6 +172,13 @@ package: ## .deb and .rpm in target/package, judged by lintian and rpmlint (PACK
 	$(if $(PACKAGE_TARGET),cargo build --release --locked --bin ip-lockdown --target $(PACKAGE_TARGET))
 	CARGO_DEB=$(DEB_BUILT) CARGO_GENERATE_RPM=$(RPM_BUILT) packaging/package $(TARGET)
 
+.PHONY: packaging-test
+packaging-test: ## packages, images, user-data and fleets, tried in a Debian of their own (root; CASE=deb: one of them)
+	@tests/requirements.sh packaging-test
+	@$(MAKE) --no-print-directory package $(JUDGE)/ready
+	cargo build --release --locked --package lab
+	tests/packaging/run.sh $(CASE)
+
 .PHONY: clean
 clean: ## all that was built, the tools with it
 	cargo clean

@@ -31,6 +31,7 @@ const README: &str = include_str!("../README.md");
 const FINDINGS: &str = include_str!("../docs/findings.md");
 const JSON: &str = include_str!("../docs/json.md");
 const TRUST_POLICY: &str = include_str!("../docs/trust-policy.md");
+const PACKAGING: &str = include_str!("../packaging/README.md");
 const CHANGELOG: &str = include_str!("../CHANGELOG.md");
 
 /// The long options of each command; those of the program itself are under "".
@@ -186,7 +187,7 @@ fn readme_gives_the_values_of_every_option() {
 #[test]
 fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
     let mut seen = 0;
-    for page in [README, FINDINGS, JSON, TRUST_POLICY, CHANGELOG] {
+    for page in [README, FINDINGS, JSON, TRUST_POLICY, PACKAGING, CHANGELOG] {
         let code = page.split("```").skip(1).step_by(2).flat_map(str::lines);
         for line in code.map(str::to_owned).chain(spans(page)) {
             let line = line.trim_start_matches("$ ").trim_start_matches("sudo ");
@@ -210,7 +211,7 @@ fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
 #[test]
 fn no_page_names_an_option_that_does_not_exist() {
     let defined: BTreeSet<String> = defined_options().into_values().flatten().collect();
-    for page in [README, FINDINGS, JSON, TRUST_POLICY, CHANGELOG] {
+    for page in [README, FINDINGS, JSON, TRUST_POLICY, PACKAGING, CHANGELOG] {
         for span in spans(page).iter().filter(|span| span.starts_with("--")) {
             let option = long_words(span).next().unwrap();
             assert!(defined.contains(&option), "`{span}`");

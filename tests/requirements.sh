@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the demo and the tests need of the machine: looked for, installed when missing, and named when it cannot be had.
 #
-#   tests/requirements.sh demo|test|coexist-test|package
+#   tests/requirements.sh demo|test|coexist-test|package|packaging-test
 #
 # Nothing is skipped: either the machine can run them when this ends with 0, or the last line says why not.
 set -euo pipefail
@@ -16,8 +16,8 @@ fail() {
 }
 
 case $set_wanted in
-demo | test | coexist-test | package) ;;
-*) fail "usage: tests/requirements.sh demo|test|coexist-test|package" ;;
+demo | test | coexist-test | package | packaging-test) ;;
+*) fail "usage: tests/requirements.sh demo|test|coexist-test|package|packaging-test" ;;
 esac
 
 [ "$(uname -s)" = Linux ] || fail "not Linux: iptables is a part of the Linux kernel; use a Linux machine"
@@ -31,12 +31,12 @@ fi
 # --- programs -------------------------------------------------------------------------------------------------
 
 # Each line: what is looked for (a program or a file), then the Debian packages that bring it. `links` is a compiler
-# that can link.
+# that can link, `venv` a Python that can make virtual environments.
 wanted() {
     if [ "$set_wanted" = package ]; then
         cat <<'LIST'
 links gcc libc6-dev
-objdump binutils
+readelf binutils
 jq jq
 dpkg-shlibdeps dpkg-dev
 /usr/lib/rpm/find-requires rpm
@@ -67,6 +67,12 @@ links gcc libc6-dev
 LIST
     case $set_wanted in
     test) echo shellcheck shellcheck ;;
+    packaging-test)
+        echo shellcheck shellcheck
+        echo mmdebstrap mmdebstrap
+        echo /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+        echo venv python3-venv
+        ;;
     coexist-test)
         # The guest is a Debian, also on another distribution.
         echo mmdebstrap mmdebstrap
@@ -90,6 +96,7 @@ links() {
 present() {
     case $1 in
     links) links ;;
+    venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     /*) [ -e "$1" ] ;;
     *) command -v "$1" >/dev/null ;;
     esac

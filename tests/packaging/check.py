@@ -7,7 +7,7 @@ usage: check.py PACKAGING SCRIPTS
 - the documented form of Command documents and of EC2 Image Builder's components: there is no schema of them to be had,
   so what is used is held against what is known to be right
 
-Each embedded script is written to SCRIPTS, with its parameters left as they are: the cases run them, shellcheck reads them.
+Each embedded script is written to SCRIPTS, with VALUES for its parameters: the cases run them, shellcheck reads them.
 """
 
 import json
@@ -19,6 +19,9 @@ from pathlib import Path
 
 import hcl2
 import yaml
+
+
+VALUES = {"Package": "s3://bucket/ip-lockdown.deb", "Users": "root"}
 
 
 def cfn_lint(name, template):
@@ -101,7 +104,8 @@ def image_builder(packaging):
             if step["action"] == "ExecuteBash":
                 scripts[f"image-builder-{phase['name']}-{step['name']}"] = "\n".join(inputs[0]["commands"])
             else:
-                scripts[f"image-builder-{phase['name']}-{step['name']}.to"] = inputs[0]["destination"]
+                # What the Task Orchestrator does by itself.
+                assert inputs == [{"source": "{{ Package }}", "destination": "/tmp/ip-lockdown.package"}], inputs
     return scripts
 
 
@@ -129,7 +133,8 @@ def main(packaging, folder):
     terraform(packaging)
     scripts = ssm(packaging) | image_builder(packaging)
     for name, script in scripts.items():
-        (folder / name).write_text(script + "\n")
+        text = re.sub(r"\{\{ (\w+) \}\}", lambda parameter: VALUES[parameter[1]], script)
+        (folder / name).write_text(text + "\n")
     print(f"packaging: {len(scripts)} embedded scripts; cfn-lint and python-hcl2 are content")
 
 

@@ -13,7 +13,7 @@ packages=(
     systemd procps iproute2 iptables nftables sudo
     packer openssh-server openssh-client
     cloud-init
-    ansible-core ansible-lint
+    ansible-core ansible-lint python3-apt
     # to install and erase the .rpm
     rpm
 )
@@ -22,7 +22,7 @@ if [ "$(cat "$directory/stamp" 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi
 
-echo "packaging: making the image, which takes two or three minutes"
+echo "packaging: making the image, which takes a minute or two"
 mkdir -p "$directory"
 rm -rf "$directory/stamp" "$directory/root"
 include=${packages[*]}
