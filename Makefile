@@ -72,6 +72,13 @@ coexist-test: ## beside ufw, firewalld, docker and podman on a real Debian (root
 	cargo build --release --locked --workspace
 	tests/coexist/run.sh $(GROUP)
 
+.PHONY: boot-test
+boot-test: ## image builds and boots of a real Debian with the package (root; SCENARIO=package: one of them)
+	@tests/requirements.sh boot-test
+	@$(MAKE) --no-print-directory package
+	cargo build --release --locked --package lab
+	tests/boot/run.sh $(TARGET)/package/*.deb $(SCENARIO)
+
 .PHONY: bench
 bench: ## what apply costs beside the bare iptables-restore calls (root)
 	@tests/requirements.sh test

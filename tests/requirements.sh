@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the demo and the tests need of the machine: looked for, installed when missing, and named when it cannot be had.
 #
-#   tests/requirements.sh demo|test|coexist-test|package|packaging-test
+#   tests/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test
 #
 # Nothing is skipped: either the machine can run them when this ends with 0, or the last line says why not.
 set -euo pipefail
@@ -16,8 +16,8 @@ fail() {
 }
 
 case $set_wanted in
-demo | test | coexist-test | package | packaging-test) ;;
-*) fail "usage: tests/requirements.sh demo|test|coexist-test|package|packaging-test" ;;
+demo | test | coexist-test | boot-test | package | packaging-test) ;;
+*) fail "usage: tests/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test" ;;
 esac
 
 [ "$(uname -s)" = Linux ] || fail "not Linux: iptables is a part of the Linux kernel; use a Linux machine"
@@ -73,7 +73,7 @@ LIST
         echo /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
         echo venv python3-venv
         ;;
-    coexist-test)
+    coexist-test | boot-test)
         # The guest is a Debian, also on another distribution.
         echo mmdebstrap mmdebstrap
         echo systemd-nspawn systemd-container
@@ -159,9 +159,9 @@ fi
 # --- the kernel -----------------------------------------------------------------------------------------------
 
 variants=(iptables-nft ip6tables-nft)
-if [ "$set_wanted" = test ]; then
-    variants+=(iptables-legacy ip6tables-legacy)
-fi
+case $set_wanted in
+test | boot-test) variants+=(iptables-legacy ip6tables-legacy) ;;
+esac
 for program in "${variants[@]}"; do
     # -w: the lock of the legacy variant is the machine's, also in a namespace of our own.
     reason=$(unshare --net --mount "$program" -w 10 -t filter -S 2>&1 >/dev/null) ||

@@ -34,6 +34,13 @@ claim() {
     fi
 }
 
+# note TEXT COMMAND...: what the command prints, whatever it is: measured, not promised.
+note() {
+    local text=$1
+    shift
+    printf '  note  %s: %s\n' "$text" "$("$@" 2>&1)"
+}
+
 # ends CODE COMMAND...: the command ends with this exit code.
 ends() {
     local expected=$1 code=0
@@ -207,18 +214,23 @@ all_lanes() {
 # The stranger never got through since the mark, tried all the time, and reached the neighbours meanwhile.
 never_open() {
     all_lanes stranger 'if .open then .passed > 0 else .tries > 0 and .passed == 0 end'
-    jq --slurp --raw-output 'map(select(.open | not).tries) | add | "0 of \(.) attempts"' <<<"$(lanes stranger)"
+    how_often
 }
 
 # The stranger got through since the mark, somewhere.
 got_through() {
-    jq --slurp --raw-output --exit-status 'map(select(.open | not) | .passed) | add | select(. > 0) | "\(.) times"' \
-        <<<"$(lanes stranger)"
+    [ "$(jq --slurp 'map(select(.open | not) | .passed) | add > 0' <<<"$(lanes stranger)")" = true ]
+    how_often
 }
 
 # The stranger got through since the mark, to each address by each way.
 was_open() {
     all_lanes stranger '.passed > 0'
+    how_often
+}
+
+# How often the stranger got through since the mark.
+how_often() {
     jq --slurp --raw-output 'map(select(.open | not)) | "\(map(.passed) | add) of \(map(.tries) | add) attempts"' \
         <<<"$(lanes stranger)"
 }
@@ -329,4 +341,4 @@ play() {
 }
 
 # Shown are the claims, kept is everything.
-play 2>&1 | tee "/results/$scenario.$step" | grep --line-buffered --extended-regexp '^  (ok|FAIL|      \|)'
+play 2>&1 | tee "/results/$scenario.$step" | grep --line-buffered --extended-regexp '^  (ok|FAIL|note|      \|)'

@@ -83,7 +83,7 @@ UNIT
 boot() {
     printf 'SCENARIO=%s\nSTEP=%s\n' "$1" "$2" >"$work/root/srv/boot/step"
     # More than the claims is left in a file: what systemd and others have to say on the console.
-    guest_boot 180 --log-level=info > >(tee "$place/console.$1.$2" | grep --line-buffered --extended-regexp '^  (ok|FAIL|      \|)') || true
+    guest_boot 180 --log-level=info > >(tee "$place/console.$1.$2" | grep --line-buffered --extended-regexp '^  (ok|FAIL|note|      \|)') || true
 }
 
 # orders SCENARIO STEP: systemd had to leave nothing out to find an order. It says so before there is a journal.

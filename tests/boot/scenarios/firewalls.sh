@@ -57,7 +57,11 @@ next() {
 boot_1() {
     at_boot nftables
     local action
-    for action in restart reload stop start; do after nftables $action; done
+    for action in restart reload stop start; do
+        after nftables $action
+        # `flush ruleset` takes every layer; the README says so.
+        note "systemctl $action nftables: the stranger got through in between" how_often
+    done
     next nftables ufw
     ufw --force enable
 }

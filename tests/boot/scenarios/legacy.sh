@@ -1,4 +1,4 @@
-# iptables-legacy: the same boot, with the rules in other tables.
+# iptables-legacy, then nftables alone, then neither.
 
 build() {
     install_package
@@ -40,4 +40,26 @@ boot_2() {
     claim "booted again: the boot ends well" boots_well
     claim "booted again: verify: it holds" ends 0 ip-lockdown verify
     claim "booted again: the stranger never got through" never_open
+
+    # A host that has nftables only.
+    rm /usr/sbin/xtables-legacy-multi /usr/sbin/xtables-nft-multi
+}
+
+boot_3() {
+    claim "nftables alone: the boot ends well" boots_well
+    claim "nftables alone: verify: it holds" ends 0 ip-lockdown verify
+    claim "nftables alone: rules stood before the network" before ip-lockdown.service networking.service
+    claim "nftables alone: two probes tried from the very first moment" probed_from_the_first_moment
+    claim "nftables alone: the stranger never got through" never_open
+    claim "nftables alone: root did" all_lanes root '.passed > 0'
+    rm /usr/sbin/nft
+}
+
+boot_4() {
+    claim "no program: the boot unit has failed" is ip-lockdown.service failed
+    claim "no program: with exit code 3" says 3 property ip-lockdown.service ExecMainStatus
+    claim "no program: the boot is degraded" says degraded systemctl is-system-running
+    claim "no program: the journal says what to install" says "apt-get install iptables" warnings ip-lockdown.service
+    claim "no program: the regular verify fails" ends 1 systemctl start ip-lockdown-verify.service
+    claim "no program: nothing can lock, the stranger got through" was_open
 }
