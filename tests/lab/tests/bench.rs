@@ -469,10 +469,40 @@ fn a_steady_client_reports_what_got_through_and_what_did_not() {
         assert_eq!(lane.passed > 0, through, "{lane:?}");
         assert_eq!(lane.first_passed.is_some(), through, "{lane:?}");
         assert_eq!(lane.refused > 0, !through, "{lane:?}");
+        assert_eq!(lane.first_refused.is_some(), !through, "{lane:?}");
         assert_eq!(
             lane.tries,
             lane.passed + lane.refused + lane.silent + lane.other,
             "{lane:?}"
         );
     }
+}
+
+#[test]
+fn a_steady_client_keeps_its_sum_in_a_file() {
+    let lab = Lab::new(Variant::Nft);
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let folder = place.path().join("folder");
+    std::fs::create_dir(&folder).expect("the place is new");
+    let file = folder.join("report");
+    let to_file = format!("--file={}", file.display());
+    let connect = format!("--connect={IMDS_V4}");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            lab.tool(&["steady", "--name=me", &to_file, &connect])
+                .expect_code(0)
+        });
+        let mut earlier = 0;
+        while earlier < 100 {
+            let Ok(report) = std::fs::read(&file) else {
+                continue;
+            };
+            let report: Report = serde_json::from_slice(&report).expect("always a whole report");
+            let tries = report.lanes[0].tries;
+            assert!(tries >= earlier, "{tries} after {earlier}");
+            earlier = tries;
+        }
+        // The end of the folder is the end of the client.
+        std::fs::rename(&folder, place.path().join("gone")).expect("it is ours");
+    });
 }
