@@ -80,6 +80,11 @@ LIST
         echo /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
         ;;
     esac
+    if [ "$set_wanted" = boot-test ]; then
+        echo qemu-system-x86_64 qemu-system-x86
+        echo mke2fs e2fsprogs
+        echo debugfs e2fsprogs
+    fi
 }
 
 links() {

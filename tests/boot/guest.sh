@@ -8,6 +8,8 @@ set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 
 imds=169.254.169.254 imds6=fd00:ec2::254
+# The interface to the metadata service.
+cable=$(cat /srv/boot/cable)
 # A user whom nobody lists.
 stranger=4242
 
@@ -284,14 +286,14 @@ seconds() {
 
 # The cable to the metadata service, by ifupdown.
 network() {
-    cat >/etc/network/interfaces.d/cable <<'INTERFACES'
+    cat >/etc/network/interfaces.d/cable <<INTERFACES
 auto lo
 iface lo inet loopback
-auto host0
-iface host0 inet static
+auto $cable
+iface $cable inet static
     address 192.0.2.1/30
     gateway 192.0.2.2
-iface host0 inet6 static
+iface $cable inet6 static
     address 2001:db8:1::1/64
     gateway 2001:db8:1::2
     accept_ra 0

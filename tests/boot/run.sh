@@ -33,15 +33,20 @@ scenario() {
     sed -n '1s/^# /boot: /p' "$here/tests/boot/scenarios/$1.sh"
     # shellcheck source=/dev/null
     mapfile -t steps < <(. "$here/tests/boot/scenarios/$1.sh" && compgen -A function boot_ | sort -V)
-    cycle_of_others=$(sed -n 's/^cycle_of_others=//p' "$here/tests/boot/scenarios/$1.sh")
+    machine=$(setting "$1" machine)
+    machine=${machine:-nspawn}
     build "$1"
     ended "$1" build || return 0
     for step in "${steps[@]}"; do
         printf ' %s\n' "$step"
-        boot "$1" "$step"
-        orders "$1" "$step"
+        "start_$machine" "$1" "$step"
         ended "$1" "$step" || return 0
     done
+}
+
+# setting SCENARIO NAME: a line NAME=VALUE of its file.
+setting() {
+    sed -n "s/^$2=//p" "$here/tests/boot/scenarios/$1.sh"
 }
 
 # build SCENARIO: a fresh copy of the image, and what the scenario's image build does to it.
@@ -49,6 +54,10 @@ build() {
     local root=$work/root
     guest_root lab
     cp -r "$here/tests/boot" "$root/srv/boot"
+    case $machine in
+    nspawn) echo host0 ;;
+    qemu) echo eth0 ;;
+    esac >"$root/srv/boot/cable"
     cp -r "$here/packaging" "$root/srv/packaging"
     cp "$package" "$root/srv/ip-lockdown.deb"
     cat >"$root/etc/systemd/system/boot-test.service" <<'UNIT'
@@ -79,18 +88,35 @@ UNIT
     umount "$root/results" "$root/proc"
 }
 
-# boot SCENARIO STEP
-boot() {
+# start_nspawn SCENARIO STEP
+start_nspawn() {
     printf 'SCENARIO=%s\nSTEP=%s\n' "$1" "$2" >"$work/root/srv/boot/step"
-    # More than the claims is left in a file: what systemd and others have to say on the console.
-    guest_boot 180 --log-level=info > >(tee "$place/console.$1.$2" | grep --line-buffered --extended-regexp '^  (ok|FAIL|note|      \|)') || true
+    guest_boot 180 --log-level=info > >(show "$1.$2") || true
+    orders "$1" "$2"
+}
+
+# start_qemu SCENARIO STEP
+start_qemu() {
+    if [ "$2" = boot_1 ]; then
+        guest_disk
+    fi
+    printf 'SCENARIO=%s\nSTEP=%s\n' "$1" "$2" >"$work/step"
+    debugfs -w -R 'rm /srv/boot/step' "$place/disk" 2>/dev/null
+    debugfs -w -R "write $work/step /srv/boot/step" "$place/disk" 2>/dev/null >&2
+    guest_boot_kernel 240 > >(show "$1.$2") || true
+    guest_file "/results/$1.$2" >"$work/results/$1.$2"
+}
+
+# show NAME: of the console, the claims. All of it is left in a file: what systemd and others have to say there.
+show() {
+    tee "$place/console.$1" | grep --line-buffered --extended-regexp '^  (ok|FAIL|note|      \|)'
 }
 
 # orders SCENARIO STEP: systemd had to leave nothing out to find an order. It says so before there is a journal.
 orders() {
     local cycle result=ok claim="systemd found an order for all units"
     cycle=$(grep -A 20 'ordering cycle' "$place/console.$1.$2" | grep -e 'ordering cycle' -e 'Found dependency') || true
-    if [ "${cycle_of_others:-}" = "$2" ]; then
+    if [ "$(setting "$1" cycle_of_others)" = "$2" ]; then
         claim="systemd found an order for all units of ours"
         [[ -n $cycle && $cycle != *ip-lockdown* ]] || result=FAIL
     else

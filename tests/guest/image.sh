@@ -16,6 +16,8 @@ packages=(
     ufw firewalld
     docker.io busybox-static
     podman netavark aardvark-dns crun
+    # a kernel of its own, for those that qemu boots
+    "linux-image-cloud-$(dpkg --print-architecture)" initramfs-tools
     # podman without root
     uidmap slirp4netns fuse-overlayfs
 )
