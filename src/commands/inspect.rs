@@ -34,8 +34,7 @@ pub(super) fn inspect(lock: &Lock, seen: &Observation, probing: bool) -> Inspect
             probes: Vec::new(),
         };
     }
-    let (strangers, gid) = accounts::strangers(&accounts, subjects);
-    let sample = sample(subjects, &strangers, gid);
+    let sample = sample(subjects);
     let probes = probe::probe(&sample.witnesses, &addresses);
     for address in addresses {
         findings.extend(behaviour(address, &sample, &probes));

@@ -264,47 +264,6 @@ fn absent_or_failed(found: nix::Result<Option<u32>>) -> Result<Option<u32>, Errn
     }
 }
 
-/// Uids that are not listed, for probes: `nobody`, one that belongs to no account, and the uids
-/// next to the first two ranges of more than one uid; and a gid that is in no listed group.
-pub fn strangers<A: Users + Groups>(accounts: &A, subjects: &Subjects) -> (Vec<Uid>, Gid) {
-    let ranges = subjects.uid_ranges();
-    let listed = |uid: &Uid| ranges.iter().any(|range| range.contains(*uid));
-    let nobody = accounts
-        .get_user_by_name("nobody")
-        .map_or(65534, |user| user.uid());
-    // From regions that nobody hands out (systemd, "Users, Groups, UIDs and GIDs"); 16 bits
-    // first, since the user namespace of a container may have no others.
-    let no_account = (65520..=65533)
-        .chain(60578..=61183)
-        .chain(4_100_000_000..4_100_001_000)
-        .filter_map(Uid::new)
-        .find(|uid| !listed(uid) && accounts.get_user_by_uid(uid.get()).is_none());
-    let wide = ranges.iter().filter(|range| range.count() > 1);
-    let beside = wide.take(2).flat_map(|range| {
-        let (first, last) = (range.first().get(), range.last().get());
-        [first.checked_sub(1), last.checked_add(1)]
-    });
-    let mut uids: Vec<Uid> = Vec::new();
-    let candidates = Uid::new(nobody)
-        .into_iter()
-        .chain(no_account)
-        .chain(beside.flatten().filter_map(Uid::new));
-    for uid in candidates.filter(|uid| !listed(uid)) {
-        if !uids.contains(&uid) {
-            uids.push(uid);
-        }
-    }
-    // There are more of these than a policy can list.
-    let gid = [65534]
-        .into_iter()
-        .chain(65520..=65533)
-        .chain(4_100_000_000..u32::MAX)
-        .filter_map(Gid::new)
-        .find(|gid| !subjects.groups().contains_key(gid))
-        .unwrap_or_default();
-    (uids, gid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,28 +338,6 @@ mod tests {
                 ..
             }
         ));
-    }
-
-    #[test]
-    fn strangers_are_never_listed() {
-        let subjects = Subjects::new(
-            [],
-            ["65534", "1000-1999"].map(|word| match word.parse().unwrap() {
-                UserWord::Uids(range) => range,
-                UserWord::Name(_) => unreachable!(),
-            }),
-            [(Gid::new(65534).unwrap(), None)],
-        );
-        let (uids, gid) = strangers(&accounts(), &subjects);
-        let ids: Vec<u32> = uids.iter().map(|uid| uid.get()).collect();
-        assert_eq!(ids, [65520, 999, 2000]);
-        assert_eq!(gid.get(), 65520);
-        let everyone = Subjects::new(
-            [],
-            [UidRange::new(Uid::new(0).unwrap(), Uid::new(u32::MAX - 1).unwrap()).unwrap()],
-            [],
-        );
-        assert!(strangers(&accounts(), &everyone).0.is_empty());
     }
 
     #[test]

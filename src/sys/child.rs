@@ -1,18 +1,21 @@
 //! Forked children that do a small thing and report it through a pipe, within a deadline.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, setpgid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::pipe::read_all;
+
+/// A child reports a few outcomes for each of a hundred probes.
+const MAX_REPORT: usize = 1 << 24;
 
 /// A child whose report is not read yet. It leads a process group of its own.
 pub(super) struct Child {
@@ -60,31 +63,16 @@ pub(super) fn reports<T: DeserializeOwned>(
     let deadline = Instant::now() + limit;
     children
         .into_iter()
-        .map(|mut child| {
-            let report = read_all(&mut child.pipe, deadline);
+        .map(|child| {
+            let report = read_all([child.pipe], deadline, MAX_REPORT);
             // After its report a child has only to end; without one it must.
             let _ = killpg(child.pid, Signal::SIGKILL);
             while waitpid(child.pid, None) == Err(Errno::EINTR) {}
-            serde_json::from_slice(&report?).map_err(|_| NoReport::Nothing)
+            match report {
+                Ok([report]) => serde_json::from_slice(&report).map_err(|_| NoReport::Nothing),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(NoReport::TimedOut),
+                Err(_) => Err(NoReport::Nothing),
+            }
         })
         .collect()
-}
-
-fn read_all(pipe: &mut File, deadline: Instant) -> Result<Vec<u8>, NoReport> {
-    let mut report = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(0) => return Err(NoReport::TimedOut),
-            Err(Errno::EINTR) => {}
-            Err(_) => return Err(NoReport::Nothing),
-            Ok(_) => match pipe.read(&mut buffer) {
-                Ok(0) => return Ok(report),
-                Ok(count) => report.extend(buffer.iter().take(count)),
-                Err(_) => return Err(NoReport::Nothing),
-            },
-        }
-    }
 }

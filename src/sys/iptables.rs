@@ -149,7 +149,7 @@ impl Iptables {
             // Anything else is no answer: a lock that others hold, no memory, no privilege.
             Some(code) => Err(FirewallError::Failed {
                 program,
-                code: code.unsigned_abs(),
+                code,
                 stderr: answer.stderr,
             }),
             None => Err(FirewallError::Program(ProgramError::CannotRun {

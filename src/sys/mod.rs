@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod lock;
 mod netlink;
 mod nftables;
+mod pipe;
 pub mod privileges;
 pub mod probe;
 mod program;

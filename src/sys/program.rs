@@ -4,14 +4,21 @@
 //! limit and a bound on its output. However it ends, the caller learns how.
 
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use subprocess::{Exec, ExecExt as _, Job, JobExt as _, Redirection};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use thiserror::Error;
 use tracing::debug;
+
+use super::pipe::read_all;
 
 /// Enough for hundreds of thousands of rules; a program that prints more is not iptables.
 const MAX_OUTPUT: usize = 256 << 20;
@@ -23,7 +30,7 @@ const MOMENT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Output {
     /// Its exit code, 0 to 255.
-    pub(super) code: u32,
+    pub(super) code: i32,
     /// What it printed.
     pub(super) stdout: String,
     /// What it complained about, in one line.
@@ -77,25 +84,26 @@ pub(super) fn start(
         clippy::disallowed_methods,
         reason = "this is the one place where programs are started"
     )]
-    let exec = Exec::cmd(program);
-    let job = file_of(input).and_then(|input| {
-        exec.args(args)
+    let mut command = Command::new(program);
+    let child = file_of(input).and_then(|input| {
+        command
+            .args(args)
             .env_clear()
             .env("LC_ALL", "C")
             .env("PATH", super::SEARCH_PATH.join(":"))
-            .cwd("/")
-            .setpgid()
+            .current_dir("/")
+            .process_group(0)
             .stdin(input)
-            .stdout(Redirection::Pipe)
-            .stderr(Redirection::Pipe)
-            .start()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
     });
-    match job {
-        Ok(job) => Ok(Running {
+    match child {
+        Ok(child) => Ok(Running {
             call,
             started,
             limit,
-            job,
+            child,
         }),
         Err(source) => Err(ProgramError::CannotRun { call, source }),
     }
@@ -115,7 +123,7 @@ pub(super) struct Running {
     call: String,
     started: Instant,
     limit: Duration,
-    job: Job,
+    child: Child,
 }
 
 impl Running {
@@ -127,24 +135,17 @@ impl Running {
     pub(super) fn finish(mut self) -> Result<Output, ProgramError> {
         // The programs are finished one after the other: one that ended long ago needs a moment
         // to be read, even if the one before it has used up the time.
-        let left = |started: Instant| self.limit.saturating_sub(started.elapsed()).max(MOMENT);
-        let ended = self
-            .job
-            .communicate()
-            .and_then(|talk| {
-                talk.limit_time(left(self.started))
-                    .limit_size(MAX_OUTPUT)
-                    .read()
-            })
-            .and_then(|output| Ok((output, self.job.wait_timeout(left(self.started))?)));
-        let timed_out = match &ended {
-            Ok((_, status)) => status.is_none(),
-            Err(error) => error.kind() == std::io::ErrorKind::TimedOut,
-        };
-        if timed_out || ended.is_err() {
-            // Both fail only if it has ended meanwhile.
-            let _ = self.job.send_signal_group(nix::libc::SIGKILL);
-            let _ = self.job.wait();
+        let deadline = (self.started + self.limit).max(Instant::now() + MOMENT);
+        let ended = output(&mut self.child, deadline).and_then(|output| {
+            let status = wait(&mut self.child, deadline)?;
+            Ok((output, status))
+        });
+        if ended.is_err() {
+            // It may have ended meanwhile.
+            if let Ok(group) = i32::try_from(self.child.id()) {
+                let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+            }
+            let _ = self.child.wait();
         }
         let Self {
             call,
@@ -152,26 +153,53 @@ impl Running {
             limit,
             ..
         } = self;
-        if timed_out {
-            return Err(ProgramError::TimedOut { call, limit });
-        }
-        let ((stdout, stderr), status) = match ended {
+        let ([stdout, stderr], status) = match ended {
             Ok(ended) => ended,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(ProgramError::TimedOut { call, limit });
+            }
             Err(source) => return Err(ProgramError::CannotRun { call, source }),
         };
         debug!(program = %call, ?status, took = ?started.elapsed(), "ran");
-        match status.map(|status| (status.code(), status.signal())) {
-            Some((Some(code), _)) => Ok(Output {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Ok(Output {
                 code,
                 stdout: text(stdout),
                 stderr: one_line(&text(stderr)),
             }),
-            Some((None, Some(signal))) => Err(ProgramError::Killed { call, signal }),
-            _ => Err(ProgramError::CannotRun {
+            (None, Some(signal)) => Err(ProgramError::Killed { call, signal }),
+            (None, None) => Err(ProgramError::CannotRun {
                 call,
-                source: std::io::Error::other("its exit status is not known"),
+                source: io::Error::other("its exit status is not known"),
             }),
         }
+    }
+}
+
+/// What it printed and what it complained about.
+fn output(child: &mut Child, deadline: Instant) -> io::Result<[Vec<u8>; 2]> {
+    let pipes: [Option<OwnedFd>; 2] = [
+        child.stdout.take().map(OwnedFd::from),
+        child.stderr.take().map(OwnedFd::from),
+    ];
+    match pipes {
+        [Some(stdout), Some(stderr)] => {
+            read_all([stdout.into(), stderr.into()], deadline, MAX_OUTPUT)
+        }
+        _ => Err(io::Error::other("it was not given pipes")),
+    }
+}
+
+/// Waits for the end of a program that has closed its output, which is near.
+fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
+    let mut pause = Duration::from_micros(20);
+    loop {
+        match child.try_wait()? {
+            Some(status) => return Ok(status),
+            None if Instant::now() > deadline => return Err(io::ErrorKind::TimedOut.into()),
+            None => sleep(pause),
+        }
+        pause = (pause * 2).min(Duration::from_millis(5));
     }
 }
 

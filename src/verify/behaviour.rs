@@ -1,45 +1,15 @@
-//! Who is probed, and what the probes say.
+//! What the probes say.
 //!
 //! The rules' text is one thing, what the kernel does another: for listed and unlisted users a
 //! child that has become that user sends one UDP datagram to the address. The kernel says at once
 //! whether it was sent or denied (EPERM), with no server in reach. Unlisted ones also try a TCP
 //! connect, which must be refused at once.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Check, Finding};
-use crate::policy::{Address, Gid, Subjects, Uid};
-
-/// The most listed ids that are probed; beyond it, a stated sample.
-const MAX_LISTED: usize = 64;
-
-/// The most groups among them.
-const MAX_GROUPS: usize = 16;
-
-/// What ought to become of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Expected {
-    /// The witness is listed.
-    Served,
-    /// The witness is not listed.
-    Refused,
-}
-
-/// A user that a probe becomes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Witness {
-    /// Its uid.
-    pub uid: Uid,
-    /// Its primary group.
-    pub gid: Gid,
-    /// Its supplementary groups.
-    pub groups: Vec<Gid>,
-    /// What ought to become of its probes.
-    pub expected: Expected,
-}
+use super::sample::{Expected, Sample, Witness};
+use crate::policy::Address;
 
 /// Which way a probe goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,76 +50,6 @@ pub struct ProbeResult {
     pub transport: Transport,
     /// What became of it.
     pub outcome: Outcome,
-}
-
-/// Whom to probe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
-    /// The witnesses.
-    pub witnesses: Vec<Witness>,
-    /// How many ids and groups are listed.
-    pub listed: u64,
-    /// How many of them are among the witnesses.
-    pub probed: u64,
-}
-
-/// Chooses witnesses: up to 64 of the listed (groups, ends of uid ranges, then uids between), and
-/// the `strangers`, which the caller has made sure are not listed. `gid` is in no listed group.
-#[must_use]
-pub fn sample(subjects: &Subjects, strangers: &[Uid], gid: Gid) -> Sample {
-    let witness = |uid, gid, groups, expected| Witness {
-        uid,
-        gid,
-        groups,
-        expected,
-    };
-    let mut witnesses: Vec<Witness> = strangers
-        .iter()
-        .map(|&uid| witness(uid, gid, Vec::new(), Expected::Refused))
-        .collect();
-    // A member of a listed group is known by the group only if its uid is not listed.
-    let mut groups = 0;
-    if let Some(&stranger) = strangers.first() {
-        for &listed in spread(&subjects.groups().keys().collect::<Vec<_>>(), MAX_GROUPS) {
-            groups += 1;
-            witnesses.push(witness(stranger, *listed, Vec::new(), Expected::Served));
-            witnesses.push(witness(stranger, gid, vec![*listed], Expected::Served));
-        }
-    }
-    let ranges = subjects.uid_ranges();
-    let mut ends: Vec<Uid> = ranges
-        .iter()
-        .flat_map(|range| [range.first(), range.last()])
-        .collect();
-    ends.dedup();
-    let room = MAX_LISTED - groups;
-    let mut uids: BTreeSet<Uid> = spread(&ends, room).copied().collect();
-    for range in &ranges {
-        let between = (range.first().get()..range.last().get()).skip(1);
-        uids.extend(between.filter_map(Uid::new).take(room - uids.len()));
-    }
-    witnesses.extend(
-        uids.iter()
-            .map(|&uid| witness(uid, gid, Vec::new(), Expected::Served)),
-    );
-    let all_uids: u64 = ranges.iter().map(|range| range.count()).sum();
-    Sample {
-        witnesses,
-        listed: all_uids + subjects.groups().len() as u64,
-        probed: (uids.len() + groups) as u64,
-    }
-}
-
-/// At most `most` of the items, evenly spread, first and last among them.
-fn spread<T>(items: &[T], most: usize) -> impl Iterator<Item = &T> {
-    let count = items.len().min(most);
-    (0..count).filter_map(move |nth| {
-        let at = match count {
-            0 | 1 => 0,
-            _ => nth * (items.len() - 1) / (count - 1),
-        };
-        items.get(at)
-    })
 }
 
 /// What the probes of one address say.
@@ -301,81 +201,14 @@ fn not_made(results: &[&ProbeResult]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::finding::Status::{self, Fail, Pass, Unknown};
+    use super::super::sample::sample;
     use super::*;
-    use crate::policy::{IMDS_V4, UidRange};
-
-    fn uid(id: u32) -> Uid {
-        Uid::new(id).unwrap()
-    }
-
-    fn gid(id: u32) -> Gid {
-        Gid::new(id).unwrap()
-    }
-
-    fn ranges(ranges: &[(u32, u32)]) -> Subjects {
-        let ranges = ranges
-            .iter()
-            .map(|&(first, last)| UidRange::new(uid(first), uid(last)).unwrap());
-        Subjects::new([], ranges, [])
-    }
-
-    fn served(sample: &Sample) -> Vec<u32> {
-        sample
-            .witnesses
-            .iter()
-            .filter(|witness| witness.expected == Expected::Served)
-            .map(|witness| witness.uid.get())
-            .collect()
-    }
-
-    #[test]
-    fn few_ids_are_all_probed() {
-        let sample = sample(&ranges(&[(0, 0), (1000, 1004)]), &[uid(65534)], gid(65534));
-        assert_eq!(served(&sample), [0, 1000, 1001, 1002, 1003, 1004]);
-        assert_eq!((sample.listed, sample.probed), (6, 6));
-    }
-
-    #[test]
-    fn of_many_ids_the_ends_of_ranges_come_first() {
-        let wide = sample(&ranges(&[(5, 5), (1000, 9999)]), &[uid(65534)], gid(65534));
-        let uids = served(&wide);
-        assert_eq!(uids.len(), 64);
-        assert!([5, 1000, 9999].iter().all(|id| uids.contains(id)));
-        let single: Vec<(u32, u32)> = (0..1000).map(|n| (n * 2, n * 2)).collect();
-        let many = sample(&ranges(&single), &[uid(65534)], gid(65534));
-        assert_eq!((many.listed, many.probed), (1000, 64));
-        assert!(served(&many).contains(&0) && served(&many).contains(&1998));
-    }
-
-    #[test]
-    fn a_group_is_probed_as_primary_and_as_supplementary() {
-        let subjects = Subjects::new([], [], [(gid(7), None)]);
-        let sample = sample(&subjects, &[uid(65534)], gid(65533));
-        let witness = |gid, groups| Witness {
-            uid: uid(65534),
-            gid,
-            groups,
-            expected: Expected::Served,
-        };
-        assert!(sample.witnesses.contains(&witness(gid(7), vec![])));
-        assert!(
-            sample
-                .witnesses
-                .contains(&witness(gid(65533), vec![gid(7)]))
-        );
-    }
-
-    #[test]
-    fn the_whole_id_space_is_sampled_without_counting_it_out() {
-        let sample = sample(&ranges(&[(0, u32::MAX - 1)]), &[], gid(1));
-        assert_eq!(sample.probed, 64);
-        assert_eq!(sample.listed, u64::from(u32::MAX));
-    }
+    use crate::policy::{IMDS_V4, Subjects, Uid};
 
     #[test]
     fn outcomes_become_findings() {
-        let subjects = ranges(&[(0, 0)]);
-        let sample = sample(&subjects, &[uid(65534)], gid(65534));
+        let root = Uid::ROOT.into();
+        let sample = sample(&Subjects::new([], [root], []));
         let judge = |refused_udp: Outcome, refused_tcp: Outcome, served_udp: Outcome| {
             let mut results = Vec::new();
             for witness in &sample.witnesses {

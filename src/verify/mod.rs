@@ -11,18 +11,18 @@ mod in_force;
 mod names;
 mod nat;
 mod observation;
+mod sample;
 mod structure;
 mod survives;
 mod whole;
 
 pub use crate::ruleset::Lock;
-pub use behaviour::{
-    Expected, Outcome, ProbeResult, Sample, Transport, Witness, behaviour, not_probed, sample,
-};
+pub use behaviour::{Outcome, ProbeResult, Transport, behaviour, not_probed};
 pub use finding::{Check, Finding, Severity, Status, exit_code};
 pub use in_force::{InForce, in_force, in_force_elsewhere};
 pub use names::{LookedUp, names};
 pub use observation::{Flush, Native, NativeTable, Observation, Seen};
+pub use sample::{Expected, Sample, Witness, sample};
 pub use structure::structure;
 pub use whole::{
     as_asked, config_unusable, config_usable, laid_as_asked, names_resolved, nothing_locked,

@@ -40,7 +40,7 @@ pub enum FirewallError {
         /// The program.
         program: String,
         /// Its exit code.
-        code: u32,
+        code: i32,
         /// What it said.
         stderr: String,
     },
