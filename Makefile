@@ -80,10 +80,11 @@ boot-test: ## image builds and boots of a real Debian with the package (root; SC
 	tests/boot/run.sh $(TARGET)/package/*.deb $(SCENARIO)
 
 .PHONY: bench
-bench: ## what apply costs beside the bare iptables-restore calls (root)
+bench: ## what it costs, beside what would be used instead; writes docs/performance.md (root)
 	@tests/requirements.sh test
 	cargo build --release --locked --workspace
-	cargo bench --locked --bench cost
+	cargo bench --locked --bench hot | tee $(TARGET)/hot.txt
+	cargo bench --locked --bench cost -- --hot $(TARGET)/hot.txt --write docs/performance.md
 
 # Tools from PyPI, of the versions in tests/judge/requirements.txt, in a place of their own. `make test` needs none of them.
 JUDGE := $(TARGET)/judge

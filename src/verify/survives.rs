@@ -48,8 +48,8 @@ pub(super) fn survives(lock: &Lock, seen: &Observation) -> Vec<Finding> {
         )
         .degraded()
         .cure(
-            "let the service lay the lockdown again by a drop-in with ExecStartPost= and \
-             ExecReload=, or flush one table by name; docs/coexistence.md shows both",
+            "`ip-lockdown enable`: a drop-in that comes with our units lays the lockdown again; or \
+             flush one table by name, as docs/coexistence.md shows",
         ),
     };
     vec![firewalld, flush]

@@ -1,108 +1,66 @@
-//! What `apply` costs, beside the bare `iptables-restore` and `nft` calls of the same rules:
-//! `make bench`.
+//! What a lockdown costs, beside what would be used instead: `make bench`.
 //!
-//! Both run in turns, each on a fresh host of the lab, timed by the shell that starts them, so that
-//! the ratio of the medians means something on a busy machine too. No test: it asserts that
-//! every call succeeds, and nothing about time.
+//! Everything that is compared is measured in turns, in this one run, so that the ratios mean something on a busy
+//! machine too. No test: it asserts that every call succeeds, and nothing about time. With `--write FILE` the
+//! tables become a page, with `--hot FILE` what the bench `hot` printed is a part of it; words choose sections.
 
 #![expect(
     clippy::expect_used,
     reason = "a measurement that cannot be made must stop loudly"
 )]
 
-use std::collections::BTreeMap;
+mod changes;
+mod growth;
+mod packets;
+mod page;
+mod series;
 
-use lab::{Lab, Variant, lockdown_program};
+use std::env;
+use std::fs;
+use std::time::Instant;
 
-const ROUNDS: u32 = 11;
+use page::Page;
 
-/// Times in microseconds, by what was timed.
-type Times = BTreeMap<String, Vec<u64>>;
+/// Adds a part to the page.
+type Measure = fn(&mut Page);
+
+/// The parts of the page, by the words that choose them.
+const SECTIONS: [(&str, Measure); 4] = [
+    ("changes", changes::measure),
+    ("packets", packets::measure),
+    ("growth", growth::measure),
+    ("size", changes::size),
+];
 
 fn main() {
-    println!("medians of {ROUNDS} rounds in turns, ms; `floor`: the bare restore and nft calls");
-    println!("| variant | users | floor | apply | ratio | apply again | verify | remove |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for variant in Variant::ALL {
-        for users in [1, 10, 100, 1000] {
-            let times = measure(variant, users);
-            let median = |what: &str| {
-                let mut all = times.get(what).expect("it was timed").clone();
-                all.sort_unstable();
-                ms(all[all.len() / 2])
-            };
-            println!(
-                "| {variant} | {users} | {:.1} | {:.1} | {:.2} | {:.1} | {:.1} | {:.1} |",
-                median("floor"),
-                median("apply"),
-                median("apply") / median("floor"),
-                median("again"),
-                median("verify"),
-                median("remove")
-            );
+    // `cargo bench` adds --bench.
+    let mut words: Vec<String> = env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    let mut value_of = |option: &str| {
+        let at = words.iter().position(|word| word == option)?;
+        words.remove(at);
+        Some(words.remove(at))
+    };
+    let (file, hot) = (value_of("--write"), value_of("--hot"));
+    let started = Instant::now();
+    let mut page = Page::new();
+    for (name, measure) in SECTIONS {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            measure(&mut page);
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of minutes at most"
-)]
-fn ms(micros: u64) -> f64 {
-    micros as f64 / 1000.0
-}
-
-/// Non-adjacent uids, so that none of them share a rule. Every round has hosts of its own, as
-/// fresh as at boot: one for the floor, one for the program.
-fn measure(variant: Variant, users: u32) -> Times {
-    let users: Vec<String> = (0..users).map(|n| (n * 2).to_string()).collect();
-    let users = users.join(" ");
-    let program = lockdown_program();
-    let lockdown = format!("{} --variant {variant}", program.display());
-    let floor = format!(
-        r#"
-{lockdown} apply --dry-run 169.254.169.254 {users} > /run/planned
-awk '/^# (IPv|nft)/ {{ to = "/run/" $2 }} {{ print > to }}' /run/planned
-floor() {{
-    iptables-{variant}-restore --noflush -w 10 < /run/IPv4:
-    ip6tables-{variant}-restore --noflush -w 10 < /run/IPv6:
-    if [[ -e /run/nftables: ]]; then nft -f /run/nftables:; fi
-}}
-timed floor floor
-"#
-    );
-    let ours = format!(
-        "
-timed apply {lockdown} 169.254.169.254 {users}
-timed again {lockdown} 169.254.169.254 {users}
-timed verify {lockdown} verify
-timed remove {lockdown} remove
-"
-    );
-    let mut times = Times::new();
-    for _ in 0..ROUNDS {
-        for script in [&floor, &ours] {
-            let lab = Lab::new(variant);
-            let done = lab.sh(&format!("{TIMED}{script}")).expect_code(0);
-            for line in done.stdout.lines() {
-                let (what, micros) = line.split_once(' ').expect("what and how long");
-                times
-                    .entry(what.to_owned())
-                    .or_default()
-                    .push(micros.parse().expect("microseconds"));
-            }
-        }
+    if let Some(hot) = hot {
+        page.section(
+            "This program's own work",
+            "Without any other program, for one family in `filter` and `security` (nftables: both families), by `divan`:",
+        );
+        page.block(&fs::read_to_string(hot).expect("what the bench `hot` printed"));
     }
-    times
+    page.end(started.elapsed());
+    if let Some(file) = file {
+        fs::write(&file, page.text()).expect("the page can be written");
+        println!("written to {file}");
+    }
 }
-
-/// A function of the shell that times what it is given, by the shell's own clock.
-const TIMED: &str = r#"
-timed() {
-    local what=$1 start=$EPOCHREALTIME end
-    shift
-    "$@" > /run/out 2>&1 || { cat /run/out; exit 1; }
-    end=$EPOCHREALTIME
-    echo "$what $(( ${end/./} - ${start/./} ))"
-}
-"#;

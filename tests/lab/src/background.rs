@@ -46,6 +46,17 @@ impl Hold {
     }
 }
 
+/// Somebody who takes whatever comes, as long as this value lives.
+#[derive(Debug)]
+pub struct Sink(#[expect(dead_code, reason = "ends with its input")] Client);
+
+impl Sink {
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(Client::start(command, "ready"))
+    }
+}
+
 /// A process of the `lab` program that says one word when it is at work, goes on until its input ends, and
 /// reports then.
 #[derive(Debug)]

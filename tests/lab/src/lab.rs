@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::geteuid;
 
 use crate::namespace::{Namespace, PATH, await_line, enter, inhabitants};
-use crate::{Counts, Done, Hammer, Hold, How, Outcome, Served, User, topology};
+use crate::{Counts, Done, Hammer, Hold, How, Outcome, Pace, Peak, Served, Sink, User, topology};
 
 /// The metadata service.
 pub const IMDS_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
@@ -295,6 +295,41 @@ impl Lab {
             .arg(format!("--addr={to}"))
             .arg(format!("--count={count}"));
         Done::of(&mut command).expect_code(0).json()
+    }
+
+    /// Does one thing again and again for so many seconds, on the host: `fresh` or `kept` HTTP requests, `refused`
+    /// connects, a `datagram` or a `stream`.
+    #[track_caller]
+    pub fn pace(&self, who: &User, what: &str, to: SocketAddr, seconds: f64) -> Pace {
+        let mut command = self.command(lab_program());
+        command
+            .args(["pace", "--what", what])
+            .args(who.lab_options());
+        command
+            .arg(format!("--addr={}", to.ip()))
+            .arg(format!("--port={}", to.port()))
+            .arg(format!("--seconds={seconds}"));
+        Done::of(&mut command).expect_code(0).json()
+    }
+
+    /// Runs a program on the host and tells how much memory it took.
+    #[track_caller]
+    pub fn peak(&self, words: &[&str]) -> Peak {
+        let mut command = self.command(lab_program());
+        Done::of(command.arg("peak").args(words))
+            .expect_code(0)
+            .json()
+    }
+
+    /// Somebody who takes streams and datagrams where the metadata service runs, and throws them away.
+    #[track_caller]
+    pub fn sink(&self, at: &[SocketAddr]) -> Sink {
+        let mut command = self.in_imds(lab_program());
+        command.arg("sink");
+        for address in at {
+            command.arg("--listen").arg(address.to_string());
+        }
+        Sink::start(&mut command)
     }
 
     /// Starts to try the addresses without a pause, by TCP and by UDP, from the host. Returns when each was

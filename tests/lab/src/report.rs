@@ -161,6 +161,26 @@ pub struct Served {
     pub slowest_ms: f64,
 }
 
+/// How fast something went that was done again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// How often.
+    pub count: u64,
+    /// In how many seconds.
+    pub seconds: f64,
+    /// Microseconds of the median one.
+    pub median_us: f64,
+}
+
+/// How much memory a program took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peak {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// The largest resident set of it and of the programs that it waited for, in KiB.
+    pub kib: u64,
+}
+
 /// What a lane of `lab steady` tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

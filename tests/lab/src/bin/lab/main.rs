@@ -13,7 +13,10 @@ mod hold;
 mod identity;
 mod imds;
 mod no_ipv6;
+mod pace;
+mod peak;
 mod requests;
+mod sink;
 mod steady;
 
 use clap::Parser;
@@ -32,6 +35,9 @@ enum Command {
     Try(attempt::Try),
     Hold(hold::Hold),
     NoIpv6(no_ipv6::NoIpv6),
+    Pace(pace::PaceArgs),
+    Sink(sink::Sink),
+    Peak(peak::PeakArgs),
 }
 
 fn main() {
@@ -43,6 +49,9 @@ fn main() {
         Command::Try(attempt) => report(attempt.run()),
         Command::Hold(hold) => report(hold.run()),
         Command::NoIpv6(no_ipv6) => no_ipv6.run(),
+        Command::Pace(pace) => report(pace.run()),
+        Command::Sink(sink) => sink.run(),
+        Command::Peak(peak) => report(peak.run()),
     }
 }
 

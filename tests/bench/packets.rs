@@ -1,0 +1,152 @@
+//! The way of a packet: that of an allowed user, of a refused one, and of everybody else's traffic.
+
+use std::net::SocketAddr;
+
+use lab::{DNS_V4, IMDS_V4, Lab, User, Variant};
+
+use crate::page::Page;
+use crate::series::AllSeries;
+
+const ROUNDS: u32 = 9;
+
+/// How long each is done at a time, in seconds.
+const MOMENT: f64 = 0.25;
+
+/// The recipe of many a page, for both addresses.
+const RECIPE: &str = "
+for family in ip:169.254.169.254 ip6:fd00:ec2::254; do
+    iptables=${family%%:*}tables-$variant address=${family#*:}
+    $iptables -A OUTPUT -d $address -m owner --uid-owner root -j ACCEPT
+    $iptables -A OUTPUT -d $address -j $target
+done";
+
+/// What lies in the way, by name, and how it is laid. Nothing twice: its difference from itself is the noise.
+const WAYS: [(&str, &str); 6] = [
+    ("nothing", ""),
+    ("nothing again", ""),
+    ("recipe, REJECT", "recipe REJECT"),
+    ("recipe, DROP", "recipe DROP"),
+    ("ip-lockdown", "ours 169.254.169.254"),
+    (
+        "ip-lockdown, 8 addresses",
+        "ours 169.254.169.254 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7",
+    ),
+];
+
+pub(crate) fn measure(page: &mut Page) {
+    page.section(
+        "The way of a packet",
+        &format!(
+            "Between two network namespaces. *New*: microseconds of an HTTP request on a connection of its own, by root, who is \
+             listed. *Kept*: the same on a connection that is kept. *Refused*: microseconds until an unlisted user's connect \
+             fails; with DROP it gives up after the second that the bench waits. *Datagrams* and *stream*: what other traffic \
+             pays, to an address that is not locked: microseconds for a datagram of 64 bytes and for a write of 64 KiB. {ROUNDS} \
+             rounds in turns. The two rows of nothing differ by the noise."
+        ),
+    );
+    page.head(&[
+        "variant",
+        "in the way",
+        "new",
+        "kept",
+        "refused",
+        "datagrams",
+        "/ nothing",
+        "stream",
+        "/ nothing",
+    ]);
+    for variant in Variant::ALL {
+        let all = rounds(variant);
+        for (way, _) in WAYS {
+            let us = |what: &str| format!("{:.1}", all.of(&format!("{way} {what}")));
+            let ratio = |what: &str| {
+                format!(
+                    "{:.3}",
+                    all.ratio(&format!("{way} {what}"), &format!("{} {what}", WAYS[0].0))
+                )
+            };
+            let refused = if way.starts_with("nothing") {
+                String::new()
+            } else {
+                us("refused")
+            };
+            page.row(&[
+                variant.to_string(),
+                way.to_owned(),
+                us("fresh"),
+                us("kept"),
+                refused,
+                format!("{:.3}", all.of(&format!("{way} datagram"))),
+                ratio("datagram"),
+                us("stream"),
+                ratio("stream"),
+            ]);
+        }
+    }
+}
+
+fn rounds(variant: Variant) -> AllSeries {
+    let lab = Lab::new(variant);
+    let imds = SocketAddr::new(IMDS_V4, 80);
+    let other = SocketAddr::new(DNS_V4, 9);
+    without_time_wait(&lab);
+    let _sink = lab.sink(&[other]);
+    let mut all = AllSeries::default();
+    for round in 0..ROUNDS {
+        for turn in 0..WAYS.len() {
+            // No way is always the first after another.
+            let (way, laid) = WAYS[(turn + round as usize) % WAYS.len()];
+            lay(&lab, variant, laid);
+            for what in ["fresh", "kept", "datagram", "stream"] {
+                let to = if what == "datagram" || what == "stream" {
+                    other
+                } else {
+                    imds
+                };
+                let pace = lab.pace(&User::ROOT, what, to, MOMENT);
+                #[expect(clippy::cast_precision_loss, reason = "millions at most")]
+                let each = pace.seconds * 1e6 / pace.count as f64;
+                // A request is what it takes most times; of traffic, all of it counts.
+                let value = if to == other { each } else { pace.median_us };
+                all.add(&format!("{way} {what}"), value);
+            }
+            if !laid.is_empty() {
+                let pace = lab.pace(&User::NOBODY, "refused", imds, MOMENT);
+                all.add(&format!("{way} refused"), pace.median_us);
+            }
+        }
+    }
+    all
+}
+
+/// Each new connection looks for a free port: after ten thousand of them that wait for their end, it is this search
+/// that is measured.
+pub(crate) fn without_time_wait(lab: &Lab) {
+    lab.run(&[
+        "sysctl",
+        "--quiet",
+        "--write",
+        "net.ipv4.tcp_max_tw_buckets=0",
+    ])
+    .expect_code(0);
+}
+
+fn lay(lab: &Lab, variant: Variant, laid: &str) {
+    lab.lockdown(&["remove"]).expect_code(0);
+    lab.sh(&format!("iptables-{variant} -F; ip6tables-{variant} -F"))
+        .expect_code(0);
+    let mut words = laid.split(' ');
+    match words.next() {
+        Some("recipe") => {
+            let target = words.next().expect("REJECT or DROP");
+            lab.sh(&format!("variant={variant} target={target}{RECIPE}"))
+                .expect_code(0);
+        }
+        Some("ours") => {
+            for address in words {
+                lab.lockdown(&[address, "root"]).expect_code(0);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,90 @@
+//! The tables, on the terminal while they are measured, and as a page.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Duration;
+
+use lab::{Lab, Variant};
+
+/// What was said so far.
+pub(crate) struct Page(String);
+
+impl Page {
+    pub(crate) fn new() -> Self {
+        let lab = Lab::new(Variant::Nft);
+        let mut page = Self(String::new());
+        page.line("# What it costs");
+        page.line("");
+        page.line(&format!(
+            "Measured on {} with `make bench`, which writes this page: {}. Everything in a table was measured in turns, \
+             in one run; a number is the median, with half the range of the middle half beside it. Compare within a \
+             table, not between machines.",
+            said(&lab, &["date", "--utc", "+%F"]),
+            machine(&lab)
+        ));
+        page
+    }
+
+    /// A section, and what its table compares.
+    pub(crate) fn section(&mut self, title: &str, text: &str) {
+        self.line("");
+        self.line(&format!("## {title}"));
+        self.line("");
+        self.line(text);
+        self.line("");
+    }
+
+    pub(crate) fn head(&mut self, columns: &[&str]) {
+        self.line(&format!("| {} |", columns.join(" | ")));
+        self.line(&format!("|{}", "---|".repeat(columns.len())));
+    }
+
+    pub(crate) fn row(&mut self, cells: &[String]) {
+        self.line(&format!("| {} |", cells.join(" | ")));
+    }
+
+    /// Text as it is.
+    pub(crate) fn block(&mut self, text: &str) {
+        self.line("```text");
+        self.line(text.trim_end());
+        self.line("```");
+    }
+
+    pub(crate) fn end(&mut self, took: Duration) {
+        self.line("");
+        self.line(&format!("The run took {} s.", took.as_secs()));
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    fn line(&mut self, line: &str) {
+        println!("{line}");
+        writeln!(self.0, "{line}").expect("a String takes everything");
+    }
+}
+
+/// The machine, and the versions that matter.
+fn machine(lab: &Lab) -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpus = cpu
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("an unknown processor", |(_, model)| model);
+    format!(
+        "{cpus} processors ({}), Linux {}, {}, {}",
+        model.trim(),
+        said(lab, &["uname", "-r"]),
+        said(lab, &["iptables-nft", "--version"]),
+        said(lab, &["nft", "--version"])
+    )
+}
+
+fn said(lab: &Lab, words: &[&str]) -> String {
+    lab.run(words).expect_code(0).stdout.trim().to_owned()
+}
