@@ -11,6 +11,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+use crate::sys::systemd;
+
 /// Before the names of our fields in the journal: `IP_LOCKDOWN_CHECK`.
 const FIELD_PREFIX: &str = "IP_LOCKDOWN";
 
@@ -30,7 +32,14 @@ pub(crate) fn start(verbose: u8) {
     let journal = is_journal(io::stderr())
         .then(tracing_journald::layer)
         .and_then(Result::ok)
-        .map(|journal| journal.with_field_prefix(Some(FIELD_PREFIX.to_owned())));
+        .map(|journal| {
+            // The journal cannot tell the unit of a process that has ended before it looks: this one often has.
+            // journalctl and systemctl take root's word for it (systemd.journal-fields(7)).
+            let unit = systemd::own_unit().map(|unit| ("OBJECT_SYSTEMD_UNIT", unit));
+            journal
+                .with_field_prefix(Some(FIELD_PREFIX.to_owned()))
+                .with_custom_fields(unit)
+        });
     let results = journal.is_some() && is_journal(io::stdout());
     let _ = RESULTS_TO_JOURNAL.set(results);
     let by_flag = Targets::new().with_default(match (verbose, results) {

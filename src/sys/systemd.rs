@@ -55,6 +55,17 @@ pub fn is_running() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
+/// The unit that this process belongs to, by the name of its control group (cgroups(7)), if that can be told.
+#[must_use]
+pub fn own_unit() -> Option<String> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    groups
+        .lines()
+        .filter_map(|line| line.rsplit('/').next())
+        .find(|name| name.ends_with(".service"))
+        .map(str::to_owned)
+}
+
 /// Makes the links that start our units at boot, systemd running or not; what systemctl said.
 ///
 /// # Errors
