@@ -61,7 +61,7 @@ fn uids() -> impl Strategy<Value = UidRange> {
 }
 
 pub(crate) fn subjects() -> impl Strategy<Value = Subjects> {
-    prop_oneof![16 => few_subjects(), 1 => long_list(65..400)]
+    prop_oneof![16 => few_subjects(), 1 => long_list(33..400)]
 }
 
 fn few_subjects() -> impl Strategy<Value = Subjects> {
