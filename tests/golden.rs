@@ -238,6 +238,82 @@ COMMIT
 COMMIT
 ";
 
+/// Every other uid, some of them with a name.
+fn long_list(address: &str, count: u32) -> Policy {
+    let ids = (0..count).map(|nth| 1000 + 2 * nth);
+    let names: Vec<(String, u32)> = ids
+        .clone()
+        .filter(|id| id % 3 == 0)
+        .map(|id| (format!("user{id}"), id))
+        .collect();
+    let users: Vec<(&str, u32)> = names
+        .iter()
+        .map(|(name, id)| (name.as_str(), *id))
+        .collect();
+    let uids: Vec<String> = ids
+        .filter(|id| id % 3 != 0)
+        .map(|id| id.to_string())
+        .collect();
+    policy(
+        address,
+        &users,
+        &uids.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+}
+
+#[test]
+fn long_list_in_sub_chains() {
+    assert_golden(
+        "long-list",
+        "40 users without neighbours: their rules are in sub-chains",
+        &applied(
+            &long_list("192.0.2.7", 40),
+            Layers::FILTER_AND_SECURITY,
+            FRESH,
+        ),
+    );
+    let long_address = "2001:db8:1234:5678:9abc:def0:1234:5678";
+    let lock = Lock {
+        policy: long_list(long_address, 40),
+        layers: LaidLayers::both(Layers::NFTABLES),
+    };
+    let text = transaction::laying_nftables(&[lock], &[Family::V6], None);
+    assert_golden(
+        "long-list-nftables",
+        "the same in the layer nftables, for an address that is too long for a chain's name",
+        &[(Family::V6, text)],
+    );
+}
+
+#[test]
+fn long_list_that_gets_short() {
+    let laid = applied(
+        &long_list("192.0.2.7", 40),
+        Layers::FILTER_AND_SECURITY,
+        FRESH,
+    );
+    // As it is read back: with the built-in chains, whose jumps are first.
+    let mut seen = String::new();
+    for line in laid[0].1.lines() {
+        match line
+            .strip_prefix("-I ")
+            .map(|rest| rest.replacen(" 1 ", " ", 1))
+        {
+            Some(rule) => writeln!(seen, "-A {rule}").unwrap(),
+            None if line.starts_with('*') => {
+                writeln!(seen, "{line}\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]").unwrap();
+            }
+            None => writeln!(seen, "{line}").unwrap(),
+        }
+    }
+    let policy = policy("192.0.2.7", &[("root", 0)], &[]);
+    assert_golden(
+        "long-list-gets-short",
+        "the same list, with root alone from now on: its sub-chains go",
+        &applied(&policy, Layers::FILTER_AND_SECURITY, [&seen, ""]),
+    );
+}
+
 #[test]
 fn over_a_stale_state() {
     let policy = policy("192.0.2.7", &[("root", 0)], &[]);

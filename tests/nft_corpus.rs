@@ -26,6 +26,7 @@ use ip_lockdown::ruleset::model::{Hook, Ruleset, Spec, Table};
 use ip_lockdown::ruleset::nftables::nat;
 use ip_lockdown::ruleset::nftables::plan::{Command, plan};
 use ip_lockdown::ruleset::nftables::{OwnTable, Unclear, parse, render};
+use ip_lockdown::ruleset::plan::left_over;
 use ip_lockdown::ruleset::{LaidLayers, Layer, Layers, Lock};
 use ip_lockdown::verify::{Check, Flush, Native, Observation, Status, in_force, structure};
 use pretty_assertions::assert_eq;
@@ -251,10 +252,12 @@ fn a_lockdown_is_recognised_whatever_version_prints_it() {
         assert_eq!(own.table.chains.len(), capture.counted(A_CHAIN), "{name}");
         let wanted = wanted(&lock);
         for locked in &wanted {
-            for (chain, rules) in Hook::ALL.map(|hook| locked.at(hook)) {
-                let there = own.table.chain(&chain.to_string());
-                let there = there.map(|chain| chain.own_rules().unwrap());
-                assert_eq!(there, rules.map(|rules| rules.iter().collect()), "{name}");
+            for hook in Hook::ALL {
+                for (chain, rules) in locked.at(hook) {
+                    let there = own.table.chain(&chain.to_string()).unwrap();
+                    assert!(there.own_rules().unwrap().into_iter().eq(rules), "{name}");
+                }
+                assert_eq!(left_over(locked, hook, &own.table).next(), None, "{name}");
             }
         }
         assert!(is_laid(&wanted, &own), "{name}");

@@ -228,10 +228,16 @@ fn counted(lock: &Lock, seen: &Observation) -> Vec<Counted> {
             let Ok(Some(table)) = seen.table(layer, address.family()) else {
                 continue;
             };
-            let chain = |hook| table.chain(&ChainName { hook, address }.to_string());
-            let Some(output) = chain(Hook::Output) else {
-                continue;
+            let rules = |hook| {
+                let chains = table.own_chains();
+                let chains =
+                    chains.filter(move |(name, _)| name.hook == hook && name.address == address);
+                chains.flat_map(|(_, chain)| &chain.rules)
             };
+            let root = ChainName::root(Hook::Output, address).to_string();
+            if table.chain(&root).is_none() {
+                continue;
+            }
             let mut counted = Counted {
                 address,
                 family: address.family(),
@@ -241,7 +247,7 @@ fn counted(lock: &Lock, seen: &Observation) -> Vec<Counted> {
                 refused: Counters::default(),
                 forwarded_refused: Counters::default(),
             };
-            for rule in &output.rules {
+            for rule in rules(Hook::Output) {
                 let place = match rule.own() {
                     Some(Rule::PassUids { .. } | Rule::PassGroup { .. }) => &mut counted.passed,
                     Some(Rule::PassClosing) => &mut counted.closing,
@@ -251,11 +257,12 @@ fn counted(lock: &Lock, seen: &Observation) -> Vec<Counted> {
                         | Rule::RefuseTcp
                         | Rule::Refuse { .. },
                     ) => &mut counted.refused,
-                    Some(Rule::Jump(_)) | None => continue,
+                    // What these count, the chain that they lead to counts, too.
+                    Some(Rule::Jump(_) | Rule::Goto { .. }) | None => continue,
                 };
                 *place += rule.counters.unwrap_or_default();
             }
-            for rule in chain(Hook::Forward).iter().flat_map(|chain| &chain.rules) {
+            for rule in rules(Hook::Forward) {
                 counted.forwarded_refused += rule.counters.unwrap_or_default();
             }
             all.push(counted);

@@ -1,6 +1,7 @@
 //! Policy -> the rules that put it in force.
 
 use super::model::{ChainName, Hook, Rule, Verdict};
+use super::tree::{OfUids, split};
 use super::{Layer, Layers, Stamp};
 use crate::policy::{AccountName, Address, Family, Forwarded, Policy, Subjects, UidRange};
 
@@ -10,30 +11,24 @@ const MAX_COMMENT: usize = 250;
 /// The same in nftables (128 bytes in all, `NFTNL_UDATA_COMMENT_MAXLEN` of its userspace).
 const MAX_NFT_COMMENT: usize = 120;
 
-/// The rules of one address in one layer: one chain a hook.
+/// The rules of one address in one layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedAddress {
     /// The address.
     pub address: Address,
-    /// The rules of its chain below OUTPUT.
-    pub output: Vec<Rule>,
-    /// The rules of its chain below FORWARD; `None` where forwarded packets are left alone.
-    pub forward: Option<Vec<Rule>>,
+    /// Each behind those that it leads to.
+    chains: Vec<(ChainName, Vec<Rule>)>,
 }
 
 impl LockedAddress {
-    /// The chain's name and rules at `hook`; no rules means that the chain must not be there.
+    /// Its chains at `hook` with their rules, each behind those that it leads to: the one that the
+    /// hook jumps to is the last. None means that no chain must be there.
     #[must_use]
-    pub fn at(&self, hook: Hook) -> (ChainName, Option<&[Rule]>) {
-        let name = ChainName {
-            hook,
-            address: self.address,
-        };
-        let rules = match hook {
-            Hook::Output => Some(self.output.as_slice()),
-            Hook::Forward => self.forward.as_deref(),
-        };
-        (name, rules)
+    pub fn at(&self, hook: Hook) -> impl DoubleEndedIterator<Item = (ChainName, &[Rule])> {
+        self.chains
+            .iter()
+            .filter(move |(name, _)| name.hook == hook)
+            .map(|(name, rules)| (*name, rules.as_slice()))
     }
 }
 
@@ -77,28 +72,37 @@ pub fn desired(
         Layer::Filter | Layer::Security => MAX_COMMENT,
         Layer::Nftables => MAX_NFT_COMMENT,
     };
-    let mut output = pass(&policy.subjects, max_comment);
+    let users = users(&policy.subjects, max_comment);
+    let groups = groups(&policy.subjects, max_comment);
+    let mut ending = Vec::new();
     if layer == Layer::Nftables {
-        output.extend([Rule::RefuseOwnedTcp, Rule::RefuseOwned]);
+        ending.extend([Rule::RefuseOwnedTcp, Rule::RefuseOwned]);
     }
-    output.push(Rule::PassClosing);
-    output.extend(refusal(Some(stamp)));
-    let forward = (policy.forwarded == Forwarded::Refuse).then(|| refusal(None));
+    ending.push(Rule::PassClosing);
+    ending.extend(refusal(Some(stamp)));
+    let lock = |address| {
+        let (mut chains, mut rules) = split(address, users.clone(), &refusal(None));
+        // Where a goto leads, no group passes any more.
+        let at = if chains.is_empty() { rules.len() } else { 0 };
+        rules.splice(at..at, groups.iter().cloned());
+        rules.extend(ending.iter().cloned());
+        chains.push((ChainName::root(Hook::Output, address), rules));
+        if policy.forwarded == Forwarded::Refuse {
+            chains.push((ChainName::root(Hook::Forward, address), refusal(None)));
+        }
+        LockedAddress { address, chains }
+    };
     policy
         .target
         .addresses()
         .iter()
         .filter(|address| address.family() == family)
-        .map(|&address| LockedAddress {
-            address,
-            output: output.clone(),
-            forward: forward.clone(),
-        })
+        .map(|&address| lock(address))
         .collect()
 }
 
-/// One rule a subject, adjacent uids together as far as their names fit in one comment.
-fn pass(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
+/// One rule a uid, adjacent ones together as far as their names fit in one comment.
+fn users(subjects: &Subjects, max_comment: usize) -> Vec<OfUids> {
     let mut rules: Vec<(UidRange, Vec<AccountName>)> = Vec::new();
     let mut room = 0;
     for (&uid, names) in subjects.named() {
@@ -125,9 +129,14 @@ fn pass(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
     }
     rules.extend(subjects.unnamed().iter().map(|&uids| (uids, Vec::new())));
     rules.sort_by_key(|(uids, _)| *uids);
-    let users = rules
+    rules
         .into_iter()
-        .map(|(uids, names)| Rule::PassUids { uids, names });
+        .map(|(uids, names)| (uids, Rule::PassUids { uids, names }))
+        .collect()
+}
+
+/// One rule a group, and one more for names that do not fit in its comment.
+fn groups(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
     let groups = subjects.groups().iter().flat_map(|(&gid, names)| {
         let sets: Vec<_> = match names.len() {
             0 => vec![Vec::new()],
@@ -136,7 +145,7 @@ fn pass(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
         sets.into_iter()
             .map(move |names| Rule::PassGroup { gid, names })
     });
-    users.chain(groups).collect()
+    groups.collect()
 }
 
 /// The names of one id, cut so that each part fits in a comment.
@@ -162,7 +171,7 @@ fn names_that_fit(
     sets.into_iter()
 }
 
-/// The subjects that the rules of an output chain let pass; the inverse of what [`desired`] does.
+/// The subjects that the rules of the output chains let pass; the inverse of what [`desired`] does.
 #[must_use]
 pub fn subjects_of<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Subjects {
     let (mut named, mut unnamed, mut groups) = (Vec::new(), Vec::new(), Vec::new());

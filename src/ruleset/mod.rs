@@ -20,6 +20,7 @@ pub mod plan;
 pub mod render;
 mod stamp;
 pub mod transaction;
+mod tree;
 pub mod words;
 
 pub use layers::{LaidLayers, Layer, Layers, LayersError};

@@ -1,12 +1,13 @@
 //! Rules, chains and tables as values.
 
+mod name;
+
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 
-use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
 
+pub use self::name::{ChainName, Hook, NotOurs, Part};
 use super::Stamp;
 use crate::policy::{AccountName, Address, Family, Gid, UidRange};
 
@@ -40,92 +41,6 @@ impl fmt::Display for Variant {
     }
 }
 
-/// A built-in chain in which a lockdown has its jump.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Hook {
-    /// Packets made on this host.
-    Output,
-    /// Packets that this host routes or bridges for others.
-    Forward,
-}
-
-impl Hook {
-    /// Both hooks.
-    pub const ALL: [Self; 2] = [Self::Output, Self::Forward];
-
-    /// The built-in chain, as iptables calls it.
-    #[must_use]
-    pub fn chain(self) -> &'static str {
-        match self {
-            Self::Output => "OUTPUT",
-            Self::Forward => "FORWARD",
-        }
-    }
-
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Output => "IPL-",
-            Self::Forward => "IPF-",
-        }
-    }
-}
-
-/// The name of a chain of ours: `IPL-<address>` below OUTPUT, `IPF-<address>` below FORWARD.
-///
-/// Chain names have at most 28 bytes (`XT_EXTENSION_MAXNAMELEN` - 1, linux/netfilter/x_tables.h).
-/// An IPv6 address too long for that is written as its 16 bytes in base64url (RFC 4648), 22
-/// characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChainName {
-    /// The built-in chain that jumps to it.
-    pub hook: Hook,
-    /// The address that it locks.
-    pub address: Address,
-}
-
-const MAX_ADDRESS_IN_NAME: usize = 24;
-
-impl fmt::Display for ChainName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.hook.prefix())?;
-        let text = self.address.to_string();
-        match self.address.ip() {
-            std::net::IpAddr::V6(ip) if text.len() > MAX_ADDRESS_IN_NAME => {
-                f.write_str(&BASE64URL_NOPAD.encode(&ip.octets()))
-            }
-            _ => f.write_str(&text),
-        }
-    }
-}
-
-/// The chain is not one of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotOurs;
-
-impl FromStr for ChainName {
-    type Err = NotOurs;
-
-    fn from_str(name: &str) -> Result<Self, NotOurs> {
-        let (hook, rest) = Hook::ALL
-            .into_iter()
-            .find_map(|hook| Some((hook, name.strip_prefix(hook.prefix())?)))
-            .ok_or(NotOurs)?;
-        let address = match rest.parse::<Address>() {
-            Ok(address) => address,
-            Err(_) => BASE64URL_NOPAD
-                .decode(rest.as_bytes())
-                .ok()
-                .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
-                .map(|bytes| std::net::IpAddr::from(bytes).into())
-                .ok_or(NotOurs)?,
-        };
-        let parsed = Self { hook, address };
-        (parsed.to_string() == name)
-            .then_some(parsed)
-            .ok_or(NotOurs)
-    }
-}
-
 /// How a refusal is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -147,6 +62,14 @@ pub enum Rule {
         uids: UidRange,
         /// Their names.
         names: Vec<AccountName>,
+    },
+    /// Packets of these uids, listed or not, are judged in the sub-chain, and nowhere else: a goto
+    /// (RETURN there leads to where the chain with this rule was called from).
+    Goto {
+        /// From the lowest uid that the sub-chain lists to the highest.
+        uids: UidRange,
+        /// The sub-chain.
+        chain: ChainName,
     },
     /// Packets of this group's members, supplementary memberships included, go on.
     PassGroup {
@@ -326,45 +249,5 @@ impl Ruleset {
             .flat_map(Table::locked_addresses)
             .collect();
         addresses.into_iter().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chain_names_are_short_enough_and_read_back() {
-        for text in [
-            "169.254.169.254",
-            "fd00:ec2::254",
-            "2001:db8:1234:5678:9abc:def0:1234:5678",
-            "2001:db8:0:0:1:2:3:4",
-        ] {
-            for hook in Hook::ALL {
-                let name = ChainName {
-                    hook,
-                    address: text.parse().unwrap(),
-                };
-                let written = name.to_string();
-                assert!(written.len() <= 28, "{written}");
-                assert_eq!(written.parse(), Ok(name));
-            }
-        }
-    }
-
-    #[test]
-    fn other_names_are_not_ours() {
-        for name in [
-            "OUTPUT",
-            "IPL-",
-            "IPL-x",
-            "IPL-169.254.169.254 ",
-            "IPL-fd00:0ec2::254",
-            "ipl-1.2.3.4",
-            "IPL-AAAAAAAAAAAAAAAAAAAAAA",
-        ] {
-            assert_eq!(name.parse::<ChainName>(), Err(NotOurs), "{name}");
-        }
     }
 }

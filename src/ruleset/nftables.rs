@@ -70,7 +70,7 @@ mod tests {
         ] {
             for hook in Hook::ALL {
                 let address = address.parse().unwrap();
-                let chain = ChainName { hook, address };
+                let chain = ChainName::root(hook, address);
                 assert_eq!(read_name(&written(chain)), Some(chain));
                 assert!(!written(chain).contains(':'));
             }

@@ -3,6 +3,8 @@
 //! A chain is rebuilt only if it differs and a jump is moved only if it is not where it must be,
 //! so that the plan for what is already so is empty and counters live on.
 
+use std::collections::BTreeSet;
+
 use super::desired::LockedAddress;
 use super::model::{Chain, ChainName, Hook, Rule, Spec, Table};
 use super::words;
@@ -46,47 +48,63 @@ pub fn plan(wanted: &[LockedAddress], table: Option<&Table>) -> Vec<Edit> {
     // From the last to the first, since each insertion goes before the one made earlier.
     for locked in wanted.iter().rev() {
         for hook in Hook::ALL {
-            match locked.at(hook) {
-                (chain, Some(rules)) => {
-                    if !stands(table, chain, rules) {
-                        edits.push(Edit::Rebuild {
-                            chain,
-                            rules: rules.to_vec(),
-                        });
-                    }
-                    if !jump_is_in_place(table, chain) {
-                        edits.extend(jump_deletions(table, chain));
-                        edits.push(Edit::InsertFirst {
-                            chain: hook.chain(),
-                            rule: Rule::Jump(chain),
-                        });
-                    }
-                }
-                (chain, None) => edits.extend(removal_of_chain(table, chain)),
+            let chains = locked.at(hook);
+            edits.extend(
+                chains
+                    .filter(|&(chain, rules)| !stands(table, chain, rules))
+                    .map(|(chain, rules)| Edit::Rebuild {
+                        chain,
+                        rules: rules.to_vec(),
+                    }),
+            );
+            let root = ChainName::root(hook, locked.address);
+            let wants_jump = locked.at(hook).next().is_some();
+            let in_place = wants_jump && jump_is_in_place(table, root);
+            if let Some(table) = table {
+                let jumps = jumps_to(table, root).filter(|_| !in_place);
+                edits.extend(jumps.chain(strays(locked, hook, table)).map(deletion));
+                edits.extend(left_over(locked, hook, table).map(|chain| Edit::Remove { chain }));
+            }
+            if wants_jump && !in_place {
+                edits.push(Edit::InsertFirst {
+                    chain: hook.chain(),
+                    rule: Rule::Jump(root),
+                });
             }
         }
     }
-    // A chain that is rebuilt is emptied first: a rule that led out of it has gone by then, and to
-    // delete it would fail.
-    let rebuilt: Vec<String> = edits
-        .iter()
-        .filter_map(|edit| match edit {
-            Edit::Rebuild { chain, .. } => Some(chain.to_string()),
-            _ => None,
-        })
-        .collect();
-    edits.retain(|edit| !matches!(edit, Edit::Delete { chain, .. } if rebuilt.contains(chain)));
-    edits
+    without_needless(edits)
 }
 
 /// The edits that take every rule and chain of ours for `addresses` out of `table`.
 #[must_use]
 pub fn removal(addresses: &[Address], table: &Table) -> Vec<Edit> {
-    addresses
+    let goes = |chain: &ChainName| addresses.contains(&chain.address);
+    let rules = leads(table).filter(|lead| goes(&lead.to)).map(deletion);
+    let chains = table.own_chains().map(|(chain, _)| chain).filter(goes);
+    let edits = rules.chain(chains.map(|chain| Edit::Remove { chain }));
+    without_needless(edits.collect())
+}
+
+fn deletion(lead: Lead<'_>) -> Edit {
+    Edit::Delete {
+        chain: lead.holder.to_owned(),
+        spec: lead.spec.clone(),
+    }
+}
+
+/// A chain that is rebuilt, or removed, is emptied first: to delete a rule of it would fail, or be
+/// in vain.
+fn without_needless(mut edits: Vec<Edit>) -> Vec<Edit> {
+    let emptied: BTreeSet<String> = edits
         .iter()
-        .flat_map(|&address| Hook::ALL.map(|hook| ChainName { hook, address }))
-        .flat_map(|chain| removal_of_chain(Some(table), chain))
-        .collect()
+        .filter_map(|edit| match edit {
+            Edit::Rebuild { chain, .. } | Edit::Remove { chain } => Some(chain.to_string()),
+            _ => None,
+        })
+        .collect();
+    edits.retain(|edit| !matches!(edit, Edit::Delete { chain, .. } if emptied.contains(chain)));
+    edits
 }
 
 /// Whether the chain holds just `rules`.
@@ -109,54 +127,83 @@ pub fn jump_is_in_place(table: Option<&Table>, chain: ChainName) -> bool {
     let mut jumps = jumps_to(table, chain);
     matches!(
         (jumps.next(), jumps.next()),
-        (Some((place, position, Spec::Own(Rule::Jump(_)))), None)
-            if place == chain.hook.chain() && position < leading
+        (Some(Lead { holder, position, spec: Spec::Own(Rule::Jump(_)), .. }), None)
+            if holder == chain.hook.chain() && position < leading
     )
 }
 
-/// Every rule, in whatever chain, that leads to the chain: chain, position from 0, rule.
-pub fn jumps_to(table: &Table, chain: ChainName) -> impl Iterator<Item = (&str, usize, &Spec)> {
-    let name = chain.to_string();
-    table.chains.iter().flat_map(move |holder| {
-        let name = name.clone();
-        holder
-            .rules
-            .iter()
-            .enumerate()
-            .filter(move |(_, rule)| leads_to(&rule.spec, chain, &name))
-            .map(|(position, rule)| (holder.name.as_str(), position, &rule.spec))
+/// A rule that leads to a chain of ours, by a jump or a goto.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lead<'a> {
+    /// The chain that it leads to.
+    pub to: ChainName,
+    /// The chain that it stands in.
+    pub holder: &'a str,
+    /// Its place there, from 0.
+    pub position: usize,
+    /// The rule.
+    pub spec: &'a Spec,
+}
+
+/// Every rule, in whatever chain, that leads to a chain of ours.
+pub fn leads(table: &Table) -> impl Iterator<Item = Lead<'_>> {
+    table.chains.iter().flat_map(|holder| {
+        let rules = holder.rules.iter().enumerate();
+        rules.filter_map(|(position, rule)| {
+            Some(Lead {
+                to: target(&rule.spec)?,
+                holder: &holder.name,
+                position,
+                spec: &rule.spec,
+            })
+        })
     })
 }
 
-fn leads_to(spec: &Spec, chain: ChainName, name: &str) -> bool {
+/// Every rule, in whatever chain, that leads to the chain.
+pub fn jumps_to(table: &Table, chain: ChainName) -> impl Iterator<Item = Lead<'_>> {
+    leads(table).filter(move |lead| lead.to == chain)
+}
+
+/// The rules that lead to a sub-chain of the address and have no right to: all but those in its own
+/// chains, which are compared with what is wanted there.
+pub fn strays<'a>(
+    locked: &LockedAddress,
+    hook: Hook,
+    table: &'a Table,
+) -> impl Iterator<Item = Lead<'a>> {
+    let own: BTreeSet<String> = locked.at(hook).map(|(name, _)| name.to_string()).collect();
+    let to_sub_chain = on(hook, locked.address);
+    leads(table).filter(move |lead| {
+        to_sub_chain(lead.to) && !lead.to.is_root() && !own.contains(lead.holder)
+    })
+}
+
+/// The chains of ours at the hook for the address that are not wanted.
+pub fn left_over(
+    locked: &LockedAddress,
+    hook: Hook,
+    table: &Table,
+) -> impl Iterator<Item = ChainName> {
+    let wanted: BTreeSet<ChainName> = locked.at(hook).map(|(name, _)| name).collect();
+    let of_address = on(hook, locked.address);
+    let there = table.own_chains().map(|(name, _)| name);
+    there.filter(move |&name| of_address(name) && !wanted.contains(&name))
+}
+
+fn on(hook: Hook, address: Address) -> impl Fn(ChainName) -> bool {
+    move |chain| chain.hook == hook && chain.address == address
+}
+
+/// The chain of ours that the rule leads to.
+fn target(spec: &Spec) -> Option<ChainName> {
     match spec {
-        Spec::Own(Rule::Jump(target)) => *target == chain,
-        Spec::Own(_) => false,
-        Spec::Foreign(text) => {
-            text.contains(name)
-                && words::words(text)
-                    .windows(2)
-                    .any(|pair| matches!(pair[0].as_str(), "-j" | "-g") && pair[1] == name)
-        }
+        Spec::Own(Rule::Jump(chain) | Rule::Goto { chain, .. }) => Some(*chain),
+        Spec::Own(_) => None,
+        Spec::Foreign(text) if !Hook::ALL.iter().any(|hook| text.contains(hook.prefix())) => None,
+        Spec::Foreign(text) => words::words(text)
+            .windows(2)
+            .filter(|pair| matches!(pair[0].as_str(), "-j" | "-g"))
+            .find_map(|pair| pair[1].parse().ok()),
     }
-}
-
-fn jump_deletions(table: Option<&Table>, chain: ChainName) -> Vec<Edit> {
-    let Some(table) = table else {
-        return Vec::new();
-    };
-    jumps_to(table, chain)
-        .map(|(holder, _, spec)| Edit::Delete {
-            chain: holder.to_owned(),
-            spec: spec.clone(),
-        })
-        .collect()
-}
-
-fn removal_of_chain(table: Option<&Table>, chain: ChainName) -> Vec<Edit> {
-    let mut edits = jump_deletions(table, chain);
-    if table.is_some_and(|table| table.chain(&chain.to_string()).is_some()) {
-        edits.push(Edit::Remove { chain });
-    }
-    edits
 }

@@ -39,7 +39,7 @@ pub fn transaction(family: Family, tables: &[(&str, Vec<Edit>)]) -> String {
         }
         for edit in edits {
             match edit {
-                Edit::Delete { .. } => {}
+                Edit::Delete { .. } | Edit::Remove { .. } => {}
                 Edit::Rebuild { chain, rules } => {
                     for one in rules {
                         line(&mut text, format_args!("-A {chain} {}", rule(one, family)));
@@ -51,9 +51,13 @@ pub fn transaction(family: Family, tables: &[(&str, Vec<Edit>)]) -> String {
                         format_args!("-I {chain} 1 {}", rule(new, family)),
                     );
                 }
-                Edit::Remove { chain } => {
-                    line(&mut text, format_args!("-F {chain}"));
-                    line(&mut text, format_args!("-X {chain}"));
+            }
+        }
+        // They may lead to each other.
+        for option in ["-F", "-X"] {
+            for edit in edits {
+                if let Edit::Remove { chain } = edit {
+                    line(&mut text, format_args!("{option} {chain}"));
                 }
             }
         }
@@ -139,6 +143,7 @@ pub fn rule(rule: &Rule, family: Family) -> String {
                 names_comment(names)
             )
         }
+        Rule::Goto { uids, chain } => format!("-m owner --uid-owner {uids} -g {chain}"),
         Rule::PassGroup { gid, names } => format!(
             "-m owner --gid-owner {gid} --suppl-groups{} -j RETURN",
             names_comment(names)

@@ -1,5 +1,7 @@
 //! What the firewall itself says is locked: the policies, read back from their stamped chains.
 
+use std::collections::BTreeSet;
+
 use super::Observation;
 use crate::policy::{Address, Family, Policy, Target};
 use crate::ruleset::desired::subjects_of;
@@ -73,18 +75,16 @@ fn read_back<'a>(tables: impl Iterator<Item = (Family, &'a Table)>) -> InForce {
     found
 }
 
-/// The policy and the layers that the chain of `address` describes, if it stands as it was written.
+/// The policy and the layers that the chains of `address` describe, if they stand as they were
+/// written.
 fn lock_of(table: &Table, address: Address) -> Option<(Policy, Layers)> {
-    let name = ChainName {
-        hook: Hook::Output,
-        address,
-    };
+    let name = ChainName::root(Hook::Output, address);
     let rules = table.chain(&name.to_string())?.own_rules()?;
     let stamp: Stamp = match rules.last()? {
         Rule::Refuse { stamp, .. } => (*stamp)?,
         _ => return None,
     };
-    let subjects = subjects_of(rules);
+    let subjects = subjects_of(with_sub_chains(table, rules)?);
     stamp.fits(&subjects).then(|| {
         let policy = Policy {
             target: Target::new(address, stamp.only),
@@ -93,4 +93,20 @@ fn lock_of(table: &Table, address: Address) -> Option<(Policy, Layers)> {
         };
         (policy, stamp.layers)
     })
+}
+
+/// The rules and those of the sub-chains that they lead to; `None` when one of these is missing, or
+/// holds a rule that is none of ours.
+fn with_sub_chains<'a>(table: &'a Table, mut rules: Vec<&'a Rule>) -> Option<Vec<&'a Rule>> {
+    let mut entered = BTreeSet::new();
+    let mut at = 0;
+    while let Some(rule) = rules.get(at) {
+        if let Rule::Goto { chain, .. } = rule
+            && entered.insert(*chain)
+        {
+            rules.extend(table.chain(&chain.to_string())?.own_rules()?);
+        }
+        at += 1;
+    }
+    Some(rules)
 }

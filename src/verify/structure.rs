@@ -86,13 +86,9 @@ struct Standing {
 /// listed users would have to be on as well.
 fn left_over(address: Address, table: Option<&Table>) -> Option<Finding> {
     let table = table?;
-    let left = Hook::ALL
-        .map(|hook| ChainName { hook, address })
-        .into_iter()
-        .any(|chain| {
-            table.chain(&chain.to_string()).is_some()
-                || plan::jumps_to(table, chain).next().is_some()
-        });
+    let mut chains = table.own_chains().map(|(name, _)| name);
+    let left = chains.any(|chain| chain.address == address)
+        || plan::leads(table).any(|lead| lead.to.address == address);
     left.then(|| {
         let message = "rules of another lockdown are there too; a packet must pass both lists";
         Finding::fail(Check::RulesMatch, message)
@@ -166,40 +162,32 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
     let mut enforced = true;
     let mut jumps_found = false;
     for hook in Hook::ALL {
-        let (chain, wanted) = locked.at(hook);
-        let name = match layer {
-            Layer::Nftables => nftables::written(chain),
-            Layer::Filter | Layer::Security => chain.to_string(),
-        };
-        let observed = table.and_then(|table| table.chain(&chain.to_string()));
-        let Some(wanted) = wanted else {
-            let left_over = table.is_some_and(|table| {
-                observed.is_some() || plan::jumps_to(table, chain).next().is_some()
-            });
-            if left_over {
+        let root = ChainName::root(hook, locked.address);
+        let name = called(root, layer);
+        let jumps = table.map_or_else(Vec::new, |table| plan::jumps_to(table, root).collect());
+        let left_over = table.and_then(|table| plan::left_over(locked, hook, table).next());
+        if locked.at(hook).next().is_none() {
+            if left_over.is_some() || !jumps.is_empty() {
                 wrong_rules.push(format!(
                     "{name} is there, but forwarded packets are allowed"
                 ));
             }
             continue;
-        };
-        if !plan::stands(table, chain, wanted) {
-            enforced = false;
-            let seen = observed.map(|chain| chain.rules.as_slice());
-            let written = |rule: &Rule| match layer {
-                Layer::Nftables => nftables::render::rule(rule),
-                Layer::Filter | Layer::Security => render::rule(rule, locked.address.family()),
-            };
-            wrong_rules.push(difference(&name, wanted, seen, written));
         }
+        let wrong_chains = wrong_chains(locked, hook, layer, table);
+        enforced &= wrong_chains.is_empty();
+        wrong_rules.extend(wrong_chains);
+        wrong_rules.extend(left_over.map(|chain| {
+            let chain = called(chain, layer);
+            format!("{chain} is there, but this list does not use it")
+        }));
         wrong_rules.extend(none_of_ours(table, layer, hook));
-        let jumps = table.map_or_else(Vec::new, |table| plan::jumps_to(table, chain).collect());
         let first = jumps
             .iter()
-            .filter(|(holder, _, spec)| *holder == hook.chain() && matches!(spec, Spec::Own(_)))
-            .map(|&(_, position, _)| position)
+            .filter(|lead| lead.holder == hook.chain() && matches!(lead.spec, Spec::Own(_)))
+            .map(|lead| lead.position)
             .min();
-        if !plan::jump_is_in_place(table, chain) {
+        if !plan::jump_is_in_place(table, root) {
             wrong_jumps.push(match (jumps.len(), first) {
                 (0, _) => format!("{} has no jump to {name}", hook.chain()),
                 (_, None) => format!("{} has no plain jump to {name}", hook.chain()),
@@ -212,6 +200,11 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
                 (count, _) => format!("{count} rules lead to {name}, one should"),
             });
         }
+        let stray = table.and_then(|table| plan::strays(locked, hook, table).next());
+        wrong_jumps.extend(stray.map(|stray| {
+            let (holder, chain) = (stray.holder, called(stray.to, layer));
+            format!("a rule of {holder} leads to {chain}, where only our own rules should")
+        }));
         jumps_found |= first.is_some();
         let built_in = table.and_then(|table| Some((table, table.built_in(hook)?)));
         match (first, built_in) {
@@ -259,6 +252,44 @@ fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (boo
         ));
     }
     (enforced, findings)
+}
+
+/// The chain's name in the layer.
+fn called(chain: ChainName, layer: Layer) -> String {
+    match layer {
+        Layer::Nftables => nftables::written(chain),
+        Layer::Filter | Layer::Security => chain.to_string(),
+    }
+}
+
+/// The first chain that does not hold what is wanted, and how many others do not.
+fn wrong_chains(
+    locked: &LockedAddress,
+    hook: Hook,
+    layer: Layer,
+    table: Option<&Table>,
+) -> Vec<String> {
+    // From the one that packets meet first.
+    let mut wrong = locked
+        .at(hook)
+        .rev()
+        .filter(|&(chain, wanted)| !plan::stands(table, chain, wanted));
+    let Some((chain, wanted)) = wrong.next() else {
+        return Vec::new();
+    };
+    let seen = table.and_then(|table| table.chain(&chain.to_string()));
+    let seen = seen.map(|chain| chain.rules.as_slice());
+    let written = |rule: &Rule| match layer {
+        Layer::Nftables => nftables::render::rule(rule),
+        Layer::Filter | Layer::Security => render::rule(rule, locked.address.family()),
+    };
+    let first = difference(&called(chain, layer), wanted, seen, written);
+    let more = match wrong.count() {
+        0 => None,
+        1 => Some("one more chain differs".to_owned()),
+        more => Some(format!("{more} more chains differ")),
+    };
+    std::iter::once(first).chain(more).collect()
 }
 
 /// A rule of someone else in our own table, where nobody else has anything to say.

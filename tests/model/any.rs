@@ -61,11 +61,38 @@ fn uids() -> impl Strategy<Value = UidRange> {
 }
 
 pub(crate) fn subjects() -> impl Strategy<Value = Subjects> {
+    prop_oneof![16 => few_subjects(), 1 => long_list(33..400)]
+}
+
+fn few_subjects() -> impl Strategy<Value = Subjects> {
     let named = (id(), account_name()).prop_map(|(id, name)| (Uid::new(id).unwrap(), name));
     let group = (id(), proptest::option::of(account_name()))
         .prop_map(|(id, name)| (Gid::new(id).unwrap(), name));
     (vec(named, 0..8), vec(uids(), 0..4), vec(group, 0..3))
         .prop_map(|(named, uids, groups)| Subjects::new(named, uids, groups))
+}
+
+/// As many uids as are split over sub-chains, or more, no two of which share a rule; some named,
+/// and a group or two.
+pub(crate) fn long_list(length: std::ops::Range<usize>) -> impl Strategy<Value = Subjects> {
+    // Wide enough for all, and close enough for packets to meet.
+    let steps = vec((0..3_u32, 2..4_u32), length);
+    let group = id().prop_map(|id| (Gid::new(id).unwrap(), None));
+    (0..8_u32, steps, vec(group, 0..3)).prop_map(|(mut at, steps, groups)| {
+        let (mut named, mut uids) = (Vec::new(), Vec::new());
+        for (kind, step) in steps {
+            let uid = Uid::new(at).unwrap();
+            match kind {
+                0 => named.push((uid, format!("u{at}").parse().unwrap())),
+                kind => {
+                    at += kind - 1;
+                    uids.push(UidRange::new(uid, Uid::new(at).unwrap()).unwrap());
+                }
+            }
+            at += step;
+        }
+        Subjects::new(named, uids, groups)
+    })
 }
 
 pub(crate) fn address() -> impl Strategy<Value = Address> {
@@ -98,7 +125,7 @@ pub(crate) fn packet() -> impl Strategy<Value = Packet> {
     let owner = prop_oneof![
         2 => Just(Owner::NoSocket),
         1 => Just(Owner::NoFile),
-        8 => (id(), id(), vec(id(), 0..3))
+        8 => (prop_oneof![8 => id(), 1 => 0..1500_u32], id(), vec(id(), 0..3))
             .prop_map(|(uid, gid, groups)| Owner::Process { uid, gid, groups }),
     ];
     let flags = select(vec![SYN, SYN, ACK, FIN | ACK, RST, SYN | ACK, SYN | FIN, 0]);
@@ -314,11 +341,7 @@ fn meddle_once(kernel: &mut Kernel, meddling: &Meddling) -> Option<()> {
             } else {
                 Hook::Output
             };
-            let name = ChainName {
-                hook,
-                address: *address,
-            }
-            .to_string();
+            let name = ChainName::root(hook, *address).to_string();
             let new = address.family() == family && table.chain(&name).is_none();
             new.then(|| {
                 table.chains.push(Chain {

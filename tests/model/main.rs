@@ -21,6 +21,7 @@ mod packet;
 mod restore;
 
 // The promises.
+mod long_lists;
 mod never_collateral;
 mod never_open;
 mod nftables;

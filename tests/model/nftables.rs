@@ -1,14 +1,14 @@
 //! The layer nftables, held against a small model of what nft does with a transaction, and of how it
 //! prints a table.
 
-use ip_lockdown::policy::{AccountName, Address, Family, Policy, UidRange};
+use ip_lockdown::policy::{AccountName, Address, Family, Policy, Subjects, UidRange};
 use ip_lockdown::ruleset::desired::{LockedAddress, desired, not_for_nftables, subjects_of};
 use ip_lockdown::ruleset::model::{
     Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table,
 };
 use ip_lockdown::ruleset::nftables::plan::{Command, plan};
 use ip_lockdown::ruleset::nftables::{OwnTable, TABLE, parse, render, written};
-use ip_lockdown::ruleset::plan::{jump_is_in_place, stands};
+use ip_lockdown::ruleset::plan::{jump_is_in_place, left_over, stands};
 use ip_lockdown::ruleset::{Layer, Layers};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -71,7 +71,7 @@ fn step(own: Option<OwnTable>, command: &Command) -> Option<OwnTable> {
         let at = at(chains, name).expect("the chain is there");
         assert!(chains[at].rules.is_empty(), "it has rules");
         let busy = chains.iter().flat_map(|chain| &chain.rules).any(
-            |rule| matches!(rule.own(), Some(Rule::Jump(target)) if target.to_string() == name),
+            |rule| matches!(rule.own(), Some(Rule::Jump(to) | Rule::Goto { chain: to, .. }) if to.to_string() == name),
         );
         assert!(!busy, "rules lead to {name}");
         chains.remove(at);
@@ -101,6 +101,12 @@ fn step(own: Option<OwnTable>, command: &Command) -> Option<OwnTable> {
                 chains.len() - 1
             });
             assert!(chains[place].rules.is_empty(), "it was emptied first");
+            for rule in rules {
+                if let Rule::Goto { chain, .. } = rule {
+                    let there = at(chains, &chain.to_string());
+                    assert!(there.is_some(), "it leads somewhere");
+                }
+            }
             chains[place].rules = rules.iter().cloned().map(rule).collect();
         }
     }
@@ -173,6 +179,16 @@ fn damaged(own: Option<OwnTable>, damage: &Damage) -> Option<OwnTable> {
     Some(own)
 }
 
+/// The policy for those who are listed by their uid: groups are not for this layer.
+fn without_groups(policy: Policy) -> Policy {
+    let named = policy.subjects.named().iter();
+    let named = named.flat_map(|(&uid, names)| names.iter().map(move |name| (uid, name.clone())));
+    Policy {
+        subjects: Subjects::new(named, policy.subjects.unnamed().to_vec(), []),
+        ..policy
+    }
+}
+
 fn wanted(policy: &Policy) -> Vec<LockedAddress> {
     let of = |family| desired(policy, Layers::NFTABLES, Layer::Nftables, family);
     Family::ALL.into_iter().flat_map(of).collect()
@@ -215,14 +231,11 @@ proptest! {
         prop_assert!(!laid.dormant);
         for locked in &wanted {
             for hook in Hook::ALL {
-                let (name, rules) = locked.at(hook);
-                match rules {
-                    Some(rules) => {
-                        prop_assert!(stands(Some(&laid.table), name, rules));
-                        prop_assert!(jump_is_in_place(Some(&laid.table), name));
-                    }
-                    None => prop_assert!(laid.table.chain(&name.to_string()).is_none()),
+                for (name, rules) in locked.at(hook) {
+                    prop_assert!(stands(Some(&laid.table), name, rules));
+                    prop_assert!(!name.is_root() || jump_is_in_place(Some(&laid.table), name));
                 }
+                prop_assert_eq!(left_over(locked, hook, &laid.table).next(), None);
             }
         }
         prop_assert_eq!(plan(&wanted, &[], Some(&laid)), []);
@@ -230,7 +243,7 @@ proptest! {
         for (name, chain) in own_chains(seen.as_ref()) {
             if !mine.contains(&name.address) {
                 prop_assert_eq!(laid.table.chain(&name.to_string()), Some(&chain));
-                prop_assert!(jump_is_in_place(Some(&laid.table), name));
+                prop_assert!(!name.is_root() || jump_is_in_place(Some(&laid.table), name));
             }
         }
     }
@@ -254,15 +267,21 @@ proptest! {
 
     /// What is written is read back as the same rules, and they say who may pass.
     #[test]
-    fn what_nft_prints_is_read_back(policy in policy(), packets in any::<u32>()) {
+    fn what_nft_prints_is_read_back(
+        policy in policy().prop_map(without_groups),
+        packets in any::<u32>(),
+    ) {
         prop_assume!(not_for_nftables(&policy).is_none());
         let wanted = wanted(&policy);
         let own = parse::table(&printed(&wanted, packets).to_string()).unwrap();
         prop_assert_eq!(plan(&wanted, &[], Some(&own)), []);
         for locked in &wanted {
-            let (name, _) = locked.at(Hook::Output);
-            let chain = own.table.chain(&name.to_string()).unwrap();
-            prop_assert_eq!(&subjects_of(chain.own_rules().unwrap()), &policy.subjects);
+            let chains = locked.at(Hook::Output);
+            let rules = chains.flat_map(|(name, _)| {
+                let chain = own.table.chain(&name.to_string()).unwrap();
+                chain.own_rules().unwrap()
+            });
+            prop_assert_eq!(&subjects_of(rules), &policy.subjects);
         }
         // No line of a transaction is longer than a comment allows, and none breaks a quote.
         let text = render::transaction(&plan(&wanted, &[], None));
@@ -353,26 +372,27 @@ fn printed(wanted: &[LockedAddress], packets: u32) -> Value {
     sorted.sort_by_key(|locked| locked.address);
     for locked in sorted {
         for hook in Hook::ALL {
-            let (name, Some(rules)) = locked.at(hook) else {
-                continue;
-            };
-            let chain = written(name);
-            objects.push(json!({"chain": {"family": "inet", "table": TABLE, "name": chain}}));
-            for rule in rules {
-                let (expr, comment) = printed_rule(rule, &counter);
-                put(&mut objects, &chain, expr, comment);
+            for (name, rules) in locked.at(hook) {
+                let chain = written(name);
+                objects.push(json!({"chain": {"family": "inet", "table": TABLE, "name": chain}}));
+                for rule in rules {
+                    let (expr, comment) = printed_rule(rule, &counter);
+                    put(&mut objects, &chain, expr, comment);
+                }
+                if name.is_root() {
+                    let protocol = match locked.address.family() {
+                        Family::V4 => "ip",
+                        Family::V6 => "ip6",
+                    };
+                    let to = json!({"match": {
+                        "op": "==",
+                        "left": {"payload": {"protocol": protocol, "field": "daddr"}},
+                        "right": locked.address.to_string(),
+                    }});
+                    let expr = json!([to, {"jump": {"target": chain}}]);
+                    put(&mut objects, hook.chain(), expr, None);
+                }
             }
-            let protocol = match locked.address.family() {
-                Family::V4 => "ip",
-                Family::V6 => "ip6",
-            };
-            let to = json!({"match": {
-                "op": "==",
-                "left": {"payload": {"protocol": protocol, "field": "daddr"}},
-                "right": locked.address.to_string(),
-            }});
-            let expr = json!([to, {"jump": {"target": chain}}]);
-            put(&mut objects, hook.chain(), expr, None);
         }
     }
     json!({"nftables": objects})
@@ -391,6 +411,11 @@ fn joined(names: &[AccountName]) -> String {
 }
 
 fn printed_rule(rule: &Rule, counter: &Value) -> (Value, Option<String>) {
+    let of = |uids| {
+        json!({"match": {
+            "op": "==", "left": {"meta": {"key": "skuid"}}, "right": printed_uids(uids),
+        }})
+    };
     let owned = json!({"match": {
         "op": "==", "left": {"meta": {"key": "skuid"}}, "right": {"range": [0, u32::MAX]},
     }});
@@ -400,10 +425,12 @@ fn printed_rule(rule: &Rule, counter: &Value) -> (Value, Option<String>) {
     let reset = json!({"reject": {"type": "tcp reset"}});
     let reject = json!({"reject": {"type": "icmpx", "expr": "port-unreachable"}});
     match rule {
+        Rule::Goto { uids, chain } => {
+            let to = json!({"goto": {"target": written(*chain)}});
+            (json!([of(*uids), to]), None)
+        }
         Rule::PassUids { uids, names } => {
-            let one = json!({"match": {
-                "op": "==", "left": {"meta": {"key": "skuid"}}, "right": printed_uids(*uids),
-            }});
+            let one = of(*uids);
             let comment = (!names.is_empty()).then(|| joined(names));
             (json!([one, counter, {"return": null}]), comment)
         }

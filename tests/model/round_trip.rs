@@ -3,7 +3,7 @@
 use ip_lockdown::policy::{AccountName, Family, Gid, Policy, Target, Uid, UidRange};
 use ip_lockdown::ruleset::desired::{desired, subjects_of};
 use ip_lockdown::ruleset::model::{
-    Chain, ChainName, Counters, Hook, ObservedRule, Rule, Ruleset, Spec, Table, Verdict,
+    Chain, ChainName, Counters, Hook, ObservedRule, Part, Rule, Ruleset, Spec, Table, Verdict,
 };
 use ip_lockdown::ruleset::{Layer, Layers, Stamp, parse, render, words};
 use proptest::collection::vec;
@@ -27,8 +27,19 @@ fn chain_name() -> impl Strategy<Value = ChainName> {
             std::net::IpAddr::from(bytes).into()
         }),
     ];
-    let hook = prop_oneof![Just(Hook::Output), Just(Hook::Forward)];
-    (any_address, hook).prop_map(|(address, hook)| ChainName { hook, address })
+    let part = select(Part::all().collect::<Vec<_>>());
+    let name = prop_oneof![
+        1 => select(Hook::ALL.to_vec()).prop_map(|hook| (hook, None)),
+        1 => part.prop_map(|part| (Hook::Output, Some(part))),
+    ];
+    (any_address, name).prop_map(|(address, (hook, part))| match part {
+        None => ChainName::root(hook, address),
+        Some(part) => ChainName::sub(address, part),
+    })
+}
+
+fn jump() -> impl Strategy<Value = Rule> {
+    chain_name().prop_map(|name| Rule::Jump(ChainName::root(name.hook, name.address)))
 }
 
 fn own_rule() -> impl Strategy<Value = Rule> {
@@ -45,6 +56,19 @@ fn own_rule() -> impl Strategy<Value = Rule> {
         gid: Gid::new(gid).unwrap(),
         names,
     });
+    let goto = (
+        id(),
+        id(),
+        address(),
+        select(Part::all().collect::<Vec<_>>()),
+    )
+        .prop_map(|(one, other, address, part)| {
+            let uid = |id| Uid::new(id).unwrap();
+            Rule::Goto {
+                uids: UidRange::new(uid(one.min(other)), uid(one.max(other))).unwrap(),
+                chain: ChainName::sub(address, part),
+            }
+        });
     let verdict = prop_oneof![Just(Verdict::Reject), Just(Verdict::Drop)];
     prop_oneof![
         3 => uids,
@@ -53,7 +77,8 @@ fn own_rule() -> impl Strategy<Value = Rule> {
         1 => Just(Rule::RefuseTcp),
         2 => (verdict, option::of(stamp()))
             .prop_map(|(verdict, stamp)| Rule::Refuse { verdict, stamp }),
-        1 => chain_name().prop_map(Rule::Jump),
+        1 => jump(),
+        1 => goto,
     ]
 }
 
@@ -94,7 +119,7 @@ fn chain(
     let spec = match in_ours {
         true => prop_oneof![3 => own_rule().prop_map(Spec::Own), 1 => foreign_spec()].boxed(),
         false => prop_oneof![
-            1 => chain_name().prop_map(|chain| Spec::Own(Rule::Jump(chain))),
+            1 => jump().prop_map(Spec::Own),
             3 => foreign_spec(),
         ]
         .boxed(),
@@ -188,11 +213,13 @@ proptest! {
         for layer in Layer::OF_IPTABLES {
             for family in Family::ALL {
                 for locked in desired(&policy, layers, layer, family) {
-                    prop_assert_eq!(&subjects_of(&locked.output), &policy.subjects);
-                    let last = locked.output.last();
+                    let chains = || locked.at(Hook::Output);
+                    let rules: Vec<&Rule> = chains().flat_map(|(_, rules)| rules).collect();
+                    prop_assert_eq!(&subjects_of(rules.iter().copied()), &policy.subjects);
+                    let last = chains().next_back().and_then(|(_, rules)| rules.last());
                     let stamped = matches!(last, Some(Rule::Refuse { stamp: Some(s), .. }) if *s == stamp);
                     prop_assert!(stamped, "{last:?}");
-                    for rule in &locked.output {
+                    for rule in rules {
                         let text = render::rule(rule, family);
                         for comment in comments(&text) {
                             prop_assert!(comment.len() <= 255, "{comment}");
@@ -225,7 +252,8 @@ proptest! {
         };
         let locked = desired(&policy, Layers::FILTER_AND_SECURITY, Layer::Filter, Family::V4);
         let pass = |rule: &&Rule| matches!(rule, Rule::PassUids { .. });
-        prop_assert_eq!(locked[0].output.iter().filter(pass).count(), 1);
+        let rules = locked[0].at(Hook::Output).flat_map(|(_, rules)| rules);
+        prop_assert_eq!(rules.filter(pass).count(), 1);
     }
 }
 
@@ -246,8 +274,8 @@ fn named_neighbours_share_a_rule_as_far_as_their_names_fit() {
         Family::V4,
     );
     let rules: Vec<&Rule> = locked[0]
-        .output
-        .iter()
+        .at(Hook::Output)
+        .flat_map(|(_, rules)| rules)
         .filter(|rule| matches!(rule, Rule::PassUids { .. }))
         .collect();
     assert_eq!(rules.len(), 2, "{rules:?}");

@@ -1,6 +1,8 @@
 //! "Applying twice is a no-op that keeps the counters": the plan leads to what is desired from
 //! wherever it starts, and is empty there.
 
+use std::collections::BTreeMap;
+
 use ip_lockdown::policy::{Address, Family, Forwarded, Policy, Subjects, Target};
 use ip_lockdown::ruleset::desired::desired;
 use ip_lockdown::ruleset::model::{ChainName, Hook};
@@ -39,12 +41,8 @@ fn count_packets(host: &mut Host) {
     rules.for_each(|rule| rule.packets += 1);
 }
 
-fn words(chain: &Chain) -> Vec<&[String]> {
-    chain
-        .rules
-        .iter()
-        .map(|rule| rule.words.as_slice())
-        .collect()
+fn words(chain: &Chain) -> Vec<Vec<String>> {
+    chain.rules.iter().map(|rule| rule.words.clone()).collect()
 }
 
 /// Asserts that the kernel holds what the policy wants, word for word, and our jumps first.
@@ -53,48 +51,66 @@ pub(crate) fn assert_in_force(kernel: &Kernel, policy: &Policy, layers: Layers) 
         let laid = layers.has(layer);
         for locked in desired(policy, layers, layer, kernel.family) {
             for hook in Hook::ALL {
-                let (name, rules) = locked.at(hook);
-                let rules = rules.filter(|_| laid);
-                assert_chain(
-                    kernel,
-                    layer,
-                    name,
-                    rules.map(|rules| {
-                        rules
-                            .iter()
-                            .map(|rule| params(&render::rule(rule, kernel.family)))
-                            .collect()
-                    }),
-                );
+                let root = ChainName::root(hook, locked.address);
+                let wanted = locked.at(hook).filter(|_| laid);
+                let mut wanted: BTreeMap<ChainName, Vec<Vec<String>>> = wanted
+                    .map(|(name, rules)| {
+                        let rules = rules.iter();
+                        let words = rules.map(|rule| params(&render::rule(rule, kernel.family)));
+                        (name, words.collect())
+                    })
+                    .collect();
+                let table = kernel.table(layer.name());
+                for chain in table.iter().flat_map(|table| &table.chains) {
+                    let name = chain.name.parse::<ChainName>();
+                    let of_address =
+                        |name: &ChainName| (name.hook, name.address) == (hook, locked.address);
+                    if let Some(name) = name.ok().filter(of_address) {
+                        assert_eq!(
+                            Some(words(chain)),
+                            wanted.remove(&name),
+                            "{name} in {layer}"
+                        );
+                    }
+                }
+                assert_eq!(wanted.keys().collect::<Vec<_>>(), [&root; 0], "in {layer}");
+                let is_laid = laid && locked.at(hook).next().is_some();
+                assert_jump(kernel, layer, root, is_laid);
+                for (name, _) in locked.at(hook).filter(|_| laid) {
+                    assert_eq!(leads(kernel, layer, name).len(), 1, "{name} in {layer}");
+                }
             }
         }
     }
 }
 
-fn assert_chain(kernel: &Kernel, layer: Layer, name: ChainName, wanted: Option<Vec<Vec<String>>>) {
+/// The rules that lead to the chain: chain, place, rule.
+fn leads(kernel: &Kernel, layer: Layer, name: ChainName) -> Vec<(&str, usize, &Rule)> {
+    let name = name.to_string();
     let table = kernel.table(layer.name());
-    let chain = table.and_then(|table| table.chain(&name.to_string()));
-    let jumps: Vec<(&str, usize, &Rule)> = table
+    table
         .iter()
         .flat_map(|table| &table.chains)
         .flat_map(|chain| {
             let rules = chain.rules.iter().enumerate();
             rules.map(|(place, rule)| (chain.name.as_str(), place, rule))
         })
-        .filter(|(_, _, rule)| rule.leads_to(&name.to_string()))
-        .collect();
-    let Some(wanted) = wanted else {
-        assert_eq!(chain, None, "{name} in {layer}");
+        .filter(|(_, _, rule)| rule.leads_to(&name))
+        .collect()
+}
+
+fn assert_jump(kernel: &Kernel, layer: Layer, name: ChainName, laid: bool) {
+    let jumps = leads(kernel, layer, name);
+    if !laid {
         assert_eq!(jumps, [], "{name} in {layer}");
         return;
-    };
-    let chain = chain.unwrap_or_else(|| panic!("{name} is missing in {layer}"));
-    assert_eq!(words(chain), wanted, "{name} in {layer}");
+    }
     let [(holder, place, _)] = jumps[..] else {
         panic!("{} jumps to {name} in {layer}: {jumps:?}", jumps.len());
     };
     assert_eq!(holder, name.hook.chain(), "{name} in {layer}");
-    let above = &table.unwrap().chain(holder).unwrap().rules[..place];
+    let table = kernel.table(layer.name()).unwrap();
+    let above = &table.chain(holder).unwrap().rules[..place];
     for rule in above {
         let (_, target) = rule.target().unwrap();
         let ours = target.parse::<ChainName>().is_ok();

@@ -4,7 +4,7 @@
 //! another version of nft may print it, is an error: such a table is not understood, and neither
 //! "as it was written" nor "changed by someone" may be said of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
@@ -23,6 +23,8 @@ use crate::ruleset::model::{
 pub fn table(output: &str) -> Result<OwnTable, Unclear> {
     let objects = json::objects(output)?;
     let mut chains: Vec<Chain> = Vec::new();
+    // By name: where in that list, and whether the chain is ours.
+    let mut places: HashMap<String, (usize, bool)> = HashMap::new();
     let mut foreign = false;
     let named = |object: &Map<String, Value>, key| {
         json::text(object, key).map(str::to_owned).ok_or_else(|| {
@@ -41,6 +43,7 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
                 foreign |= own.is_none() && base.is_none();
                 let as_ours = base.is_some_and(|hook| is_base(object, hook));
                 let hooked = own.is_some() && object.contains_key("hook");
+                places.insert(name.clone(), (chains.len(), own.is_some()));
                 chains.push(Chain {
                     name: shown(own, &name),
                     policy: (as_ours || hooked).then(|| "ACCEPT".to_owned()),
@@ -57,13 +60,10 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
             continue;
         }
         let name = named(object, "chain")?;
-        let own = read_name(&name);
-        let shown = shown(own, &name);
-        let chain = chains
-            .iter_mut()
-            .find(|chain| chain.name == shown)
+        let (place, own) = *places
+            .get(&name)
             .ok_or_else(|| Unclear::new("nft prints a rule of no chain", &object.clone().into()))?;
-        chain.rules.push(observed(object, own.is_some())?);
+        chains[place].rules.push(observed(object, own)?);
     }
     Ok(OwnTable {
         table: Table {
@@ -132,6 +132,7 @@ enum Owner {
 
 enum End<'a> {
     Jump(&'a str),
+    Goto(&'a str),
     Return,
     Reset,
     Reject,
@@ -158,13 +159,13 @@ fn observed(rule: &Map<String, Value>, in_own_chain: bool) -> Result<ObservedRul
     })
 }
 
-/// Our rules count right before their end, and only there; jumps do not. nft (1.0.2 and newer)
+/// Our rules count right before their end, and only there; those that lead on do not. nft (1.0.2 and newer)
 /// leaves a match of the family out that stands between a counter and a reject.
 fn is_counted_as_ours(statements: &[(&str, &Value)]) -> bool {
     let counters = statements.iter().filter(|(name, _)| *name == "counter");
     matches!(
         (counters.count(), statements),
-        (0, [.., ("jump", _)]) | (1, [.., ("counter", _), ("return" | "reject", _)])
+        (0, [.., ("jump" | "goto", _)]) | (1, [.., ("counter", _), ("return" | "reject", _)])
     )
 }
 
@@ -189,12 +190,14 @@ fn part<'a>(parts: &mut Parts<'a>, name: &str, value: &'a Value) -> Result<Optio
                 once(&mut parts.counters, counters)
             }
         },
-        "jump" => {
-            let target = value
-                .get("target")
-                .and_then(Value::as_str)
-                .ok_or_else(odd)?;
-            once(&mut parts.end, End::Jump(target))
+        "jump" | "goto" => {
+            let target = value.get("target").and_then(Value::as_str);
+            let target = target.ok_or_else(odd)?;
+            let end = match name {
+                "jump" => End::Jump(target),
+                _ => End::Goto(target),
+            };
+            once(&mut parts.end, end)
         }
         "return" => once(&mut parts.end, End::Return),
         "reject" => {
@@ -327,8 +330,12 @@ fn form(parts: Parts<'_>, comment: Option<&str>) -> Option<Rule> {
     Some(
         match (destination, owner, tcp, not_opening, end?, comment) {
             (Some(address), None, false, false, End::Jump(target), None) => {
-                let target = read_name(target)?;
-                (target.address == address).then_some(Rule::Jump(target))?
+                let chain = read_name(target)?;
+                (chain.is_root() && chain.address == address).then_some(Rule::Jump(chain))?
+            }
+            (None, Some(Owner::Uids(uids)), false, false, End::Goto(target), None) => {
+                let chain = read_name(target)?;
+                (!chain.is_root()).then_some(Rule::Goto { uids, chain })?
             }
             (None, Some(Owner::Uids(uids)), false, false, End::Return, comment) => {
                 let names = comment.map_or(Some(Vec::new()), names)?;

@@ -3,7 +3,7 @@
 //! As in the iptables layers, a chain is filled anew only if it differs, so that counters live on;
 //! the chains at the hooks hold nothing but our jumps, and are filled anew as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::OwnTable;
 use crate::policy::Address;
@@ -39,45 +39,44 @@ pub enum Command {
 #[must_use]
 pub fn plan(wanted: &[LockedAddress], gone: &[Address], seen: Option<&OwnTable>) -> Vec<Command> {
     let table = seen.map(|own| &own.table);
-    let of_hooks = |address| Hook::ALL.map(|hook| (ChainName { hook, address }, None));
-    let mut concerned: BTreeMap<ChainName, Option<&[Rule]>> =
-        gone.iter().copied().flat_map(of_hooks).collect();
-    concerned.extend(
-        wanted
+    let concerns = |name: &ChainName| {
+        let mut addresses = gone
             .iter()
-            .flat_map(|locked| Hook::ALL.map(|hook| locked.at(hook))),
-    );
+            .chain(wanted.iter().map(|locked| &locked.address));
+        addresses.any(|&address| address == name.address)
+    };
+    let mut wanted_chains: Vec<(ChainName, &[Rule])> = wanted
+        .iter()
+        .flat_map(|locked| Hook::ALL.map(|hook| locked.at(hook)))
+        .flatten()
+        .collect();
+    // Of one address and hook, they stay in their order: each behind those that it leads to.
+    wanted_chains.sort_by_key(|(name, _)| (name.hook, name.address));
     let there: BTreeSet<ChainName> = table
         .into_iter()
         .flat_map(Table::own_chains)
         .map(|(name, _)| name)
         .collect();
+    let stay: BTreeSet<ChainName> = wanted_chains.iter().map(|(name, _)| *name).collect();
     let left: BTreeSet<ChainName> = there
         .iter()
-        .filter(|name| !concerned.contains_key(name))
-        .chain(
-            concerned
-                .iter()
-                .filter(|(_, rules)| rules.is_some())
-                .map(|(name, _)| name),
-        )
+        .filter(|name| !concerns(name))
+        .chain(&stay)
         .copied()
         .collect();
     let asleep = seen.is_some_and(|own| own.dormant);
     if left.is_empty() && seen.is_some_and(|own| !own.foreign) && !there.is_empty() {
         return vec![Command::DeleteTable];
     }
-    let fill: Vec<(ChainName, &[Rule])> = concerned
-        .iter()
-        .filter_map(|(&name, &rules)| Some((name, rules?)))
+    let fill: Vec<(ChainName, &[Rule])> = wanted_chains
+        .into_iter()
         .filter(|&(name, rules)| !stands(table, name, rules))
         .collect();
-    let delete: Vec<ChainName> = concerned
-        .iter()
-        .filter(|(name, rules)| rules.is_none() && there.contains(name))
-        .map(|(&name, _)| name)
-        .collect();
-    let jumps = |hook| left.iter().copied().filter(move |name| name.hook == hook);
+    let delete: Vec<ChainName> = there.difference(&left).copied().collect();
+    let jumps = |hook| {
+        let roots = left.iter().copied().filter(|name| name.is_root());
+        roots.filter(move |name| name.hook == hook)
+    };
     let bases: Vec<Hook> = Hook::ALL
         .into_iter()
         .filter(|&hook| !jumps_stand(table, hook, jumps(hook)))

@@ -89,6 +89,7 @@ pub fn rule(rule: &Rule) -> String {
         Rule::PassUids { uids, names } => {
             format!("meta skuid {uids} counter return{}", comment(names))
         }
+        Rule::Goto { uids, chain } => format!("meta skuid {uids} goto {}", written(*chain)),
         // nftables cannot match supplementary groups (no policy with a group is laid here); the
         // primary one alone admits fewer.
         Rule::PassGroup { gid, names } => {
