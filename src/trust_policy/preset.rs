@@ -306,7 +306,7 @@ impl Oidc {
             Self::GitHub {
                 repository, branch, ..
             } => (
-                // What GitHub's action for AWS asks for where it is not told otherwise.
+                // STS of China takes no other; a workflow has to ask for it there.
                 match partition {
                     Partition::AwsCn => "sts.amazonaws.com.cn".to_owned(),
                     Partition::Aws | Partition::AwsUsGov => "sts.amazonaws.com".to_owned(),

@@ -192,10 +192,13 @@ pub(super) fn has_placeholder(text: &str) -> bool {
 
 /// Whether it can be an external id. AWS's API takes `_` beside what its guide lists.
 pub(super) fn is_external_id(text: &str) -> bool {
-    (2..=1224).contains(&text.len())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c))
+    (2..=1224).contains(&text.len()) && has_external_id_characters(text)
+}
+
+/// Whether it can be a part of an external id.
+pub(super) fn has_external_id_characters(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c))
 }
 
 /// Whether it can be a Sid.

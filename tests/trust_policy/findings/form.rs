@@ -146,7 +146,10 @@ fn values_of_the_wrong_kind_are_errors() {
         allow(EC2, r#"{"Bool":"true"}"#),
         allow(EC2, r#"{"StringEquals":{"a":{}}}"#),
         allow(EC2, r#"{"StringEquals":{"a":[]}}"#),
-        allow(ROLE, r#"{"Bool":{"aws:MultiFactorAuthPresent":[]}}"#),
+        allow(
+            &format!(r#"{{"AWS":"{ACCOUNT}:user/bob"}}"#),
+            r#"{"Bool":{"aws:MultiFactorAuthPresent":[]}}"#,
+        ),
     ] {
         expect(&text, &["bad-value"]);
     }

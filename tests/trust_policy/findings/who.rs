@@ -192,7 +192,7 @@ fn services_with_short_and_new_names_are_no_misspellings() {
         ("ecs.task", Some("ecs-tasks")),
         ("clodformtion", Some("cloudformation")),
         ("transferv2", Some("transfer")),
-        ("inspector3", Some("inspector2")),
+        ("inspector3", Some("inspector")),
         ("sagemaker2", Some("sagemaker")),
         ("workdocss", Some("workdocs")),
         ("resource-explorer", Some("resource-explorer-2")),
