@@ -3,11 +3,12 @@
 use std::sync::LazyLock;
 
 /// What comes before `.amazonaws.com`, a name a line. AWS has no complete list: a name that is not
-/// here is a warning, unless it is a long one and nearly one that is.
+/// here is a warning, unless it is surely one that is, misspelt.
 static KNOWN: LazyLock<Vec<&str>> =
     LazyLock::new(|| include_str!("services.txt").lines().collect());
 
-/// What people call services that assume roles by another name, which is never a principal.
+/// What people call services that assume roles by another name, which is never a principal; and what
+/// they most often misspell.
 const ALIASES: [(&str, &str); 9] = [
     ("cfn", "cloudformation"),
     ("ddb", "dynamodb"),

@@ -8,11 +8,16 @@ use crate::trust_policy::principal::{self, AwsPrincipal, short};
 const PRESENT: &str = "aws:multifactorauthpresent";
 const AGE: &str = "aws:multifactorauthage";
 
+const CURE: &str =
+    "take the test of MFA away; put people who have MFA into a statement, or a role, of their own";
+
 /// Who has no MFA, of those that a statement is about.
 #[derive(Debug, Clone, Copy)]
 enum Without {
-    /// Requests of these never have the keys.
-    Never(&'static str),
+    /// These, whose requests never have the keys.
+    Keyless(&'static str),
+    /// A program: it may have them, and no device.
+    Program,
     /// Nobody but roles: their sessions have the one key, and it is false.
     Roles,
 }
@@ -28,19 +33,25 @@ pub(super) fn look(statement: &Statement, all: &[Statement], report: &mut Report
         // Allow that never comes true without MFA, or Deny that always does.
         if absent != statement.allow {
             match who {
-                Some(Without::Never(who)) => report.add(
+                Some(Without::Keyless(who)) => report.add(
                     Code::MfaDemanded,
                     &condition.place,
                     format!(
-                        "{who} has no MFA device: its requests never have the key {}, so that it could not assume the role",
+                        "{who} has no MFA device; its requests never have the key {}, so that it could not assume the role",
                         short(condition.name)
                     ),
-                    "take the test of MFA away; put people who have MFA into a statement, or a role, of their own",
+                    CURE,
+                ),
+                Some(Without::Program) => report.add(
+                    Code::MfaDemanded,
+                    &condition.place,
+                    "a program (--automated) has no MFA device, and could not assume the role",
+                    CURE,
                 ),
                 Some(Without::Roles) if of_role(condition) != statement.allow => report.add(
                     Code::MfaOfRole,
                     &condition.place,
-                    "only roles are trusted, and the session of a role carries no MFA, so that perhaps nobody can assume this one",
+                    "of AWS principals, only roles are trusted, and the session of a role carries no MFA: perhaps nobody can assume this one",
                     "take the test of MFA away, or trust the users who have MFA; demand MFA where they assume their first role",
                 ),
                 _ => {}
@@ -85,7 +96,7 @@ fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Opt
     }
     let services = about.iter().any(|about| !about.services.is_empty());
     if services && !leaves_alone(reach::fails_as_service) {
-        return Some(Without::Never("a service"));
+        return Some(Without::Keyless("a service"));
     }
     let spares_roles = leaves_alone(reach::keeps_roles_out);
     // The calls of these are not signed with credentials that could know of MFA.
@@ -98,7 +109,7 @@ fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Opt
     };
     let mut federated = about.iter().filter(|about| !about.federated.is_empty());
     if !spares_roles && federated.any(by_token) {
-        return Some(Without::Never("a SAML or OIDC identity"));
+        return Some(Without::Keyless("a SAML or OIDC identity"));
     }
     let kind = |is: fn(AwsPrincipal) -> bool| {
         let mut aws = about.iter().flat_map(|about| &about.aws);
@@ -118,7 +129,9 @@ fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Opt
         return None;
     }
     match automated {
-        true => Some(Without::Never("a program (--automated)")),
+        true => Some(Without::Program),
+        // A Deny that names roles leaves whoever else is allowed alone.
+        false if !statement.allow && !statement.is_to_everybody() => None,
         false if has_role && !has_user && !has_many => Some(Without::Roles),
         false => None,
     }

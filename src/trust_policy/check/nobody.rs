@@ -19,8 +19,10 @@ pub(super) fn somebody_let_in(statements: &[Statement], place: &Place, report: &
         denied.contains(&(assume, "*")) || denied.contains(&(assume, who))
     };
     let lets_in = |allow: &Statement| {
-        let assumes_alone = allow.assumes.is_empty() || principals(allow).next().is_some();
-        allow.unread || !assumes_alone || pairs(allow).any(|pair| !is_denied(pair))
+        let names_nobody = principals(allow).next().is_none();
+        allow.unread
+            || (names_nobody && !allow.assumes.is_empty())
+            || pairs(allow).any(|pair| !is_denied(pair))
     };
     let mut allows = statements.iter().filter(|statement| statement.allow);
     if allows.clone().any(lets_in) {

@@ -150,13 +150,15 @@ impl<'a> Statement<'a> {
     }
 
     /// The test, if there is one, that no token of this OIDC provider passes: it demands a claim of
-    /// another one. Only a provider's name has a dot.
+    /// another one. Of what stands before the last colon, only a provider's name has a dot and no colon.
     pub(super) fn foreign_claim(&self, issuer: &str) -> Option<&Condition<'a>> {
         let is_foreign = |test: &&Condition| {
             let provider = test.key.rsplit_once(':').map(|(provider, _)| provider);
             provider.is_some_and(|provider| {
                 let provider = provider.trim_end_matches('/');
-                provider.contains('.') && !provider.eq_ignore_ascii_case(issuer)
+                provider.contains('.')
+                    && !provider.contains(':')
+                    && !provider.eq_ignore_ascii_case(issuer)
             })
         };
         let mut tests = self.conditions.iter();

@@ -78,21 +78,29 @@ pub(super) fn look(statement: &Statement, report: &mut Report) {
 
 /// Whether of a provider of one's own, or of one's own part of it, the subject is tested.
 fn own(issuer: &str, node: &Node, statement: &Statement, report: &mut Report) {
-    let key = format!("{}:sub", issuer.to_ascii_lowercase());
+    // Some issuers end in a slash.
+    let keys = [":sub", "/:sub"].map(|claim| issuer.to_ascii_lowercase() + claim);
     let mut assumes = statement.assumes.iter();
     let is_let_in = assumes.any(|(assume, _)| *assume == Assume::WebIdentity);
     // What this provider never sends is told elsewhere.
     let shut = statement.foreign_claim(issuer).is_some();
-    let is_tested = statement
-        .conditions
-        .iter()
-        .any(|test| reach::tells(test, &key));
+    let mut tests = statement.conditions.iter();
+    let is_tested = tests.any(|test| keys.iter().any(|key| reach::tells(test, key)));
     if !is_let_in || shut || is_tested {
         return;
     }
-    let who = match issuer.starts_with("oidc.eks.") {
-        true => "every pod of the cluster",
-        false => "every identity of the provider",
+    let (who, cure) = match ["oidc.eks.", "oidc-eks."]
+        .iter()
+        .any(|eks| issuer.starts_with(eks))
+    {
+        true => (
+            "every pod of the cluster",
+            "demand it by StringEquals: system:serviceaccount:NAMESPACE:NAME",
+        ),
+        false => (
+            "every identity of the provider",
+            "demand the subject of yours by StringEquals",
+        ),
     };
     report.add(
         Code::OidcSubjectMissing,
@@ -101,7 +109,7 @@ fn own(issuer: &str, node: &Node, statement: &Statement, report: &mut Report) {
             "{}:sub is not tested, so that {who} can assume the role",
             short(issuer)
         ),
-        "demand it by StringEquals, such as system:serviceaccount:NAMESPACE:NAME of EKS",
+        cure,
     );
 }
 

@@ -100,6 +100,12 @@ fn a_key_of_another_provider_is_never_there() {
         &web_identity(&auth0, r#"{"StringEquals":{"acme.auth0.com:sub":"x"}}"#),
         &[],
     );
+    let slash = r#"{"StringEquals":{"acme.auth0.com/:sub":"x"}}"#;
+    expect(&web_identity(&auth0, slash), &[]);
+    // The name of a tag may look like a provider's.
+    let tag = r#"{"StringEquals":{"example.org:sub":"x","aws:RequestTag/acme.com:team":"x"}}"#;
+    let example = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/example.org"}}"#);
+    expect(&web_identity(&example, tag), &[]);
     // A test that is true without the key shuts nobody out.
     let if_exists = sub("0B").replace("StringEquals", "StringEqualsIfExists");
     expect(
@@ -189,6 +195,27 @@ fn mfa_of_roles_alone_is_a_warning() {
     ] {
         expect(&allow(&people, MFA_DEMANDED[0]), &[]);
     }
+    // A Deny that names a role leaves all others alone; one to everybody does not.
+    let root = statement(
+        "Allow",
+        ASSUME,
+        &format!(r#"{{"AWS":"{ACCOUNT}:root"}}"#),
+        "",
+    );
+    let role = statement("Allow", ASSUME, ROLE, "");
+    let deny = |who: &str| statement("Deny", ASSUME, who, MFA_DENIED[0]);
+    expect(
+        &document(&format!("[{root},{}]", deny(ROLE))),
+        &["whole-account"],
+    );
+    expect(
+        &document(&format!("[{root},{}]", deny(r#"{"AWS":"*"}"#))),
+        &["whole-account"],
+    );
+    expect(
+        &document(&format!("[{role},{}]", deny(r#"{"AWS":"*"}"#))),
+        &["mfa-of-role"],
+    );
     let message = |text: &str| {
         check(text.as_bytes(), CheckOptions::default())
             .remove(0)
