@@ -169,6 +169,13 @@ pub(crate) fn policy_like() -> impl Strategy<Value = String> {
         "\u{1F600}",
         "Sid",
         "a?b*",
+        "${aws:PrincipalAccount}",
+        "${",
+        "<ORG>",
+        "Role",
+        "AssumeRolePolicyDocument",
+        "arn:aws-cn:iam::123456789012:oidc-provider/oidc.eks.cn-north-1.amazonaws.com.cn/id/0A",
+        "oidc.eks.cn-north-1.amazonaws.com.cn/id/0A:sub",
     ]);
     let leaf = prop_oneof![
         8 => word.clone().prop_map(|word| format!("\"{word}\"")),

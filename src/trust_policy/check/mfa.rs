@@ -24,6 +24,9 @@ enum Without {
 
 /// Looks at the tests of MFA of a statement, among all statements.
 pub(super) fn look(statement: &Statement, all: &[Statement], report: &mut Report) {
+    if !statement.conditions.iter().any(is_of_mfa) {
+        return;
+    }
     let who = without_mfa(statement, all, report.options.automated);
     for condition in &statement.conditions {
         if !is_of_mfa(condition) {

@@ -45,8 +45,9 @@ pub(super) fn somebody_let_in(statements: &[Statement], place: &Place, report: &
 
 /// Every principal of a statement by every action that assumes a role.
 fn pairs<'s>(statement: &'s Statement) -> impl Iterator<Item = (Assume, &'s str)> {
-    let assumes = statement.assumes.iter();
-    assumes.flat_map(|(assume, _)| principals(statement).map(move |who| (*assume, who)))
+    let can = |assume: &Assume| statement.actions.contains(assume.action());
+    let assumes = Assume::ALL.into_iter().filter(can);
+    assumes.flat_map(|assume| principals(statement).map(move |who| (assume, who)))
 }
 
 /// Who is named; an account, which has two names, by its id.
