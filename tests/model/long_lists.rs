@@ -271,7 +271,7 @@ fn harm(host: &mut Host, address: Address, damage: Damage, at: (Index, Index)) -
         Damage::Mislead => {
             if let Some((true, _)) = rules[place].target() {
                 let target = rules[place].words.last_mut().unwrap();
-                target.clone_from(at.1.get(&subs));
+                at.1.get(&subs).clone_into(target);
             }
         }
         Damage::Swap => rules.swap(0, place),

@@ -5,8 +5,23 @@ use lab::{DNS_V4, DNS_V6, How, IMDS, Lab, User};
 use crate::support::{apply, packets, status};
 
 fn two_hundred_requests_of_a_listed_user_have_no_refused_packet(lab: &Lab) {
+    requests_have_no_refused_packet(lab, &["root", "alice"]);
+}
+on_every_host!(two_hundred_requests_of_a_listed_user_have_no_refused_packet);
+
+/// Their rules are in sub-chains, three levels deep.
+fn two_hundred_requests_of_one_user_of_many_have_no_refused_packet(lab: &Lab) {
+    let uids: Vec<String> = (0..600).map(|n| (2 * n + 1).to_string()).collect();
+    let uids = uids.iter().map(String::as_str);
+    let users: Vec<&str> = ["root", "alice"].into_iter().chain(uids).collect();
+    requests_have_no_refused_packet(lab, &users);
+}
+on_every_host!(two_hundred_requests_of_one_user_of_many_have_no_refused_packet);
+
+#[track_caller]
+fn requests_have_no_refused_packet(lab: &Lab, users: &[&str]) {
     // The probes of apply are refused packets, too; status and requests come after them.
-    apply(lab, &["root", "alice"]);
+    apply(lab, users);
     for address in IMDS {
         let before = status(lab);
         let served = lab.requests(&User::ALICE, address, 200);
@@ -35,7 +50,6 @@ fn two_hundred_requests_of_a_listed_user_have_no_refused_packet(lab: &Lab) {
     assert_eq!(lab.requests(&User::BOB, IMDS[0], 5).served, 0);
     assert!(packets(&status(lab), "refused") > before);
 }
-on_every_host!(two_hundred_requests_of_a_listed_user_have_no_refused_packet);
 
 fn looking_and_applying_again_refuse_no_packet_of_a_listed_user_and_keep_the_counters(lab: &Lab) {
     apply(lab, &["alice"]);
