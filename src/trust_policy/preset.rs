@@ -8,8 +8,8 @@ use super::guard::Guard;
 use super::principal;
 use super::render::json;
 use super::words::{
-    AccountId, Branch, CircleCiId, Claim, ExternalId, Partition, ProviderArn, Repository, RoleArn,
-    RoleName, ServiceName, Sid,
+    AccountId, Audience, Branch, CircleCiId, Claim, ExternalId, Partition, ProviderArn, Repository,
+    RoleArn, RoleName, ServiceName, Sid,
 };
 
 /// Why there is no preset for machine users, and what to use instead.
@@ -60,7 +60,7 @@ pub enum Oidc {
         /// The provider.
         provider: ProviderArn,
         /// The audience that tokens are for.
-        audience: Claim,
+        audience: Audience,
         /// Their subject; with `*` or `?`, a pattern.
         subject: Claim,
     },
@@ -233,7 +233,10 @@ impl Preset {
                 let condition = Tree::map([("StringEquals", Tree::map([("sts:ExternalId", id)]))]);
                 ("sts:AssumeRole", Some(condition))
             }
-            Self::Oidc(oidc) => ("sts:AssumeRoleWithWebIdentity", Some(oidc.condition())),
+            Self::Oidc(oidc) => (
+                "sts:AssumeRoleWithWebIdentity",
+                Some(oidc.condition(partition)),
+            ),
             _ => ("sts:AssumeRole", None),
         };
         Ok(Document {
@@ -298,12 +301,16 @@ impl Oidc {
         }
     }
 
-    fn condition(&self) -> Tree {
+    fn condition(&self, partition: Partition) -> Tree {
         let (audience, subject) = match self {
             Self::GitHub {
                 repository, branch, ..
             } => (
-                "sts.amazonaws.com".to_owned(),
+                // STS of China takes no other; a workflow has to ask for it there.
+                match partition {
+                    Partition::AwsCn => "sts.amazonaws.com.cn".to_owned(),
+                    Partition::Aws | Partition::AwsUsGov => "sts.amazonaws.com".to_owned(),
+                },
                 format!("repo:{repository}:ref:refs/heads/{branch}"),
             ),
             Self::CircleCi {

@@ -169,16 +169,25 @@ const PARTITIONS: [&str; 8] = [
     "aws-eusc",
 ];
 
-/// The web identity providers that are trusted by their domain.
-const BUILT_IN: [&str; 4] = [
+/// The web identity providers that are trusted by their domain. Cognito has others in GovCloud and China.
+const BUILT_IN: [&str; 7] = [
     "accounts.google.com",
+    "cognito-identity-us-gov.amazonaws.com",
     "cognito-identity.amazonaws.com",
+    "cognito-identity.cn-north-1.amazonaws.com.cn",
+    "cognito-identity.us-gov-east-1.amazonaws.com",
     "graph.facebook.com",
     "www.amazon.com",
 ];
 
 pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The partition of an ARN, if it is one that exists.
+pub(super) fn partition(text: &str) -> Option<&str> {
+    let partition = text.strip_prefix("arn:")?.split(':').next()?;
+    PARTITIONS.contains(&partition).then_some(partition)
 }
 
 /// A text for a message: not longer than a line.

@@ -3,24 +3,26 @@
 use std::sync::LazyLock;
 
 /// What comes before `.amazonaws.com`, a name a line. AWS has no complete list: a name that is not
-/// here is a warning, unless it is a long one and nearly one that is.
+/// here is a warning, unless it is surely one that is, misspelt.
 static KNOWN: LazyLock<Vec<&str>> =
     LazyLock::new(|| include_str!("services.txt").lines().collect());
 
-/// What people call services that assume roles by another name, which is never a principal.
-const ALIASES: [(&str, &str); 8] = [
+/// What people call services that assume roles by another name, which is never a principal; and what
+/// they most often misspell.
+const ALIASES: [(&str, &str); 9] = [
     ("cfn", "cloudformation"),
     ("ddb", "dynamodb"),
     ("efs", "elasticfilesystem"),
     ("elb", "elasticloadbalancing"),
     ("emr", "elasticmapreduce"),
     ("eventbridge", "events"),
+    ("lamda", "lambda"),
     ("sfn", "states"),
     ("stepfunctions", "states"),
 ];
 
-/// Up to so many letters, a misspelt name cannot be told from one that is new.
-const SHORT: usize = 4;
+/// With fewer letters, a misspelt name cannot be told from one that is new.
+const LONG: usize = 7;
 
 const SUFFIX: &str = ".amazonaws.com";
 
@@ -43,7 +45,7 @@ pub(super) fn look_up(name: &str) -> Name {
     match alias(name) {
         Some(service) => Name::Wrong(service),
         None => match near(name) {
-            Some(service) if name.len() > SHORT => Name::Wrong(service),
+            Some(service) if is_slip(name, service) => Name::Wrong(service),
             perhaps => Name::New(perhaps),
         },
     }
@@ -107,6 +109,16 @@ fn near(name: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
+/// Whether the name is surely this service's, misspelt: a new service, or a new version of one, could
+/// not be called so.
+fn is_slip(name: &str, service: &str) -> bool {
+    let digits = |text: &str| text.replace(|c: char| !c.is_ascii_digit(), "");
+    name.len() >= LONG
+        && strsim::osa_distance(name, service) == 1
+        && !name.starts_with(service)
+        && digits(name) == digits(service)
+}
+
 /// How many letters one of the two has more often than the other: a slip changes two at most. It
 /// spares most names the dear comparison.
 fn letters_apart(one: &str, other: &str) -> usize {
@@ -142,13 +154,13 @@ pub(super) fn meant(text: &str) -> Option<String> {
     Some(principal(service))
 }
 
-/// Such as `eu-central-1` or `us-gov-west-1`.
+/// Such as `eu-central-1`, `us-gov-west-1` or `eusc-de-east-1`.
 fn is_region(label: &str) -> bool {
     let parts: Vec<&str> = label.split('-').collect();
     match parts[..] {
         [ref area @ .., number] => {
             (2..=3).contains(&area.len())
-                && area[0].len() == 2
+                && (area[0].len() == 2 || area[0] == "eusc")
                 && area
                     .iter()
                     .all(|part| part.bytes().all(|byte| byte.is_ascii_lowercase()))
@@ -169,6 +181,10 @@ mod tests {
             ("ec2.amazonaws.com", Some(("ec2", false))),
             ("ec2.amazonaws.com.cn", Some(("ec2", true))),
             ("states.eu-central-1.amazonaws.com", Some(("states", false))),
+            (
+                "states.eusc-de-east-1.amazonaws.com",
+                Some(("states", false)),
+            ),
             ("logs.us-gov-west-1.amazonaws.com", Some(("logs", false))),
             (
                 "codedeploy.cn-north-1.amazonaws.com.cn",

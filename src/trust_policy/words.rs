@@ -57,9 +57,16 @@ pub enum WordError {
     CircleCi(String),
     /// No claim.
     #[error(
-        "{0:?} cannot be the value of a claim: give 1 to 255 printable ASCII characters, not only wildcards"
+        "{0:?} cannot be the value of a claim: give 1 to 255 printable ASCII characters, not only wildcards, \
+         and no variable or placeholder"
     )]
     Claim(String),
+    /// No audience.
+    #[error(
+        "{0:?} is not an audience: give 1 to 255 printable ASCII characters, and no wildcard, variable or \
+         placeholder"
+    )]
+    Audience(String),
 }
 
 macro_rules! word {
@@ -141,6 +148,7 @@ word!(
             && !text.ends_with(['/', '.'])
             && !text.contains("..")
             && !text.contains("//")
+            && is_filled_in(text)
     }
 );
 word!(
@@ -151,20 +159,46 @@ word!(
     }
 );
 word!(
-    /// The value of a claim of a web identity token.
-    Claim, Claim, |text| {
-        (1..=255).contains(&text.len())
-            && text.chars().all(|c| c.is_ascii_graphic() || c == ' ')
-            && text.contains(|c| !"*? ".contains(c))
-    }
+    /// The value of a claim of a web identity token; with `*` or `?`, a pattern.
+    Claim, Claim, |text| is_claim(text) && text.contains(|c| !"*? ".contains(c))
 );
+word!(
+    /// Whom a web identity token is for.
+    Audience, Audience, |text| is_claim(text) && !text.trim().is_empty() && !text.contains(['*', '?'])
+);
+
+fn is_claim(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_graphic() || c == ' ')
+        && is_filled_in(text)
+}
+
+/// Whether nothing in it is left for somebody else to fill in.
+fn is_filled_in(text: &str) -> bool {
+    !text.contains("${") && !has_placeholder(text)
+}
+
+/// Whether it has a placeholder, such as `<ORG>` or `<your-org>`.
+pub(super) fn has_placeholder(text: &str) -> bool {
+    text.split('<').skip(1).any(|rest| {
+        rest.split_once('>').is_some_and(|(name, _)| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_- ".contains(c))
+        })
+    })
+}
 
 /// Whether it can be an external id. AWS's API takes `_` beside what its guide lists.
 pub(super) fn is_external_id(text: &str) -> bool {
-    (2..=1224).contains(&text.len())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c))
+    (2..=1224).contains(&text.len()) && has_external_id_characters(text)
+}
+
+/// Whether it can be a part of an external id.
+pub(super) fn has_external_id_characters(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_+=,.@:/-".contains(c))
 }
 
 /// Whether it can be a Sid.

@@ -270,7 +270,8 @@ fn harm(host: &mut Host, address: Address, damage: Damage, at: (Index, Index)) -
         Damage::Flush => rules.clear(),
         Damage::Mislead => {
             if let Some((true, _)) = rules[place].target() {
-                *rules[place].words.last_mut().unwrap() = at.1.get(&subs).clone();
+                let target = rules[place].words.last_mut().unwrap();
+                target.clone_from(at.1.get(&subs));
             }
         }
         Damage::Swap => rules.swap(0, place),

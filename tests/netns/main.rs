@@ -60,6 +60,7 @@ mod foreign;
 mod forwarded;
 mod kernel;
 mod layers;
+mod long_lists;
 mod nat;
 mod own_table;
 mod remove;

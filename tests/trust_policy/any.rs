@@ -1,8 +1,8 @@
 //! Any preset, any option, any text.
 
 use ip_lockdown::trust_policy::words::{
-    AccountId, Branch, CircleCiId, Claim, ExternalId, Partition, ProviderArn, Repository, RoleArn,
-    RoleName, ServiceName, Sid,
+    AccountId, Audience, Branch, CircleCiId, Claim, ExternalId, Partition, ProviderArn, Repository,
+    RoleArn, RoleName, ServiceName, Sid,
 };
 use ip_lockdown::trust_policy::{Oidc, Preset, RoleOptions};
 use proptest::collection::vec;
@@ -55,13 +55,15 @@ fn uuid() -> impl Strategy<Value = CircleCiId> {
 }
 
 fn oidc(partition: Partition) -> impl Strategy<Value = Oidc> {
-    let branch = parsed::<Branch>("[A-Za-z0-9_#$%{}<>]{1,9}([/.-][A-Za-z0-9_+@]{1,9}){0,2}");
+    let branch = parsed::<Branch>("[A-Za-z0-9_#$%}>]{1,9}([/.-][A-Za-z0-9_+@]{1,9}){0,2}");
     let repository = parsed::<Repository>("[A-Za-z0-9-]{1,20}/[A-Za-z0-9._-]{1,20}");
     let provider = "[0-9]{12}:oidc-provider/[a-z]{1,9}\\.example(/[A-Za-z0-9]{1,9})?";
     let provider = parsed::<ProviderArn>(
         provider.prop_map(move |rest| format!("arn:{partition}:iam::{rest}")),
     );
-    let claim = || parsed::<Claim>("[ -~]{0,20}[a-z][ -~]{0,20}");
+    // No variable or placeholder, and in an audience no wildcard.
+    let claim = parsed::<Claim>("[ -;=-z|-~]{0,20}[a-z][ -;=-z|-~]{0,20}");
+    let audience = parsed::<Audience>("[ -)+-;=>@-z|-~]{0,20}[a-z][ -)+-;=>@-z|-~]{0,20}");
     prop_oneof![
         (account(), repository, branch).prop_map(|(account, repository, branch)| Oidc::GitHub {
             account,
@@ -73,7 +75,7 @@ fn oidc(partition: Partition) -> impl Strategy<Value = Oidc> {
             organization,
             project
         }),
-        (provider, claim(), claim()).prop_map(|(provider, audience, subject)| Oidc::Other {
+        (provider, audience, claim).prop_map(|(provider, audience, subject)| Oidc::Other {
             provider,
             audience,
             subject
@@ -167,6 +169,13 @@ pub(crate) fn policy_like() -> impl Strategy<Value = String> {
         "\u{1F600}",
         "Sid",
         "a?b*",
+        "${aws:PrincipalAccount}",
+        "${",
+        "<ORG>",
+        "Role",
+        "AssumeRolePolicyDocument",
+        "arn:aws-cn:iam::123456789012:oidc-provider/oidc.eks.cn-north-1.amazonaws.com.cn/id/0A",
+        "oidc.eks.cn-north-1.amazonaws.com.cn/id/0A:sub",
     ]);
     let leaf = prop_oneof![
         8 => word.clone().prop_map(|word| format!("\"{word}\"")),

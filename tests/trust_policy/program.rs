@@ -89,6 +89,7 @@ fn json_has_what_the_text_has() {
 #[test]
 fn what_cannot_be_built_is_refused_with_the_reason() {
     const ID: &str = "123456789012";
+    const OTHER: &str = "build oidc --provider arn:aws:iam::123456789012:oidc-provider/gitlab.com";
     let github = "build oidc --provider github --repo o/r --branch b";
     for (words, says) in [
         ("build machine-user".to_owned(), "access keys, which do not expire"),
@@ -133,11 +134,17 @@ fn what_cannot_be_built_is_refused_with_the_reason() {
             "build oidc --provider arn:aws:iam::123456789012:oidc-provider/gitlab.com --aud a --sub *".to_owned(),
             "not only wildcards",
         ),
+        (format!("{OTHER} --aud a* --sub b"), "is not an audience"),
+        (format!("{OTHER} --aud ${{x}} --sub b"), "is not an audience"),
+        (format!("{OTHER} --aud a --sub b${{x}}"), "cannot be the value of a claim"),
+        (format!("{OTHER} --aud a --sub <sub>"), "cannot be the value of a claim"),
+        (format!("build oidc --provider github --repo o/r --branch ${{x}} --account {ID}"), "is not a branch"),
+        (format!("build oidc --provider github --repo ${{o}}/r --branch b --account {ID}"), "is not a GitHub repository"),
         (
             "build oidc --provider arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com \
              --aud a --sub repo:*/shop:*"
                 .to_owned(),
-            "lets everybody in by a wildcard",
+            "lets strangers in by a wildcard",
         ),
         ("build --with-permissions".to_owned(), "service has no permissions of its own"),
         ("build --sid a-b".to_owned(), "is not a Sid"),

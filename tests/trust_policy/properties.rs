@@ -167,6 +167,16 @@ fn the_largest_text_is_looked_at_within_seconds() {
             services.join(",")
         ),
         format!("{{\"Statement\":[{}]}}", vec![statement; 600].join(",")),
+        format!(
+            "{{\"Statement\":[{{\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRole\",\"Principal\":{{\"AWS\":[{}]}}}},{}]}}",
+            vec!["\"arn:aws:iam::123456789012:role/x\""; 800].join(","),
+            vec![statement.replace("}}}", "}},\"Action\":\"sts:AssumeRole\"}"); 240].join(",")
+        ),
+        format!(
+            "{{\"Statement\":[{{\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRoleWithWebIdentity\",\"Principal\":{{\"Federated\":[{}]}},\"Condition\":{{\"StringLike\":{{{}}}}}}}]}}",
+            vec!["\"arn:aws:iam::123456789012:oidc-provider/a.b\""; 600].join(","),
+            vec!["\"a.b:x\":\"y\""; 2000].join(",")
+        ),
         format!("{{{}}}", vec!["\"a\":1"; 9000].join(",")),
         format!(
             "{}{}{}",

@@ -1,6 +1,8 @@
 //! The JSON of `nft -j` (`libnftables-json(5)`), as far as both our own table and the chains of
 //! others are read: objects, statements and matches.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -81,7 +83,7 @@ impl Unclear {
         Self::text(problem, &value.to_string())
     }
 
-    fn text(problem: &'static str, text: &str) -> Self {
+    pub(super) fn text(problem: &'static str, text: &str) -> Self {
         let start: String = text.chars().take(120).collect();
         Self {
             problem,
@@ -93,20 +95,23 @@ impl Unclear {
 /// An object of a listing: its kind, and what it says.
 pub(super) type Object = (&'static str, Map<String, Value>);
 
-/// The objects of a listing, in the order printed.
-pub(super) fn objects(output: &str) -> Result<Vec<Object>, Unclear> {
-    let mut listing: Value = serde_json::from_str(output)
-        .map_err(|_| Unclear::text("what nft printed is not JSON", output))?;
-    let Some(Value::Array(objects)) = listing.get_mut("nftables").map(Value::take) else {
-        return Err(Unclear::new("this is not a listing of nft", &listing));
-    };
-    let objects: Vec<Object> = objects.iter().map(object).collect::<Result<_, _>>()?;
-    let version = match objects.first() {
-        Some(("metainfo", info)) => info.get("json_schema_version").and_then(Value::as_u64),
+/// The objects of a listing, in the order printed; each is read when it is asked for.
+pub(super) fn objects(
+    output: &str,
+) -> Result<impl Iterator<Item = Result<Object, Unclear>>, Unclear> {
+    #[derive(Deserialize)]
+    struct Listing<'a> {
+        #[serde(borrow)]
+        nftables: Vec<&'a RawValue>,
+    }
+    let listing: Listing = serde_json::from_str(output)
+        .map_err(|_| Unclear::text("what nft printed is not a listing in JSON", output))?;
+    let version = match listing.nftables.first().map(|first| object(first)) {
+        Some(Ok(("metainfo", info))) => info.get("json_schema_version").and_then(Value::as_u64),
         _ => None,
     };
     match version {
-        Some(1) => Ok(objects),
+        Some(1) => Ok(listing.nftables.into_iter().map(object)),
         _ => Err(Unclear::text(
             "nft prints another version of its JSON",
             output,
@@ -114,12 +119,17 @@ pub(super) fn objects(output: &str) -> Result<Vec<Object>, Unclear> {
     }
 }
 
-fn object(value: &Value) -> Result<Object, Unclear> {
-    let known = only_key(value).and_then(|key| {
+fn object(text: &RawValue) -> Result<Object, Unclear> {
+    let read = || {
+        let object: Map<String, Value> = serde_json::from_str(text.get()).ok()?;
+        let mut members = object.into_iter();
+        let (Some((key, Value::Object(object))), None) = (members.next(), members.next()) else {
+            return None;
+        };
         let kind = OBJECTS.iter().find(|&&kind| kind == key)?;
-        Some((*kind, value.get(kind)?.as_object()?.clone()))
-    });
-    known.ok_or_else(|| Unclear::new("nft prints an object that is not known", value))
+        Some((*kind, object))
+    };
+    read().ok_or_else(|| Unclear::text("nft prints an object that is not known", text.get()))
 }
 
 /// The statements of a rule, in their order: the name of each, and what it says.

@@ -51,7 +51,8 @@ pub struct NatRule {
 /// It has a shape that is not known.
 pub fn listing(output: &str) -> Result<Listing, Unclear> {
     let mut listing = Listing::default();
-    for (kind, object) in json::objects(output)? {
+    for object in json::objects(output)? {
+        let (kind, object) = object?;
         let name = |key| json::text(&object, key).unwrap_or_default().to_owned();
         match kind {
             "chain" => {

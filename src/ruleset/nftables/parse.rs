@@ -21,10 +21,11 @@ use crate::ruleset::model::{
 /// # Errors
 /// It has a shape that is not known.
 pub fn table(output: &str) -> Result<OwnTable, Unclear> {
-    let objects = json::objects(output)?;
     let mut chains: Vec<Chain> = Vec::new();
-    // By name: where in that list, and whether the chain is ours.
-    let mut places: HashMap<String, (usize, bool)> = HashMap::new();
+    // By name: where in that list.
+    let mut places: HashMap<String, usize> = HashMap::new();
+    // Each with the name of its chain, which may be printed later.
+    let mut rules: Vec<(String, ObservedRule)> = Vec::new();
     let mut foreign = false;
     let named = |object: &Map<String, Value>, key| {
         json::text(object, key).map(str::to_owned).ok_or_else(|| {
@@ -34,16 +35,17 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
             )
         })
     };
-    for (kind, object) in &objects {
-        match *kind {
+    for object in json::objects(output)? {
+        let (kind, object) = object?;
+        match kind {
             "chain" => {
-                let name = named(object, "name")?;
+                let name = named(&object, "name")?;
                 let own = read_name(&name);
                 let base = Hook::ALL.into_iter().find(|hook| hook.chain() == name);
                 foreign |= own.is_none() && base.is_none();
-                let as_ours = base.is_some_and(|hook| is_base(object, hook));
+                let as_ours = base.is_some_and(|hook| is_base(&object, hook));
                 let hooked = own.is_some() && object.contains_key("hook");
-                places.insert(name.clone(), (chains.len(), own.is_some()));
+                places.insert(name.clone(), chains.len());
                 chains.push(Chain {
                     name: shown(own, &name),
                     policy: (as_ours || hooked).then(|| "ACCEPT".to_owned()),
@@ -51,19 +53,21 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
                     rules: Vec::new(),
                 });
             }
-            "table" | "metainfo" | "rule" => {}
+            "rule" => {
+                let chain = named(&object, "chain")?;
+                let rule = observed(&object, read_name(&chain).is_some())?;
+                rules.push((chain, rule));
+            }
+            "table" | "metainfo" => {}
             _ => foreign = true,
         }
     }
-    for (kind, object) in &objects {
-        if *kind != "rule" {
-            continue;
-        }
-        let name = named(object, "chain")?;
-        let (place, own) = *places
-            .get(&name)
-            .ok_or_else(|| Unclear::new("nft prints a rule of no chain", &object.clone().into()))?;
-        chains[place].rules.push(observed(object, own)?);
+    for (name, rule) in rules {
+        let chain = places.get(&name).and_then(|&place| chains.get_mut(place));
+        chain
+            .ok_or_else(|| Unclear::text("nft prints a rule of no chain", &name))?
+            .rules
+            .push(rule);
     }
     Ok(OwnTable {
         table: Table {

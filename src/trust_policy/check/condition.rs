@@ -5,6 +5,7 @@
 
 use super::source::{Node, Place};
 use super::{Code, Report, nearest, quote};
+use crate::trust_policy::words::has_placeholder;
 
 const OPERATORS: [&str; 27] = [
     "StringEquals",
@@ -45,7 +46,62 @@ pub(super) struct Condition<'a> {
     /// The key in small letters: IAM does not mind.
     pub(super) key: String,
     pub(super) place: Place<'a>,
-    pub(super) values: Vec<(&'a str, Node<'a>)>,
+    pub(super) values: Vec<Value<'a>>,
+}
+
+/// One value of a key.
+#[derive(Debug)]
+pub(super) struct Value<'a> {
+    /// As it is written.
+    pub(super) text: &'a str,
+    /// With [`ANY`] for what can be anything, whatever the operator.
+    pub(super) meaning: String,
+    pub(super) node: Node<'a>,
+}
+
+/// In the meaning of a value: a wildcard, or a policy variable, which the request fills in. No policy
+/// can have this character.
+pub(super) const ANY: char = '\u{ffff}';
+
+/// The variables that AWS fills in from the account of the role, whoever asks.
+const OWN: [&str; 2] = ["aws:ResourceAccount", "aws:ResourceOrgID"];
+
+impl<'a> Value<'a> {
+    fn new(text: &'a str, operator: Operator, node: Node<'a>) -> Self {
+        let (mut meaning, mut rest) = (String::new(), text);
+        while let Some((before, from)) = rest.split_once("${") {
+            let (name, after) = from.split_once('}').unwrap_or((from, ""));
+            meaning.push_str(before);
+            match OWN.contains(&name) {
+                true => meaning.push_str("own"),
+                false => meaning.push(ANY),
+            }
+            rest = after;
+        }
+        meaning.push_str(rest);
+        if operator.takes_wildcards() {
+            meaning = meaning.replace(['*', '?'], &ANY.to_string());
+        }
+        Self {
+            text,
+            meaning,
+            node,
+        }
+    }
+
+    /// Whether it stands for more than one.
+    pub(super) fn is_pattern(&self) -> bool {
+        self.meaning.contains(ANY)
+    }
+
+    /// What every request that it lets through begins with.
+    pub(super) fn beginning(&self) -> &str {
+        self.meaning.split(ANY).next().unwrap_or_default()
+    }
+
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.text.eq_ignore_ascii_case(text)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,10 +153,7 @@ impl Condition<'_> {
     /// What the test comes to for somebody whose request does not have the key.
     pub(super) fn when_absent(&self) -> bool {
         match self.operator.base {
-            "Null" => self
-                .values
-                .iter()
-                .any(|(value, _)| value.eq_ignore_ascii_case("true")),
+            "Null" => self.values.iter().any(|value| value.is("true")),
             _ => self.operator.if_exists || self.operator.for_all || self.operator.is_negated(),
         }
     }
@@ -116,11 +169,6 @@ impl Condition<'_> {
     /// Whether only requests pass that have the key, with a value that is named here.
     pub(super) fn demands(&self, key: &str) -> bool {
         self.is_on(key) && self.operator.base != "Null" && !self.when_absent()
-    }
-
-    /// Whether this value stands for more than one.
-    pub(super) fn is_pattern(&self, value: &str) -> bool {
-        self.operator.takes_wildcards() && has_wildcard(value)
     }
 }
 
@@ -152,34 +200,63 @@ pub(super) fn read<'a>(node: &Node<'a>, report: &mut Report) -> Vec<Condition<'a
             continue;
         };
         if keys.is_empty() {
-            let wanted = "put a condition key and its values under the operator, or take it away";
-            report.bad_value(&entry.value, wanted);
+            report.add(
+                Code::EmptyOperator,
+                &entry.place,
+                format!(
+                    "there is no condition key under {}, so that it tests nothing",
+                    quote(entry.key)
+                ),
+                "put a condition key and its values under the operator, or take it away",
+            );
         }
         for key in keys {
             let nodes = key.value.one_or_many();
             if nodes.is_empty() {
                 report.bad_value(&key.value, "put a value into it, or take the key away");
             }
-            let mut values = Vec::new();
+            let mut texts = Vec::new();
             for node in nodes {
                 match node.scalar() {
-                    Some(text) => values.push((text, node)),
+                    Some(text) => texts.push((text, node)),
                     None => report
                         .bad_value(&node, "a condition key has a string or an array of strings"),
                 }
             }
-            if let Some(operator) = operator {
-                conditions.push(Condition {
-                    operator,
-                    name: key.key,
-                    key: key.key.to_ascii_lowercase(),
-                    place: key.place,
-                    values,
-                });
-            }
+            let Some(operator) = operator else {
+                continue;
+            };
+            let values = texts.into_iter();
+            let condition = Condition {
+                operator,
+                name: key.key,
+                key: key.key.to_ascii_lowercase(),
+                place: key.place,
+                values: values
+                    .map(|(text, node)| Value::new(text, operator, node))
+                    .collect(),
+            };
+            placeholders(&condition, report);
+            conditions.push(condition);
         }
     }
     conditions
+}
+
+/// Tells of values that nobody has filled in. Of external ids, the rule of their own does.
+fn placeholders(condition: &Condition, report: &mut Report) {
+    let left = |value: &&Value| has_placeholder(value.text) && condition.key != "sts:externalid";
+    for value in condition.values.iter().filter(left) {
+        report.add(
+            Code::Placeholder,
+            &value.node.place,
+            format!(
+                "{} has a placeholder that nobody has filled in",
+                quote(value.text)
+            ),
+            "put your own value in the place of what stands between < and >",
+        );
+    }
 }
 
 fn near_operator(text: &str) -> Option<String> {

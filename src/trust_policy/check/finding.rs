@@ -66,6 +66,8 @@ codes! {
     UnknownKey "unknown-key" Error,
     /// An element that has to be there is not.
     MissingElement "missing-element" Error,
+    /// What somebody was to fill in, and has not.
+    Placeholder "placeholder" Error,
     /// A value of the wrong kind, or one that the element does not take.
     BadValue "bad-value" Error,
     /// An element of other policies.
@@ -112,6 +114,8 @@ codes! {
     OverDefaultQuota "over-default-quota" Warning,
     /// Not version 2012-10-17.
     OldVersion "old-version" Warning,
+    /// A condition operator without keys.
+    EmptyOperator "empty-operator" Warning,
     /// A well-formed name of no service that we know.
     UnknownService "unknown-service" Warning,
     /// A whole account is trusted.
@@ -124,8 +128,12 @@ codes! {
     SourceKeyNotSent "source-key-not-sent" Warning,
     /// Neither of them where the service sends them.
     SourceKeyMissing "source-key-missing" Warning,
+    /// MFA is demanded of roles, whose sessions do not carry it.
+    MfaOfRole "mfa-of-role" Warning,
     /// A test of MFA that is true without MFA.
     MfaTestsNothing "mfa-tests-nothing" Warning,
+    /// A provider of one's own, and nothing tells which of its identities may come.
+    OidcSubjectMissing "oidc-subject-missing" Warning,
     /// A wildcard in a GitHub subject.
     GitHubSubjectWildcard "github-subject-wildcard" Warning,
     /// The suffix `.amazonaws.com.cn`.

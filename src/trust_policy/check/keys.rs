@@ -1,11 +1,11 @@
 //! Condition keys: which values they take, and who sends them.
 
-use super::condition::{Condition, has_wildcard};
+use super::condition::{ANY, Condition, has_wildcard};
 use super::statement::Statement;
 use super::{Code, Report, quote, reach};
 use crate::trust_policy::principal;
 use crate::trust_policy::services;
-use crate::trust_policy::words::is_external_id;
+use crate::trust_policy::words::{has_external_id_characters, is_external_id};
 
 /// Services that are known to send `aws:SourceAccount` and `aws:SourceArn`.
 const SENDS_SOURCE: [&str; 3] = ["autoscaling", "ecs-tasks", "spotfleet"];
@@ -42,13 +42,19 @@ fn external_ids(statement: &Statement, report: &mut Report) {
         if condition.key != "sts:externalid" || condition.operator.base == "Null" {
             continue;
         }
-        for (value, node) in &condition.values {
-            if !is_external_id(value) {
+        for value in &condition.values {
+            // Of a pattern, only the characters are known.
+            let fits = match value.is_pattern() {
+                true => value.meaning.split(ANY).all(has_external_id_characters),
+                false => is_external_id(&value.meaning),
+            };
+            if !fits {
                 report.add(
                     Code::BadExternalId,
-                    &node.place,
-                    format!("{} cannot be an external id", quote(value)),
-                    "an external id has 2 to 1224 characters, each a letter, a digit or one of _+=,.@:/-; no wildcard",
+                    &value.node.place,
+                    format!("{} cannot be an external id", quote(value.text)),
+                    "an external id has 2 to 1224 characters, each a letter, a digit or one of _+=,.@:/-; \
+                     only StringLike takes wildcards",
                 );
             }
         }
@@ -134,17 +140,17 @@ fn literal_wildcards(statement: &Statement, report: &mut Report) {
         if !never || !shut {
             continue;
         }
-        for (value, node) in condition
+        for value in condition
             .values
             .iter()
-            .filter(|(value, _)| has_wildcard(value))
+            .filter(|value| has_wildcard(&value.meaning))
         {
             report.add(
                 Code::LiteralWildcard,
-                &node.place,
+                &value.node.place,
                 format!(
                     "{} has a wildcard, and {base} takes it literally: no {} has one, so that nobody gets in by it",
-                    quote(value),
+                    quote(value.text),
                     principal::short(condition.name),
                 ),
                 format!("take {} instead, or name the value whole", base.replace("EqualsIgnoreCase", "Like").replace("Equals", "Like")),

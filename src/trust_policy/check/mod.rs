@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes -> source: strict JSON with places -> statement, condition: what each statement says
-//!     -> principal, web_identity, keys, mfa, by way of reach: what it means
+//!     -> principal, nobody, web_identity, keys, mfa, by way of reach: what it means
 //! ```
 //! Every rule looks at everything, so that one run shows all there is; only what is not JSON ends
 //! it. Input of any size and depth comes to an end quickly: [`MAX_BYTES`] are read, and 512 levels.
@@ -11,6 +11,7 @@ mod condition;
 mod finding;
 mod keys;
 mod mfa;
+mod nobody;
 mod principal;
 mod reach;
 mod source;
@@ -84,7 +85,19 @@ pub fn check(text: &[u8], options: CheckOptions) -> Vec<Finding> {
     }
     match source::parse(text) {
         Err(error) => return report.only(Code::NotJson, error.offset, error.message, error.cure),
-        Ok(value) => document(&Node::root(&value), &mut report),
+        Ok(value) => match within_role(&Node::root(&value)) {
+            Some(place) => {
+                report.add(
+                    Code::UnknownKey,
+                    &place,
+                    "this describes a role, and the trust policy is a part of it",
+                    "check the value of AssumeRolePolicyDocument alone, as in: \
+                     aws iam get-role --query Role.AssumeRolePolicyDocument",
+                );
+                return report.findings();
+            }
+            None => document(&Node::root(&value), &mut report),
+        },
     }
     size_and_characters(text, &mut report);
     report.findings()
@@ -254,6 +267,14 @@ fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(_, word)| word)
 }
 
+/// Where the trust policy stands in what AWS says of a role.
+fn within_role<'a>(root: &Node<'a>) -> Option<Place<'a>> {
+    let find = |node: &Node<'a>, key| node.entries()?.into_iter().find(|entry| entry.key == key);
+    let role = find(root, "Role").map(|entry| entry.value);
+    let policy = find(role.as_ref().unwrap_or(root), "AssumeRolePolicyDocument");
+    policy.map(|entry| entry.place)
+}
+
 fn document(root: &Node, report: &mut Report) {
     report.duplicate_keys(root);
     let Some(entries) = report.entries_of(root, "the document", &["Version", "Id", "Statement"])
@@ -286,10 +307,12 @@ fn document(root: &Node, report: &mut Report) {
         .collect();
     statement::unique_sids(&statements, report);
     if !nodes.is_empty() && statements.len() == nodes.len() {
-        statement::somebody_let_in(&statements, &statement.place, report);
+        nobody::somebody_let_in(&statements, &statement.place, report);
     }
+    principal::of_one_partition(&statements, report);
     for statement in &statements {
         principal::look(statement, report);
+        nobody::look(statement, report);
         web_identity::look(statement, report);
         keys::look(statement, &statements, report);
         mfa::look(statement, &statements, report);

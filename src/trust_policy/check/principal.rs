@@ -6,6 +6,26 @@ use super::{Code, Report, quote, reach};
 use crate::trust_policy::principal::{self, AwsPrincipal, Federated, PrincipalFault, short};
 use crate::trust_policy::third_parties;
 
+/// Tells of principals of another partition than the first: trust does not cross partitions.
+pub(super) fn of_one_partition(statements: &[Statement], report: &mut Report) {
+    let arns = statements
+        .iter()
+        .flat_map(|statement| statement.aws.iter().chain(&statement.federated))
+        .filter_map(|(text, node)| Some((principal::partition(text)?, text, node)));
+    let mut first = None;
+    for (partition, text, node) in arns {
+        let first = *first.get_or_insert(partition);
+        if partition != first {
+            report.add(
+                Code::BadPartition,
+                &node.place,
+                format!("{} is of the partition {partition}, and the first principal of {first}", quote(text)),
+                "name principals of the role's own partition: a role of another one needs a trust policy of its own",
+            );
+        }
+    }
+}
+
 /// Looks at the principals of a statement.
 pub(super) fn look(statement: &Statement, report: &mut Report) {
     // Which action each principal can use; none for those that could not be read.
@@ -130,7 +150,7 @@ fn everybody(statement: &Statement, node: &Node, report: &mut Report) {
 /// What trusting an account means.
 fn account(who: AwsPrincipal, statement: &Statement, node: &Node, report: &mut Report) {
     let mut tests = statement.conditions.iter();
-    if tests.any(|test| test.demands("sts:externalid")) {
+    if tests.any(|test| reach::tells(test, "sts:externalid")) {
         return;
     }
     if let Some(company) = who.account().and_then(third_parties::name) {

@@ -1,10 +1,11 @@
 //! Whom a test lets through, as far as its values tell.
 
-use super::condition::{Condition, has_wildcard};
+use super::condition::{ANY, Condition, Value};
 
 /// Whether only accounts or organizations pass that are named whole, and nobody without one.
 pub(super) fn keeps_strangers_out(test: &Condition) -> bool {
-    let named = |value: &str| {
+    let named = |value: &Value| {
+        let value = value.meaning.as_str();
         let owner = match test.key.as_str() {
             "aws:principalaccount" | "aws:principalorgid" => Some(value),
             "aws:principalorgpaths" => value.split('/').next(),
@@ -12,9 +13,9 @@ pub(super) fn keeps_strangers_out(test: &Condition) -> bool {
             "aws:principalarn" => value.split(':').nth(4),
             _ => None,
         };
-        owner.is_some_and(|owner| !owner.is_empty() && !test.is_pattern(owner))
+        owner.is_some_and(|owner| !owner.is_empty() && !owner.contains(ANY))
     };
-    test.demands(&test.key) && test.values.iter().all(|(value, _)| named(value))
+    test.demands(&test.key) && test.values.iter().all(named)
 }
 
 /// Whether only some of an account pass.
@@ -25,24 +26,37 @@ pub(super) fn narrows_account(test: &Condition) -> bool {
         "aws:userid",
         "aws:username",
     ];
-    let some = |value: &str| match test.key.as_str() {
+    let some = |value: &Value| match test.key.as_str() {
         "aws:principalarn" => {
-            let resource = value.splitn(6, ':').last().unwrap_or_default();
+            let resource = value.meaning.splitn(6, ':').last().unwrap_or_default();
             let name = resource.strip_prefix("role/").unwrap_or(resource);
             is_more_than_wildcards(name.strip_prefix("user/").unwrap_or(name))
         }
-        _ => is_more_than_wildcards(value),
+        _ => is_more_than_wildcards(&value.meaning),
     };
-    KEYS.iter().any(|key| test.demands(key)) && test.values.iter().all(|(value, _)| some(value))
+    KEYS.iter().any(|key| test.demands(key)) && test.values.iter().all(some)
+}
+
+/// Whether only requests pass that have this key, with a value of which something is known.
+pub(super) fn tells(test: &Condition, key: &str) -> bool {
+    let known = |value: &Value| {
+        // Of the accounts of Kubernetes, all have this.
+        let name = value.meaning.strip_prefix("system:serviceaccount:");
+        !value.is_pattern() || is_more_than_wildcards(name.unwrap_or(&value.meaning))
+    };
+    test.demands(key) && test.values.iter().all(known)
 }
 
 /// Whether a test of where a service comes from names an account or an organization.
 pub(super) fn names_source(test: &Condition) -> bool {
-    let named = |value: &str| match test.key.as_str() {
-        "aws:sourcearn" => value.split(':').nth(4).is_some_and(is_more_than_wildcards),
-        _ => is_more_than_wildcards(value.trim_start_matches("o-")),
+    let named = |value: &Value| match test.key.as_str() {
+        "aws:sourcearn" => {
+            let account = value.meaning.split(':').nth(4);
+            account.is_some_and(is_more_than_wildcards)
+        }
+        _ => is_more_than_wildcards(value.meaning.trim_start_matches("o-")),
     };
-    test.operator.base != "Null" && test.values.iter().all(|(value, _)| named(value))
+    test.operator.base != "Null" && test.values.iter().all(named)
 }
 
 /// Whether a service, which is no person, fails this test.
@@ -62,11 +76,7 @@ pub(super) fn fails_as_service(test: &Condition) -> bool {
         return !test.when_absent() && OF_OTHERS.iter().any(|key| test.is_on(key));
     }
     // A service has this key, and it is true.
-    let says = |wanted: &str| {
-        test.values
-            .iter()
-            .any(|(value, _)| value.eq_ignore_ascii_case(wanted))
-    };
+    let says = |wanted| test.values.iter().any(|value| value.is(wanted));
     match test.operator.base {
         "Null" => !says("false"),
         _ => says("true") == test.operator.is_negated(),
@@ -75,18 +85,19 @@ pub(super) fn fails_as_service(test: &Condition) -> bool {
 
 /// Whether no session of a role passes: only users, or an account's root.
 pub(super) fn keeps_roles_out(test: &Condition) -> bool {
-    let other = |value: &str| match test.key.as_str() {
-        "aws:principaltype" => !has_wildcard(value) && !value.eq_ignore_ascii_case("AssumedRole"),
+    let other = |value: &Value| match test.key.as_str() {
+        "aws:principaltype" => !value.is_pattern() && !value.is("AssumedRole"),
         "aws:principalarn" => value
+            .meaning
             .splitn(6, ':')
             .nth(5)
             .is_some_and(|resource| resource.starts_with("user/")),
         "aws:username" => true,
         _ => false,
     };
-    test.demands(&test.key) && test.values.iter().all(|(value, _)| other(value))
+    test.demands(&test.key) && test.values.iter().all(other)
 }
 
 fn is_more_than_wildcards(text: &str) -> bool {
-    text.contains(|c| !"*?:/".contains(c))
+    text.contains(|c| c != ANY && !"*?:/".contains(c))
 }

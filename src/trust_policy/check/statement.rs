@@ -18,7 +18,7 @@ const ACTIONS: [&str; 6] = [
 ];
 
 /// Those that bring somebody into the role; the others go with one of these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Assume {
     Role,
     Saml,
@@ -26,7 +26,7 @@ pub(super) enum Assume {
 }
 
 impl Assume {
-    const ALL: [Self; 3] = [Self::Role, Self::Saml, Self::WebIdentity];
+    pub(super) const ALL: [Self; 3] = [Self::Role, Self::Saml, Self::WebIdentity];
 
     pub(super) fn action(self) -> &'static str {
         match self {
@@ -47,13 +47,13 @@ pub(super) struct Statement<'a> {
     /// All the actions, as AWS writes them.
     pub(super) actions: BTreeSet<&'static str>,
     /// Whether there is an action that could not be read, or none at all.
-    unread: bool,
+    pub(super) unread: bool,
     pub(super) services: Vec<(&'a str, Node<'a>)>,
     pub(super) aws: Vec<(&'a str, Node<'a>)>,
     pub(super) federated: Vec<(&'a str, Node<'a>)>,
     pub(super) conditions: Vec<Condition<'a>>,
     /// Whether it holds only sometimes.
-    is_conditional: bool,
+    pub(super) is_conditional: bool,
 }
 
 impl<'a> Statement<'a> {
@@ -107,8 +107,11 @@ impl<'a> Statement<'a> {
             federated: Vec::new(),
             conditions: find("Condition")
                 .map_or_else(Vec::new, |node| condition::read(node, report)),
-            is_conditional: find("Condition")
-                .is_some_and(|node| node.entries().is_none_or(|entries| !entries.is_empty())),
+            is_conditional: find("Condition").is_some_and(|node| {
+                let tests = |of: &Node| of.entries().is_none_or(|entries| !entries.is_empty());
+                let operators = node.entries();
+                operators.is_none_or(|entries| entries.iter().any(|entry| tests(&entry.value)))
+            }),
         };
         if let Some(action) = find("Action") {
             statement.actions(action, report);
@@ -144,6 +147,22 @@ impl<'a> Statement<'a> {
     /// Whether it is about whoever is let in anywhere.
     pub(super) fn is_to_everybody(&self) -> bool {
         self.aws.iter().any(|(text, _)| *text == "*")
+    }
+
+    /// The test, if there is one, that no token of this OIDC provider passes: it demands a claim of
+    /// another one. Of what stands before the last colon, only a provider's name has a dot and no colon.
+    pub(super) fn foreign_claim(&self, issuer: &str) -> Option<&Condition<'a>> {
+        let is_foreign = |test: &&Condition| {
+            let provider = test.key.rsplit_once(':').map(|(provider, _)| provider);
+            provider.is_some_and(|provider| {
+                let provider = provider.trim_end_matches('/');
+                provider.contains('.')
+                    && !provider.contains(':')
+                    && !provider.eq_ignore_ascii_case(issuer)
+            })
+        };
+        let mut tests = self.conditions.iter();
+        tests.find(|test| !test.when_absent() && is_foreign(test))
     }
 
     fn principals(&mut self, node: &Node<'a>, report: &mut Report) {
@@ -186,47 +205,6 @@ impl<'a> Statement<'a> {
             list.extend(strings(&entry.value, &wanted, report));
         }
     }
-}
-
-/// Tells of a document that lets nobody in. What could not be read may let somebody in, and is told
-/// by itself.
-pub(super) fn somebody_let_in(statements: &[Statement], place: &Place, report: &mut Report) {
-    let is_denied = |assume: Assume| {
-        statements.iter().any(|deny| {
-            !deny.allow
-                && !deny.is_conditional
-                && deny.is_to_everybody()
-                && deny.actions.contains(assume.action())
-        })
-    };
-    let left: Vec<Assume> = Assume::ALL
-        .into_iter()
-        .filter(|assume| !is_denied(*assume))
-        .collect();
-    let lets_in = |allow: &Statement| {
-        allow.unread
-            || allow
-                .assumes
-                .iter()
-                .any(|(assume, _)| left.contains(assume))
-    };
-    let mut allows = statements.iter().filter(|statement| statement.allow);
-    if allows.clone().any(lets_in) {
-        return;
-    }
-    let message = match allows.next() {
-        None => "there is no Allow, so that nobody can assume the role",
-        Some(_) if left.len() == Assume::ALL.len() => {
-            "no action that is allowed assumes a role by itself, so that nobody can assume this one"
-        }
-        Some(_) => "what is allowed is denied to everybody, so that nobody can assume the role",
-    };
-    report.add(
-        Code::LetsNobodyIn,
-        place,
-        message,
-        "allow sts:AssumeRole, sts:AssumeRoleWithSAML or sts:AssumeRoleWithWebIdentity to whom the role is for",
-    );
 }
 
 /// Names that two statements have.

@@ -1,21 +1,28 @@
 //! Web identities: of a provider that everybody can get tokens from, some claim has to tell whose it is.
 
-use super::condition::{Condition, has_wildcard};
+use super::condition::{Condition, Value, has_wildcard};
 use super::source::Node;
-use super::statement::Statement;
-use super::{Code, Report, quote};
-use crate::trust_policy::principal::{self, Federated};
+use super::statement::{Assume, Statement};
+use super::{Code, Report, quote, reach};
+use crate::trust_policy::principal::{self, Federated, short};
 
 /// Providers that everybody can get tokens from, and the claims of which one has to tell whose they
-/// are. IAM asks for it when a role is made or changed.
-const SHARED_PROVIDERS: [(&str, &[&str]); 16] = [
+/// are. IAM asks for most of these when a role is made or changed.
+const SHARED_PROVIDERS: [(&str, &[&str]); 23] = [
     ("accounts.google.com", &["aud", "sub"]),
     ("agent.buildkite.com", &["sub"]),
     ("api.pulumi.com/oidc", &["aud"]),
     ("app.terraform.io", &["sub"]),
+    ("appleid.apple.com", &["aud", "sub"]),
+    ("cognito-identity-us-gov.amazonaws.com", &["aud"]),
     ("cognito-identity.amazonaws.com", &["aud"]),
+    ("cognito-identity.cn-north-1.amazonaws.com.cn", &["aud"]),
+    ("cognito-identity.us-gov-east-1.amazonaws.com", &["aud"]),
     ("gitlab.com", &["sub"]),
     ("graph.facebook.com", &["app_id", "id"]),
+    ("login.microsoftonline.com/common", &["aud", "sub"]),
+    ("login.microsoftonline.com/consumers", &["aud", "sub"]),
+    ("login.microsoftonline.com/organizations", &["aud", "sub"]),
     (
         "oidc-configuration.audit-log.githubusercontent.com",
         &["sub"],
@@ -25,25 +32,15 @@ const SHARED_PROVIDERS: [(&str, &[&str]); 16] = [
     ("proidc.upbound.io", &["sub"]),
     ("scalr.io", &["sub"]),
     ("studio.datachain.ai/api", &["sub"]),
-    (
-        GITHUB,
-        &[
-            "sub",
-            "repository",
-            "repository_id",
-            "repository_owner",
-            "repository_owner_id",
-            "job_workflow_ref",
-        ],
-    ),
+    (GITHUB, &["sub", "job_workflow_ref"]),
     ("tokens.cloud.shisho.dev", &["sub"]),
     ("www.amazon.com", &["app_id", "user_id"]),
 ];
 
 const GITHUB: &str = "token.actions.githubusercontent.com";
 
-/// How a subject of GitHub can begin: with a claim whose value is, or begins with, an owner.
-const GITHUB_SUBJECTS: [&str; 6] = [
+/// The claims of GitHub that a subject can be made of, and whose value is, or begins with, an owner.
+const GITHUB_OWNERS: [&str; 6] = [
     "repo",
     "repository",
     "repository_id",
@@ -61,13 +58,59 @@ pub(super) fn look(statement: &Statement, report: &mut Report) {
         let Ok(Federated::Oidc { issuer, .. }) = principal::federated(text) else {
             continue;
         };
+        // Of Microsoft's, a version stands behind it.
+        let issuer = issuer.trim_end_matches('/');
         let shared = SHARED_PROVIDERS
             .iter()
-            .find(|(provider, _)| provider.eq_ignore_ascii_case(issuer));
-        if let Some((provider, claims)) = shared {
-            subject(provider, claims, node, statement, report);
+            .find(|(shared, _)| shared.eq_ignore_ascii_case(issuer.trim_end_matches("/v2.0")));
+        match shared {
+            Some((_, claims)) => subject(
+                &issuer.to_ascii_lowercase(),
+                claims,
+                node,
+                statement,
+                report,
+            ),
+            None => own(issuer, node, statement, report),
         }
     }
+}
+
+/// Whether of a provider of one's own, or of one's own part of it, the subject is tested.
+fn own(issuer: &str, node: &Node, statement: &Statement, report: &mut Report) {
+    // Some issuers end in a slash.
+    let keys = [":sub", "/:sub"].map(|claim| issuer.to_ascii_lowercase() + claim);
+    let mut assumes = statement.assumes.iter();
+    let is_let_in = assumes.any(|(assume, _)| *assume == Assume::WebIdentity);
+    // What this provider never sends is told elsewhere.
+    let shut = statement.foreign_claim(issuer).is_some();
+    let mut tests = statement.conditions.iter();
+    let is_tested = tests.any(|test| keys.iter().any(|key| reach::tells(test, key)));
+    if !is_let_in || shut || is_tested {
+        return;
+    }
+    let (who, cure) = match ["oidc.eks.", "oidc-eks."]
+        .iter()
+        .any(|eks| issuer.starts_with(eks))
+    {
+        true => (
+            "every pod of the cluster",
+            "demand it by StringEquals: system:serviceaccount:NAMESPACE:NAME",
+        ),
+        false => (
+            "every identity of the provider",
+            "demand the subject of yours by StringEquals",
+        ),
+    };
+    report.add(
+        Code::OidcSubjectMissing,
+        &node.place,
+        format!(
+            "{}:sub is not tested, so that {who} can assume the role",
+            short(issuer)
+        ),
+        cure,
+    );
 }
 
 /// Whether one of the claims tells whose token it is.
@@ -83,11 +126,8 @@ fn subject(
         .iter()
         .flat_map(|claim| demanded(statement, provider, claim).map(move |test| (*claim, test)))
         .map(|(claim, test)| {
-            let open = |(value, _): &&(&str, _)| !names_somebody(provider, claim, test, value);
-            test.values
-                .iter()
-                .find(open)
-                .map(|(value, node)| (claim, *value, node))
+            let open = |value: &&Value| !names_somebody(provider, claim, value);
+            test.values.iter().find(open).map(|value| (claim, value))
         })
         .collect();
     let Some(openings) = openings else {
@@ -101,20 +141,23 @@ fn subject(
             &node.place,
             format!("{provider}:{} is not tested", claims[0]),
         ),
-        Some((claim, value, node)) if has_wildcard(value) => (
-            &node.place,
-            format!("{provider}:{claim} lets everybody in by a wildcard"),
-        ),
-        Some((.., value, node)) if provider == GITHUB => (
-            &node.place,
-            format!(
-                "{} does not begin with the owner of a repository",
-                quote(value)
-            ),
-        ),
-        Some((claim, _, node)) => (
-            &node.place,
-            format!("{provider}:{claim} is tested for nothing"),
+        Some((claim, value)) => (
+            &value.node.place,
+            match value.is_pattern() {
+                true if has_wildcard(value.text) => {
+                    format!(
+                        "{provider}:{claim} lets strangers in by a wildcard: no owner stands whole before it"
+                    )
+                }
+                true => format!("{provider}:{claim} is compared with what the request itself says"),
+                false if provider == GITHUB => {
+                    format!(
+                        "{} does not begin with the owner of a repository",
+                        quote(value.text)
+                    )
+                }
+                false => format!("{provider}:{claim} is tested for nothing"),
+            },
         ),
     };
     report.add(
@@ -143,22 +186,28 @@ fn demanded<'s, 'a>(
         .filter(move |test| test.demands(&key))
 }
 
-/// Whether the value leaves out strangers: what stands before its first wildcard names a customer.
-fn names_somebody(provider: &str, claim: &str, test: &Condition, value: &str) -> bool {
-    let is_pattern = test.is_pattern(value);
-    if has_wildcard(value) && !is_pattern {
+/// Whether the value leaves out strangers: what stands before its first wildcard names an owner whole.
+fn names_somebody(provider: &str, claim: &str, value: &Value) -> bool {
+    if has_wildcard(&value.meaning) {
         // Taken literally, it leaves out everybody.
         return true;
     }
-    let literal = match is_pattern {
-        true => value.split(['*', '?']).next().unwrap_or_default(),
-        false => value,
-    };
-    match literal.split_once(':') {
-        _ if provider == GITHUB => names_owner(claim, literal, is_pattern),
-        Some((_, rest)) if is_pattern => !rest.is_empty(),
-        None if is_pattern => !literal.is_empty() && !value.contains(':'),
-        _ => !literal.trim().is_empty(),
+    let beginning = value.beginning();
+    match (provider, value.is_pattern()) {
+        (GITHUB, true) => names_owner(claim, beginning, true),
+        (GITHUB, false) if claim == "sub" => {
+            let parts: Vec<&str> = beginning.split(':').collect();
+            parts
+                .chunks(2)
+                .any(|pair| names_owner(claim, &pair.join(":"), false))
+        }
+        (GITHUB, false) => names_owner(claim, beginning, false),
+        // Such as `organization:ORG:` or `project_path:GROUP/`. All other claims are one id.
+        (_, true) => {
+            let owner = beginning.split_once(':').map(|(_, owner)| owner);
+            claim == "sub" && owner.and_then(|owner| owner.find([':', '/'])) > Some(0)
+        }
+        (_, false) => !beginning.trim().is_empty(),
     }
 }
 
@@ -166,7 +215,7 @@ fn names_somebody(provider: &str, claim: &str, test: &Condition, value: &str) ->
 /// the longer names that begin with an owner, a slash, or the `@` before its id.
 fn names_owner(claim: &str, literal: &str, is_cut: bool) -> bool {
     let (claim, rest) = match (claim, literal.split_once(':')) {
-        ("sub", Some((claim, rest))) if GITHUB_SUBJECTS.contains(&claim) => (claim, rest),
+        ("sub", Some((claim, rest))) if GITHUB_OWNERS.contains(&claim) => (claim, rest),
         ("sub", _) => return false,
         (claim, _) => (claim, literal),
     };
@@ -181,33 +230,41 @@ fn names_owner(claim: &str, literal: &str, is_cut: bool) -> bool {
 /// a whole repository, one of the branch or environment.
 fn wildcards(statement: &Statement, report: &mut Report) {
     let is_exact = |claim: &str| {
-        demanded(statement, GITHUB, claim)
-            .any(|test| !test.values.iter().any(|(value, _)| test.is_pattern(value)))
+        demanded(statement, GITHUB, claim).any(|test| !test.values.iter().any(Value::is_pattern))
     };
     if is_exact("sub") {
         return;
     }
     let is_one_branch = is_exact("ref") || is_exact("environment");
-    let names_repository = |value: &str| {
-        let literal = value.split(['*', '?']).next();
-        literal
-            .and_then(|literal| literal.strip_prefix("repo:"))
-            .is_some_and(|rest| rest.contains(':'))
-    };
     for test in demanded(statement, GITHUB, "sub") {
-        for (value, node) in &test.values {
-            if !test.is_pattern(value) || (is_one_branch && names_repository(value)) {
-                continue;
-            }
+        for value in test.values.iter().filter(|value| value.is_pattern()) {
+            let behind_repository = value
+                .beginning()
+                .strip_prefix("repo:")
+                .and_then(|rest| rest.split_once(':'));
+            let (what, cure) = match behind_repository {
+                Some(_) if is_one_branch => continue,
+                Some((_, rest)) if rest.starts_with("ref:refs/tags/") => (
+                    "more than one tag: whoever may push such a tag",
+                    "name the tag, or have a ruleset of the repository protect these tags",
+                ),
+                Some((_, rest)) if rest.starts_with("ref:refs/heads/") => {
+                    ("more than one branch", NAME_ONE)
+                }
+                Some((_, rest)) if rest.starts_with("environment:") => {
+                    ("more than one environment", NAME_ONE)
+                }
+                Some(_) => ("more than one branch, and perhaps pull requests", NAME_ONE),
+                None => ("more than one repository", NAME_ONE),
+            };
             report.add(
                 Code::GitHubSubjectWildcard,
-                &node.place,
-                format!(
-                    "{} lets in more than one branch: perhaps pull requests, or every repository",
-                    quote(value)
-                ),
-                "name the branch or environment: repo:ORG/REPO:ref:refs/heads/BRANCH",
+                &value.node.place,
+                format!("{} lets in {what}", quote(value.text)),
+                cure,
             );
         }
     }
 }
+
+const NAME_ONE: &str = "name the branch or environment: repo:ORG/REPO:ref:refs/heads/BRANCH";

@@ -120,3 +120,16 @@ fn label(name: &str) -> String {
         false => format!("role_{label}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::string;
+
+    #[test]
+    fn strings_are_no_templates() {
+        assert_eq!(
+            string("${aws:username}%{if}$%"),
+            r#""$${aws:username}%%{if}$%""#
+        );
+    }
+}

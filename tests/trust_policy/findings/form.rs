@@ -145,12 +145,44 @@ fn values_of_the_wrong_kind_are_errors() {
         allow(EC2, "[]"),
         allow(EC2, r#"{"Bool":"true"}"#),
         allow(EC2, r#"{"StringEquals":{"a":{}}}"#),
-        allow(EC2, r#"{"StringEquals":{}}"#),
         allow(EC2, r#"{"StringEquals":{"a":[]}}"#),
-        allow(ROLE, r#"{"Bool":{"aws:MultiFactorAuthPresent":[]}}"#),
+        allow(
+            &format!(r#"{{"AWS":"{ACCOUNT}:user/bob"}}"#),
+            r#"{"Bool":{"aws:MultiFactorAuthPresent":[]}}"#,
+        ),
     ] {
         expect(&text, &["bad-value"]);
     }
+    // IAM takes this one.
+    expect(&allow(EC2, r#"{"StringEquals":{}}"#), &["empty-operator"]);
+}
+
+#[test]
+fn what_aws_says_of_a_role_is_told_from_its_trust_policy() {
+    let policy = allow(EC2, "");
+    for wrapped in [
+        format!(r#"{{"AssumeRolePolicyDocument":{policy}}}"#),
+        format!(r#"{{"Role":{{"Path":"/","RoleName":"x","AssumeRolePolicyDocument":{policy}}}}}"#),
+        r#"{"Role":{"AssumeRolePolicyDocument":"%7B%7D","AssumeRolePolicyDocument":1}}"#.to_owned(),
+    ] {
+        let findings = check(wrapped.as_bytes(), CheckOptions::default());
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].code, Code::UnknownKey);
+        assert!(
+            findings[0].path.ends_with(".AssumeRolePolicyDocument"),
+            "{findings:?}"
+        );
+        assert!(
+            findings[0]
+                .cure
+                .contains("aws iam get-role --query Role.AssumeRolePolicyDocument"),
+            "{findings:?}"
+        );
+    }
+    expect(
+        r#"{"Role":{}}"#,
+        &["unknown-key", "missing-element", "old-version"],
+    );
 }
 
 #[test]
@@ -182,7 +214,7 @@ fn documents_that_are_too_large_are_told() {
     expect(&roles(120), &["too-large"]);
     // To the letter.
     let filled = |size: usize| {
-        let text = allow(EC2, r#"{"StringEquals":{"aws:PrincipalTag/x":"VALUE"}}"#);
+        let text = allow(ROLE, r#"{"StringEquals":{"aws:PrincipalTag/x":"VALUE"}}"#);
         let value = "x".repeat(size - text.len() + "VALUE".len());
         text.replace("VALUE", &value)
     };

@@ -1,7 +1,10 @@
 //! Documents, good and bad, by the dozen: each with just the codes that it is to have.
 
 mod form;
+mod nobody;
 mod reach;
+mod shared;
+mod variables;
 mod web_identity;
 mod when;
 mod who;
@@ -82,13 +85,16 @@ fn good_documents_have_no_finding() {
         allow(r#"{"Service":"ecs-tasks.amazonaws.com"}"#, r#"{"StringEquals":{"aws:SourceAccount":"123456789012"}}"#),
         allow(EC2, r#"{"StringEqualsIfExists":{"aws:SourceAccount":"123456789012"}}"#),
         // People who have MFA.
-        allow(ROLE, r#"{"Bool":{"aws:MultiFactorAuthPresent":"true"}}"#),
-        allow(ROLE, r#"{"Bool":{"aws:MultiFactorAuthPresent":true}}"#),
+        allow(&format!(r#"{{"AWS":"{ACCOUNT}:user/bob"}}"#), r#"{"Bool":{"aws:MultiFactorAuthPresent":"true"}}"#),
+        allow(&format!(r#"{{"AWS":"{ACCOUNT}:user/bob"}}"#), r#"{"Bool":{"aws:MultiFactorAuthPresent":true}}"#),
         with(r#"["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]"#, ROLE),
         with(r#"["STS:assumerole"]"#, ROLE),
         with(r#"["sts:AssumeRole","sts:TagSession"]"#, r#"{"Service":"pods.eks.amazonaws.com"}"#),
         with("\"sts:AssumeRoleWithSAML\"", &format!(r#"{{"Federated":"{ACCOUNT}:saml-provider/adfs"}}"#)),
-        with("\"sts:AssumeRoleWithWebIdentity\"", &format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/0A"}}"#)),
+        web_identity(
+            &format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/0A"}}"#),
+            r#"{"StringEquals":{"oidc.eks.eu-west-1.amazonaws.com/id/0A:sub":"system:serviceaccount:ns:app"}}"#,
+        ),
         web_identity(GITHUB, r#"{"StringEquals":{"token.actions.githubusercontent.com:sub":"repo:o/r:ref:refs/heads/main"}}"#),
         web_identity(
             &format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/app.terraform.io"}}"#),

@@ -110,10 +110,15 @@ fn malformed_and_misspelt_services_are_told_with_what_was_meant() {
         ("ec2.amazon.com", Some("ec2")),
         ("ec2.amazonaws.com ", Some("ec2")),
         ("https://ec2.amazonaws.com", Some("ec2")),
-        ("ecs.task.amazonaws.com", Some("ecs-tasks")),
         ("lamda.amazonaws.com", Some("lambda")),
         ("lambda.amazonws.com", Some("lambda")),
         ("cloudformtion.amazonaws.com", Some("cloudformation")),
+        ("sagemakre.amazonaws.com", Some("sagemaker")),
+        (
+            "dynamodbb.application-autoscaling.amazonaws.com",
+            Some("dynamodb.application-autoscaling"),
+        ),
+        ("codepipelime.eu-west-1.amazonaws.com", Some("codepipeline")),
         ("sagemaker.amazonaws.org", Some("sagemaker")),
         ("", None),
         ("example.org", None),
@@ -158,19 +163,39 @@ fn services_with_short_and_new_names_are_no_misspellings() {
         "aiops",
         "opensearchservice",
         "ec2fastlaunch",
+        "transform",
+        "batchoperations.s3",
+        "osis-pipelines",
+        "replicator.lambda",
+        "capabilities.eks",
+        "dms-data-migrations",
+        "voiceconnector.chime",
+        "mediapipelines.chime",
+        "kafka.application-autoscaling",
+        "neptune.application-autoscaling",
+        "states.eusc-de-east-1",
     ] {
         expect(
             &allow(&format!(r#"{{"Service":"{service}.amazonaws.com"}}"#), ""),
             &[],
         );
     }
-    // Among so few letters, a slip cannot be told from a service that is new.
+    // A slip among few letters, two slips, a suffix and another number may all be a service that is new.
     for (service, near) in [
         ("ec3", Some("ec2")),
         ("sqz", Some("sqs")),
         ("snss", Some("sns")),
         ("zzzz", None),
         ("zz", None),
+        ("lambad", Some("lambda")),
+        ("athen", Some("athena")),
+        ("ecs.task", Some("ecs-tasks")),
+        ("clodformtion", Some("cloudformation")),
+        ("transferv2", Some("transfer")),
+        ("inspector3", Some("inspector")),
+        ("sagemaker2", Some("sagemaker")),
+        ("workdocss", Some("workdocs")),
+        ("resource-explorer", Some("resource-explorer-2")),
     ] {
         let text = allow(&format!(r#"{{"Service":"{service}.amazonaws.com"}}"#), "");
         expect(&text, &["unknown-service"]);

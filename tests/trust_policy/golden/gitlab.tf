@@ -11,7 +11,7 @@ resource "aws_iam_role" "oidc" {
         Condition = {
           StringEquals = {
             "gitlab.com:aud" = "https://gitlab.com"
-            "gitlab.com:sub" = "project_path:group/$${project}:ref_type:branch:ref:main"
+            "gitlab.com:sub" = "project_path:group/project:ref_type:branch:ref:main"
           }
         }
       },

@@ -1,0 +1,261 @@
+//! Findings on documents that nobody, or not all who are named, can use.
+
+use ip_lockdown::trust_policy::{CheckOptions, check};
+
+use super::when::{MFA_DEMANDED, MFA_DENIED};
+use super::{ACCOUNT, EC2, LAMBDA, ROLE, allow, codes, document, expect, statement, web_identity};
+
+const ASSUME: &str = "\"sts:AssumeRole\"";
+
+#[test]
+fn what_is_allowed_and_denied_to_the_same_principal_lets_nobody_in() {
+    let of = |allowed: &str, denied: &str, condition: &str| {
+        let allow = statement("Allow", ASSUME, allowed, "");
+        let deny = statement("Deny", ASSUME, denied, condition);
+        document(&format!("[{allow},{deny}]"))
+    };
+    for principal in [EC2, ROLE] {
+        expect(&of(principal, principal, ""), &["lets-nobody-in"]);
+        expect(
+            &of(principal, principal, r#"{"StringEquals":{}}"#),
+            &["lets-nobody-in", "empty-operator"],
+        );
+        expect(
+            &of(
+                principal,
+                principal,
+                r#"{"Bool":{"aws:SecureTransport":"false"}}"#,
+            ),
+            &[],
+        );
+    }
+    let two = r#"{"Service":["ec2.amazonaws.com","lambda.amazonaws.com"]}"#;
+    expect(&of(two, EC2, ""), &[]);
+    expect(&of(two, two, ""), &["lets-nobody-in"]);
+    expect(&of(LAMBDA, EC2, ""), &[]);
+    // An account has two names.
+    expect(
+        &of(
+            r#"{"AWS":"123456789012"}"#,
+            &format!(r#"{{"AWS":"{ACCOUNT}:root"}}"#),
+            "",
+        ),
+        &["lets-nobody-in", "whole-account"],
+    );
+    // Another statement lets somebody else in.
+    let other = statement("Allow", ASSUME, LAMBDA, "");
+    let text = of(EC2, EC2, "").replacen('[', &format!("[{other},"), 1);
+    expect(&text, &[]);
+}
+
+#[test]
+fn a_service_that_is_asked_for_keys_of_others_cannot_get_in() {
+    for condition in [
+        r#"{"StringEquals":{"aws:PrincipalOrgID":"o-a1b2c3"}}"#,
+        r#"{"StringEquals":{"aws:PrincipalAccount":"123456789012"}}"#,
+        r#"{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/*"}}"#,
+        r#"{"StringLike":{"aws:PrincipalTag/team":"*"}}"#,
+        r#"{"Null":{"aws:PrincipalOrgID":"false"}}"#,
+        r#"{"Bool":{"aws:PrincipalIsAWSService":"false"}}"#,
+    ] {
+        expect(&allow(EC2, condition), &["lets-nobody-in"]);
+        expect(&allow(ROLE, condition), &[]);
+    }
+    for condition in [
+        r#"{"StringEqualsIfExists":{"aws:PrincipalOrgID":"o-a1b2c3"}}"#,
+        r#"{"StringNotEquals":{"aws:PrincipalOrgID":"o-a1b2c3"}}"#,
+        r#"{"Null":{"aws:PrincipalOrgID":"true"}}"#,
+        r#"{"Bool":{"aws:PrincipalIsAWSService":"true"}}"#,
+    ] {
+        expect(&allow(EC2, condition), &[]);
+    }
+}
+
+#[test]
+fn a_key_of_another_provider_is_never_there() {
+    let eks = "oidc.eks.eu-west-1.amazonaws.com/id";
+    let principal = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/{eks}/0A"}}"#);
+    let sub = |id: &str| {
+        format!(r#"{{"StringEquals":{{"{eks}/{id}:sub":"system:serviceaccount:ns:app"}}}}"#)
+    };
+    expect(&web_identity(&principal, &sub("0A")), &[]);
+    expect(&web_identity(&principal, &sub("0B")), &["lets-nobody-in"]);
+    let text = web_identity(&principal, &sub("0B"));
+    let found = check(text.as_bytes(), CheckOptions::default()).remove(0);
+    assert!(found.message.contains("/id/0B:sub"), "{found:?}");
+    assert_eq!(
+        found.path,
+        format!("$.Statement.Condition.StringEquals['{eks}/0B:sub']")
+    );
+    // Of two providers, one has it.
+    let two = format!(
+        r#"{{"Federated":["{ACCOUNT}:oidc-provider/{eks}/0A","{ACCOUNT}:oidc-provider/{eks}/0B"]}}"#
+    );
+    expect(&web_identity(&two, &sub("0B")), &[]);
+    let both = format!(r#"{{"StringEquals":{{"{eks}/0A:sub":"a","{eks}/0B:sub":"b"}}}}"#);
+    expect(&web_identity(&two, &both), &["lets-nobody-in"]);
+    // IAM does not mind the case of a key, nor a slash at its end.
+    let auth0 = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/Acme.auth0.com/"}}"#);
+    expect(
+        &web_identity(&auth0, r#"{"StringEquals":{"acme.auth0.com:sub":"x"}}"#),
+        &[],
+    );
+    let slash = r#"{"StringEquals":{"acme.auth0.com/:sub":"x"}}"#;
+    expect(&web_identity(&auth0, slash), &[]);
+    // The name of a tag may look like a provider's.
+    let tag = r#"{"StringEquals":{"example.org:sub":"x","aws:RequestTag/acme.com:team":"x"}}"#;
+    let example = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/example.org"}}"#);
+    expect(&web_identity(&example, tag), &[]);
+    // A test that is true without the key shuts nobody out.
+    let if_exists = sub("0B").replace("StringEquals", "StringEqualsIfExists");
+    expect(
+        &web_identity(&principal, &if_exists),
+        &["oidc-subject-missing"],
+    );
+}
+
+#[test]
+fn mfa_of_federated_identities_is_an_error() {
+    let saml = format!(r#"{{"Federated":"{ACCOUNT}:saml-provider/adfs"}}"#);
+    let oidc = format!(r#"{{"Federated":"{ACCOUNT}:oidc-provider/example.org"}}"#);
+    let sub = r#"{"StringEquals":{"example.org:sub":"x"}"#;
+    for (principal, action, other) in [
+        (&saml, "\"sts:AssumeRoleWithSAML\"", "{"),
+        (&oidc, "\"sts:AssumeRoleWithWebIdentity\"", sub),
+    ] {
+        for condition in MFA_DEMANDED {
+            let more = condition.strip_prefix('{').unwrap();
+            let separator = if other == "{" { "" } else { "," };
+            if more.starts_with("\"StringEquals") && other != "{" {
+                continue;
+            }
+            let text = document(&statement(
+                "Allow",
+                action,
+                principal,
+                &format!("{other}{separator}{more}"),
+            ));
+            expect(&text, &["mfa-demanded"]);
+        }
+        let allow = statement(
+            "Allow",
+            action,
+            principal,
+            if other == "{" {
+                ""
+            } else {
+                r#"{"StringEquals":{"example.org:sub":"x"}}"#
+            },
+        );
+        for condition in MFA_DENIED {
+            for denied in [
+                action,
+                "[\"sts:AssumeRole\",\"sts:AssumeRoleWithSAML\",\"sts:AssumeRoleWithWebIdentity\"]",
+            ] {
+                let deny = statement("Deny", denied, r#"{"AWS":"*"}"#, condition);
+                expect(&document(&format!("[{allow},{deny}]")), &["mfa-demanded"]);
+            }
+            let deny = statement("Deny", ASSUME, r#"{"AWS":"*"}"#, condition);
+            expect(&document(&format!("[{allow},{deny}]")), &[]);
+        }
+        let spared = r#"{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"},"StringLike":{"aws:username":"*"}}"#;
+        let deny = statement("Deny", action, r#"{"AWS":"*"}"#, spared);
+        expect(&document(&format!("[{allow},{deny}]")), &[]);
+    }
+}
+
+#[test]
+fn mfa_of_roles_alone_is_a_warning() {
+    let session = r#"{"AWS":"arn:aws:sts::123456789012:assumed-role/r/s"}"#;
+    let age = r#"{"NumericLessThan":{"aws:MultiFactorAuthAge":"3600"}}"#;
+    for principal in [ROLE, session] {
+        for condition in [MFA_DEMANDED[0], age] {
+            expect(&allow(principal, condition), &["mfa-of-role"]);
+            assert_eq!(codes(&allow(principal, condition), true), ["mfa-demanded"]);
+        }
+        // A session of a role has the key, and it is false.
+        expect(
+            &allow(
+                principal,
+                r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#,
+            ),
+            &[],
+        );
+        expect(
+            &allow(
+                principal,
+                r#"{"Null":{"aws:MultiFactorAuthPresent":"false"}}"#,
+            ),
+            &[],
+        );
+    }
+    for people in [
+        format!(r#"{{"AWS":"{ACCOUNT}:user/bob"}}"#),
+        format!(r#"{{"AWS":["{ACCOUNT}:user/bob","{ACCOUNT}:role/x"]}}"#),
+    ] {
+        expect(&allow(&people, MFA_DEMANDED[0]), &[]);
+    }
+    // A Deny that names a role leaves all others alone; one to everybody does not.
+    let root = statement(
+        "Allow",
+        ASSUME,
+        &format!(r#"{{"AWS":"{ACCOUNT}:root"}}"#),
+        "",
+    );
+    let role = statement("Allow", ASSUME, ROLE, "");
+    let deny = |who: &str| statement("Deny", ASSUME, who, MFA_DENIED[0]);
+    expect(
+        &document(&format!("[{root},{}]", deny(ROLE))),
+        &["whole-account"],
+    );
+    expect(
+        &document(&format!("[{root},{}]", deny(r#"{"AWS":"*"}"#))),
+        &["whole-account"],
+    );
+    expect(
+        &document(&format!("[{role},{}]", deny(r#"{"AWS":"*"}"#))),
+        &["mfa-of-role"],
+    );
+    let message = |text: &str| {
+        check(text.as_bytes(), CheckOptions::default())
+            .remove(0)
+            .message
+    };
+    let absent = message(&allow(
+        LAMBDA,
+        r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#,
+    ));
+    assert!(
+        absent.contains("never have the key aws:MultiFactorAuthPresent"),
+        "{absent}"
+    );
+}
+
+#[test]
+fn principals_of_two_partitions_are_an_error() {
+    let of = |one: &str, other: &str| {
+        allow(
+            &format!(
+                r#"{{"AWS":["arn:{one}:iam::123456789012:role/x","arn:{other}:iam::123456789012:role/y"]}}"#
+            ),
+            "",
+        )
+    };
+    expect(&of("aws", "aws"), &[]);
+    expect(&of("aws-cn", "aws-cn"), &[]);
+    expect(&of("aws", "aws-cn"), &["bad-partition"]);
+    expect(&of("aws-us-gov", "aws"), &["bad-partition"]);
+    let web = statement(
+        "Allow",
+        "\"sts:AssumeRoleWithWebIdentity\"",
+        r#"{"Federated":"arn:aws-cn:iam::123456789012:oidc-provider/example.org"}"#,
+        r#"{"StringEquals":{"example.org:sub":"x"}}"#,
+    );
+    let role = statement("Allow", ASSUME, ROLE, "");
+    let text = document(&format!("[{role},{web}]"));
+    expect(&text, &["bad-partition"]);
+    let path = check(text.as_bytes(), CheckOptions::default())
+        .remove(0)
+        .path;
+    assert_eq!(path, "$.Statement[1].Principal.Federated");
+}
