@@ -78,6 +78,16 @@ property() {
     systemctl show --value --property "$2" "$1"
 }
 
+# shows UNIT NAME VALUE: a property of the unit, and what it has to be.
+shows() {
+    local value
+    value=$(property "$1" "$2")
+    [ "$value" = "$3" ] || {
+        echo "$2 is $value"
+        return 1
+    }
+}
+
 # warnings UNIT: what of it is a warning, or worse.
 warnings() {
     journalctl --sync

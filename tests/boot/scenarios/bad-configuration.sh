@@ -17,7 +17,7 @@ floor() {
     claim "$1: the stranger never got through" never_open
     claim "$1: root did" all_lanes root '.passed > 0'
     claim "$1: the boot unit is active" is ip-lockdown.service active
-    claim "$1: its exit code is 4" says 4 property ip-lockdown.service ExecMainStatus
+    claim "$1: its exit code is 4" shows ip-lockdown.service ExecMainStatus 4
     claim "$1: locked, to root only, not to daemon" locked
     claim "$1: verify: degraded" ends 4 ip-lockdown verify
 }

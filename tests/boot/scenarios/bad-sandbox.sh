@@ -13,7 +13,7 @@ build() {
 
 boot_1() {
     claim "the boot unit has failed" is ip-lockdown.service failed
-    claim "because of the sandbox" says 226 property ip-lockdown.service ExecMainStatus
+    claim "because of the sandbox" shows ip-lockdown.service ExecMainStatus 226
     claim "the boot is degraded" says degraded systemctl is-system-running
     claim "two probes tried from the very first moment" probed_from_the_first_moment
     claim "the stranger never got through" never_open

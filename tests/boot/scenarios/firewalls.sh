@@ -73,7 +73,7 @@ boot_2() {
         after ufw $action
         claim "systemctl $action ufw: the stranger never got through" never_open
     done
-    claim "ufw cannot be reloaded, as without us" says no property ufw.service CanReload
+    claim "ufw cannot be reloaded, as without us" shows ufw.service CanReload no
     ufw disable
     next ufw firewalld
 }
@@ -101,7 +101,7 @@ boot_4() {
         after netfilter-persistent $action
         claim "systemctl $action netfilter-persistent: the stranger never got through" never_open
     done
-    claim "netfilter-persistent cannot be reloaded, as without us" says no property netfilter-persistent.service CanReload
+    claim "netfilter-persistent cannot be reloaded, as without us" shows netfilter-persistent.service CanReload no
     next netfilter-persistent docker
 }
 

@@ -21,7 +21,10 @@ build() {
 }
 
 no_rules() {
-    [ -z "$(nft list ruleset)" ]
+    local rules
+    rules=$(nft list ruleset)
+    echo "$rules"
+    [ -z "$rules" ]
 }
 
 boot_1() {
@@ -107,8 +110,8 @@ boot_2() {
     claim "two probes tried from the very first moment" probed_from_the_first_moment
     claim "the stranger never got through" never_open
     claim "the boot unit is active" is ip-lockdown.service active
-    claim "its exit code is 4" says 4 property ip-lockdown.service ExecMainStatus
-    claim "a warning in the journal names whom it does not know" says later warnings ip-lockdown.service
+    claim "its exit code is 4" shows ip-lockdown.service ExecMainStatus 4
+    claim "a warning in the journal names whom it does not know" says '"later"' warnings ip-lockdown.service
     claim "verify: degraded" ends 4 ip-lockdown verify
     claim "locked: to root only" locked
 

@@ -57,7 +57,7 @@ boot_3() {
 
 boot_4() {
     claim "no program: the boot unit has failed" is ip-lockdown.service failed
-    claim "no program: with exit code 3" says 3 property ip-lockdown.service ExecMainStatus
+    claim "no program: with exit code 3" shows ip-lockdown.service ExecMainStatus 3
     claim "no program: the boot is degraded" says degraded systemctl is-system-running
     claim "no program: the journal says what to install" says "apt-get install iptables" warnings ip-lockdown.service
     claim "no program: the regular verify fails" ends 1 systemctl start ip-lockdown-verify.service
