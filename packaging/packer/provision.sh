@@ -16,8 +16,9 @@ case ${PACKAGE:-} in
     ;;
 esac
 
+# 4: locked, but degraded. The next step has the last word.
 # shellcheck disable=SC2086 # a list of users
-ip-lockdown enable --now 169.254.169.254 ${USERS:-root}
+ip-lockdown enable --now 169.254.169.254 ${USERS:-root} || [ $? = 4 ]
 
 # Looks at the rules, sends packets as listed and unlisted users, and compares with the list. Anything but 0 fails the
 # build. A lockdown that holds but is degraded, such as one without a backstop, is 4: `verify ... || [ $? = 4 ]` takes it.

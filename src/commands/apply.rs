@@ -21,7 +21,7 @@ use crate::ruleset::transaction::Place;
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
 use crate::verify::{
-    Finding, Lock, Observation, Outcome, ProbeResult, Status, exit_code, in_force,
+    Finding, Lock, Observation, Outcome, ProbeResult, Status, exit_code, in_force, told_once,
 };
 
 /// How often it looks again when what it laid does not hold, and how long it waits before: firewalld
@@ -112,6 +112,7 @@ pub(super) fn conclude(
         findings.append(&mut inspection.findings);
         probes.append(&mut inspection.probes);
     }
+    told_once(&mut findings);
     findings.sort_by_key(|finding| finding.address);
     for failure in &applied.failures {
         error!("{failure}");

@@ -81,8 +81,9 @@ struct Pass {
 }
 
 fn pass(firewall: &Firewall, common: &CommonArgs) -> Result<Pass, CommandError> {
-    let configured = config::read(common);
     let held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
+    // Not before: while this waited, the configuration may have changed.
+    let configured = config::read(common);
     let mut seen = firewall.observe();
     let (policies, finding, waiting) = match configured {
         Ok(all) => {

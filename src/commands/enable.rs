@@ -1,15 +1,18 @@
 //! `enable` and `disable`: the configuration, and the units that apply it at boot.
 
 use serde::Serialize;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::config::{self, ConfigFailure};
 use super::report::{print, print_json};
 use super::{CommandError, apply, open, remove, words};
-use crate::cli::{CommonArgs, DisableArgs, EnableArgs, Format, RemoveArgs};
+use crate::cli::{
+    CommonArgs, DisableArgs, EnableArgs, Format, LayersChoice, RemoveArgs, VariantChoice,
+};
 use crate::config::{Source, parse, with_lockdown};
 use crate::exit_code::ExitCode;
 use crate::policy::Policy;
+use crate::sys::systemd::SystemdError;
 use crate::sys::{self, privileges, systemd};
 
 pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
@@ -18,6 +21,7 @@ pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode,
         None => None,
     };
     privileges::need_root()?;
+    warn_about_options(common);
     let path = config::path(common);
     let mut sources = match sys::config::read(&path) {
         Err(error) if !(error.is_missing() && words.is_some()) => {
@@ -74,29 +78,59 @@ pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode,
         }
         None => format!("{}: as it was", path.display()),
     });
-    let links = match systemd::enable() {
-        Ok(links) => links,
-        Err(error) => {
-            for line in &said {
-                warn!("{line}");
-            }
-            return Err(error.into());
-        }
+    // What systemd refuses does not keep the address open.
+    let refused = in_systemd(args.now, &mut said).err();
+    if !args.now && refused.is_none() {
+        said.push("nothing is applied before the next boot, or `ip-lockdown apply`".to_owned());
+    }
+    say(
+        &said,
+        "enable",
+        args.now || refused.is_some(),
+        common.output,
+    )?;
+    let applied = match args.now {
+        true => apply::apply(&policies, &open(common, true)?, common),
+        false => Ok(ExitCode::Done),
     };
+    match refused {
+        None => applied,
+        Some(refused) => {
+            if let Err(error) = applied {
+                error!("{error}");
+            }
+            Err(refused.into())
+        }
+    }
+}
+
+fn in_systemd(now: bool, said: &mut Vec<String>) -> Result<(), SystemdError> {
+    let links = systemd::enable()?;
     said.push(match links.is_empty() {
         true => format!("{}: enabled already", systemd::BOOT_UNIT),
         false => format!("{}: enabled ({links})", systemd::BOOT_UNIT),
     });
-    if args.now && systemd::is_running() {
+    if now && systemd::is_running() {
         systemd::start()?;
         said.push(format!("{}: started", systemd::BOOT_UNIT));
-    } else if !args.now {
-        said.push("nothing is applied before the next boot, or `ip-lockdown apply`".to_owned());
     }
-    say(&said, "enable", args.now, common.output)?;
-    match args.now {
-        true => apply::apply(&policies, &open(common, true)?, common),
-        false => Ok(ExitCode::Done),
+    Ok(())
+}
+
+/// The unit knows nothing of the options of this command line.
+fn warn_about_options(common: &CommonArgs) {
+    if common.config.is_some() {
+        warn!(
+            "at boot {} is read, not this file: ip-lockdown.service needs a drop-in with the same \
+             --config",
+            sys::config::PATH
+        );
+    }
+    if common.layers != LayersChoice::Auto || common.variant != VariantChoice::Auto {
+        warn!(
+            "at boot, variant and layers are chosen anew: ip-lockdown.service needs a drop-in with \
+             the same options"
+        );
     }
 }
 
@@ -127,15 +161,15 @@ pub(super) fn disable(args: &DisableArgs, common: &CommonArgs) -> Result<ExitCod
     remove::run(&all, common)
 }
 
-/// What was done, where no other result follows that is an object of its own.
-fn say(lines: &[String], command: &str, now: bool, format: Format) -> Result<(), CommandError> {
+/// What was done; `follows`: as log lines, where another object of JSON follows.
+fn say(lines: &[String], command: &str, follows: bool, format: Format) -> Result<(), CommandError> {
     match format {
         Format::Text => {
             let mut text = lines.join("\n");
             text.push('\n');
             print(text.as_bytes())?;
         }
-        Format::Json if now => lines.iter().for_each(|line| info!("{line}")),
+        Format::Json if follows => lines.iter().for_each(|line| info!("{line}")),
         Format::Json => {
             #[derive(Serialize)]
             struct Body<'a> {

@@ -17,7 +17,7 @@ use crate::ruleset::nftables::plan::Command;
 use crate::ruleset::nftables::render;
 use crate::ruleset::transaction::{self, Place, Transaction};
 use crate::sys::firewall::Firewall;
-use crate::sys::{lock, services};
+use crate::sys::{lock, services, systemd};
 use crate::verify::Observation;
 
 /// How often it looks again when another tool changed the rules under it.
@@ -28,6 +28,11 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         None => None,
         Some(address) => Some(words::target(address, args.only)?),
     };
+    if systemd::is_running()
+        && let Err(error) = systemd::stop_settling()
+    {
+        warn!("ip-lockdown-settle.service may lay again what is removed now: {error}");
+    }
     let firewall = open(common, false)?;
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
     let chosen = |address: &Address| match &target {

@@ -15,7 +15,7 @@ use crate::ruleset::model::Variant;
 use crate::sys::{lock, services};
 use crate::verify::{
     Finding, Lock, Observation, Status, as_asked, config_unusable, config_usable, exit_code,
-    in_force, laid_as_asked, names_resolved, nothing_locked,
+    in_force, laid_as_asked, names_resolved, nothing_locked, told_once,
 };
 
 pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
@@ -48,6 +48,7 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
         findings.append(&mut inspection.findings);
         probes.append(&mut inspection.probes);
     }
+    told_once(&mut findings);
     findings.sort_by_key(|finding| finding.address);
     let code = exit_code(&findings);
     match common.output {

@@ -91,7 +91,7 @@ pub fn resolve<A: Users + Groups>(
 }
 
 /// Resolves what can be resolved. A name that cannot keeps the id that it has in `standing`, if it
-/// has one there; it is told in any case.
+/// has one there and nobody else has that id now; it is told in any case.
 pub fn resolve_known<A: Users + Groups>(
     accounts: &A,
     words: &Unresolved,
@@ -100,6 +100,7 @@ pub fn resolve_known<A: Users + Groups>(
     let mut unresolved = Vec::new();
     let resolved = resolve_or(accounts, words, |error| {
         let id = error.id_in(standing);
+        let id = id.filter(|&id| !error.belongs_to_another(accounts, id));
         unresolved.push(error);
         Ok(id)
     });
@@ -181,6 +182,23 @@ impl AccountError {
             *near = near_names(name.as_str(), known);
         }
         self
+    }
+
+    /// Whether the host gives the id to another name: it was handed out again.
+    fn belongs_to_another<A: Users + Groups>(&self, accounts: &A, id: u32) -> bool {
+        let (Self::Unknown { kind, name, .. }
+        | Self::LookUp { kind, name, .. }
+        | Self::BadId { kind, name, .. }) = self;
+        match kind {
+            Kind::User => {
+                let owner = accounts.get_user_by_uid(id);
+                owner.is_some_and(|owner| owner.name() != name.as_str())
+            }
+            Kind::Group => {
+                let owner = accounts.get_group_by_gid(id);
+                owner.is_some_and(|owner| owner.name() != name.as_str())
+            }
+        }
     }
 
     /// The id that the name has among the subjects.
@@ -292,7 +310,11 @@ mod tests {
     fn a_name_that_cannot_be_resolved_keeps_the_id_that_stands() {
         let name = |text: &str| text.parse::<AccountName>().unwrap();
         let standing = Subjects::new(
-            [(Uid::new(1500).unwrap(), name("bob"))],
+            [
+                (Uid::new(1500).unwrap(), name("bob")),
+                // Alice's now.
+                (Uid::new(1001).unwrap(), name("carol")),
+            ],
             [],
             [(Gid::new(600).unwrap(), Some(name("ops")))],
         );

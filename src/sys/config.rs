@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -46,7 +46,7 @@ pub enum ReadError {
         path: PathBuf,
         /// What is wrong with it.
         fault: String,
-        /// The command that mends it.
+        /// What to do.
         cure: String,
     },
     /// It is no file of text.
@@ -96,7 +96,11 @@ pub fn read(path: &Path) -> Result<Vec<Source>, ReadError> {
     let main = read_file(path)?;
     let mut sources: Vec<Source> = main.into_iter().collect();
     for drop_in in drop_ins(path)? {
-        sources.extend(read_file(&drop_in)?);
+        // It was listed: that it is not there is no answer.
+        sources.push(read_file(&drop_in)?.ok_or_else(|| ReadError::Io {
+            path: drop_in,
+            source: io::ErrorKind::NotFound.into(),
+        })?);
     }
     match sources.is_empty() {
         true => Err(ReadError::Missing(path.to_owned())),
@@ -113,7 +117,7 @@ pub fn read_file(path: &Path) -> Result<Option<Source>, ReadError> {
         path: path.to_owned(),
         source,
     };
-    let Some(file) = open_trusted(path)? else {
+    let Some(file) = open_trusted(path, SFlag::S_IFREG)? else {
         return Ok(None);
     };
     let not_text = |what| ReadError::NotText {
@@ -141,10 +145,10 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
         path: folder.clone(),
         source,
     };
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
-    };
+    if open_trusted(&folder, SFlag::S_IFDIR)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&folder).map_err(failed)?;
     let mut files = Vec::new();
     for entry in entries {
         let file = entry.map_err(failed)?.path();
@@ -159,10 +163,10 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     Ok(files)
 }
 
-/// Opens the file for reading if it and every folder and link on the way to it belong to root and
+/// Opens the file or folder for reading if it and every folder and link on the way to it belong to root and
 /// can be written by nobody else. What is checked is what is opened: each step starts from a
 /// folder that is checked already, in which nobody else can put another thing in its place.
-fn open_trusted(path: &Path) -> Result<Option<OwnedFd>, ReadError> {
+fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError> {
     let failed = |errno: Errno| ReadError::Io {
         path: path.to_owned(),
         source: errno.into(),
@@ -183,7 +187,8 @@ fn open_trusted(path: &Path) -> Result<Option<OwnedFd>, ReadError> {
     while let Some(step) = left.pop() {
         let place = here.join(&step);
         let found = match fstatat(&folder, step.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Err(Errno::ENOENT) => return Ok(None),
+            // A link that leads nowhere is not "no configuration".
+            Err(Errno::ENOENT) if links == 0 => return Ok(None),
             found => found.map_err(failed)?,
         };
         match kind(&found) {
@@ -205,7 +210,7 @@ fn open_trusted(path: &Path) -> Result<Option<OwnedFd>, ReadError> {
                 trust(&place, &fstat(&folder).map_err(failed)?)?;
                 here = place;
             }
-            SFlag::S_IFREG if left.is_empty() => {
+            kind if kind == wanted && left.is_empty() => {
                 let file =
                     openat(&folder, step.as_os_str(), opening, Mode::empty()).map_err(failed)?;
                 trust(&place, &fstat(&file).map_err(failed)?)?;
@@ -214,7 +219,10 @@ fn open_trusted(path: &Path) -> Result<Option<OwnedFd>, ReadError> {
             _ if left.is_empty() => {
                 return Err(ReadError::NotText {
                     path: place,
-                    what: "not a file",
+                    what: match wanted {
+                        SFlag::S_IFDIR => "not a folder",
+                        _ => "not a file",
+                    },
                 });
             }
             _ => return Err(failed(Errno::ENOTDIR)),
@@ -240,11 +248,16 @@ fn kind(stat: &FileStat) -> SFlag {
 }
 
 fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
+    let sticky = Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX);
     let untrusted = |fault, cure: &str| {
         Err(ReadError::Untrusted {
             path: path.to_owned(),
             fault,
-            cure: format!("`{cure} {}`", shown(path)),
+            cure: match sticky {
+                // It is meant to be everybody's.
+                true => "keep the configuration elsewhere".to_owned(),
+                false => format!("mend it with `{cure} {}`", shown(path)),
+            },
         })
     };
     if stat.st_uid != 0 {
@@ -284,7 +297,9 @@ pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
         name.push(file.file_name().unwrap_or_default());
         name.push(format!(".{}", std::process::id()));
         let draft = folder.join(name);
-        let result = write_draft(&draft, text).and_then(|()| fs::rename(&draft, &file));
+        let result = write_draft(&draft, text)
+            .and_then(|()| take_after(&file, &draft))
+            .and_then(|()| fs::rename(&draft, &file));
         if result.is_err() {
             // It is the first error that counts.
             let _ = fs::remove_file(&draft);
@@ -296,6 +311,16 @@ pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Gives the draft the owner and mode of the file that it replaces, if there is one.
+fn take_after(file: &Path, draft: &Path) -> io::Result<()> {
+    let old = match fs::metadata(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        old => old?,
+    };
+    std::os::unix::fs::chown(draft, Some(old.uid()), Some(old.gid()))?;
+    fs::set_permissions(draft, old.permissions())
 }
 
 fn write_draft(draft: &Path, text: &str) -> io::Result<()> {

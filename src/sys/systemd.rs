@@ -11,11 +11,10 @@ use super::program::{self, ProgramError};
 pub const BOOT_UNIT: &str = "ip-lockdown.service";
 
 /// What is started and stopped with it.
-const UNITS: [&str; 3] = [
-    BOOT_UNIT,
-    "ip-lockdown-settle.service",
-    "ip-lockdown-verify.timer",
-];
+const UNITS: [&str; 3] = [BOOT_UNIT, SETTLE_UNIT, "ip-lockdown-verify.timer"];
+
+/// What applies again what is taken away.
+const SETTLE_UNIT: &str = "ip-lockdown-settle.service";
 
 /// Stopping waits for a unit that is just starting.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -96,6 +95,17 @@ pub fn start() -> Result<(), SystemdError> {
 /// systemd refuses.
 pub fn stop() -> Result<(), SystemdError> {
     systemctl(&[&["stop"], &UNITS[..]].concat()).map(drop)
+}
+
+/// Stops the unit that would lay again what is about to be removed; it may not be there.
+///
+/// # Errors
+/// systemd refuses.
+pub fn stop_settling() -> Result<(), SystemdError> {
+    match systemctl(&["stop", SETTLE_UNIT]) {
+        Err(SystemdError::Refused { complaint, .. }) if complaint.contains("not loaded") => Ok(()),
+        stopped => stopped.map(drop),
+    }
 }
 
 fn systemctl(args: &[&str]) -> Result<String, SystemdError> {

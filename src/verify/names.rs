@@ -1,6 +1,6 @@
 //! Do the names still mean the ids that the rules admit?
 
-use super::finding::{Check, Finding};
+use super::finding::{Check, Finding, Status};
 use crate::policy::AccountName;
 
 /// What a look-up of a name said.
@@ -40,6 +40,23 @@ pub fn names(looked_up: &[(&AccountName, u32, LookedUp)]) -> Finding {
             0 => Finding::pass(check, "no subject was given by name"),
             1 => Finding::pass(check, "the name still belongs to the id in the rules"),
             count => Finding::pass(check, format!("{count} names still belong to their ids")),
+        }
+    }
+}
+
+/// A name of the configuration without an id is told by that finding, once: that the id in the
+/// rules is no more its own is then no worse.
+pub fn told_once(findings: &mut [Finding]) {
+    let failed =
+        |finding: &Finding, check| finding.check == check && finding.status == Status::Fail;
+    if findings
+        .iter()
+        .any(|finding| failed(finding, Check::NamesResolved))
+    {
+        for finding in findings {
+            if failed(finding, Check::NamesCurrent) {
+                *finding = finding.clone().degraded();
+            }
         }
     }
 }

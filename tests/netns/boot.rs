@@ -37,10 +37,16 @@ on_every_host! {
         write(lab, CONFIG, &imds("\"root\", \"alice\""));
         lock(lab, &["apply"]);
         lab.sh("sed -i /^alice:/d /etc/passwd").expect_code(0);
-        lab.lockdown(&["apply", "--boot"]).expect_code(1);
+        lab.lockdown(&["apply", "--boot"]).expect_code(4);
         served(lab, &User::ALICE, &IMDS);
         served(lab, &User::ROOT, &IMDS);
         refused(lab, &User::MALLORY, &IMDS);
+        verify(lab, 4, &[]).expect_failed("names-current", "alice");
+        // Somebody else has it now.
+        lab.sh("echo 'heir:x:1001:1001::/:/bin/sh' >> /etc/passwd").expect_code(0);
+        lab.lockdown(&["apply", "--boot"]).expect_code(4);
+        refused(lab, &User::ALICE, &IMDS);
+        served(lab, &User::ROOT, &IMDS);
     }
 
     fn without_a_configuration_only_root_passes(lab) {

@@ -214,6 +214,35 @@ fn nothing_is_read_that_others_could_have_written() {
 }
 
 #[test]
+fn what_is_missing_behind_a_link_is_no_answer() {
+    let lab = nft();
+    lock(&lab, &[V4, "root"]);
+    write(
+        &lab,
+        "/etc/ip-lockdown/conf.d/agent.toml",
+        "[[lockdown]]\naddress = \"10.0.0.1\"\n",
+    );
+    for link in [CONFIG, "/etc/ip-lockdown/conf.d/other.toml"] {
+        lab.sh(&format!("ln -s /mnt/none/x.toml {link}"))
+            .expect_code(0);
+        let done = lab.lockdown(&["apply"]).expect_code(2);
+        assert!(done.stderr.contains("No such file"), "{done}");
+        lab.lockdown(&["apply", "--boot"]).expect_code(4);
+        only_root(&lab);
+        lab.run(&["rm", link]).expect_code(0);
+    }
+    // Whoever can write there could have taken a file away.
+    lab.sh("chmod 777 /etc/ip-lockdown/conf.d; rm /etc/ip-lockdown/conf.d/*")
+        .expect_code(0);
+    write(&lab, CONFIG, &imds("\"root\""));
+    let done = lab.lockdown(&["apply"]).expect_code(2);
+    assert!(
+        done.stderr.contains("conf.d can be written by others"),
+        "{done}"
+    );
+}
+
+#[test]
 fn an_endless_chain_of_links_is_an_error() {
     let lab = legacy();
     lab.sh("mkdir /etc/ip-lockdown; ln -s config.toml /etc/ip-lockdown/config.toml")

@@ -73,6 +73,11 @@ fn enable_writes_the_configuration_and_makes_the_links() {
         "{done}"
     );
     assert_eq!(inode(), before);
+    // Owner and mode are the administrator's.
+    lab.sh(&format!("chmod 600 {CONFIG}; chgrp 4 {CONFIG}"))
+        .expect_code(0);
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    assert_eq!(lab.run(&["stat", "-c", "%g %a", CONFIG]).stdout, "4 600\n");
     // Nothing is left beside it.
     assert_eq!(
         lab.run(&["ls", "-A", "/etc/ip-lockdown"]).stdout,
@@ -166,7 +171,7 @@ fn without_units_or_systemctl_it_says_so() {
         done.stderr.contains("the units come with the package"),
         "{done}"
     );
-    assert!(done.stderr.contains("config.toml: written"), "{done}");
+    assert!(done.stdout.contains("config.toml: written"), "{done}");
     lab.sh("rm -f /usr/bin/systemctl /bin/systemctl")
         .expect_code(0);
     let done = lab.lockdown(&["enable", V4, "root"]).expect_code(3);
