@@ -14,17 +14,18 @@
 use super::model::{ChainName, Part, Rule};
 use crate::policy::{Address, UidRange};
 
-/// How many rules a sub-chain has before its refusal, at most. A rule that does not match costs
-/// about 0.1 us: narrower ones cost a packet less, and more of them cost more rules. With 16, the
-/// 16,384 words of a policy (`MAX_WORDS`) are four levels, of which a packet meets 54 rules at most.
+/// How many rules a sub-chain has before its refusal. A rule that does not match costs a packet
+/// nearly 0.1 us: fewer would cost a packet less, but make more chains, each with rules of its own.
+/// The 16,384 words of a policy (`MAX_WORDS`) make four levels, where a packet meets 54 rules at
+/// most (4 + 16 + 16 + 16 + 2).
 const WIDTH: usize = 16;
 
 /// The longest list of uids that is not split: as many rules as a packet meets in two levels.
 const MAX_IN_ONE: usize = 2 * WIDTH;
 
-/// How many sub-chains list users, at most: with those above them they need no more numbers than
-/// there are. Where this is too few, they are wider: twice as wide for the 32,767 rules of the
-/// longest list, which is a range, and all other words names out of its middle.
+/// How many sub-chains list users. These and those above them, 1,092 in all, have to have numbers
+/// ([`Part`]). For a list that needs more they get wider; the longest has 32,767 rules, for a range
+/// and 16,383 names out of its middle, and theirs are twice as wide.
 const MAX_LEAVES: usize = 1024;
 
 /// A rule for these uids.

@@ -140,8 +140,8 @@ impl FromStr for ChainName {
 
 /// The number of a sub-chain, `00` to `zz`: two digits of base 36.
 ///
-/// Two are all that a name has room for beside a long IPv6 address; base 32 would be too few for
-/// the longest list ([`super::super::desired`]).
+/// Two are all that a name has room for beside a long IPv6 address. In base 32 they would be 1,024,
+/// which is too few for the longest list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Part(u16);
 
