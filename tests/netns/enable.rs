@@ -172,6 +172,10 @@ fn without_units_or_systemctl_it_says_so() {
         "{done}"
     );
     assert!(done.stdout.contains("config.toml: written"), "{done}");
+    // It is locked all the same.
+    lab.lockdown(&["enable", "--now", V4, "root"])
+        .expect_code(3);
+    only_root(&lab);
     lab.sh("rm -f /usr/bin/systemctl /bin/systemctl")
         .expect_code(0);
     let done = lab.lockdown(&["enable", V4, "root"]).expect_code(3);
