@@ -91,7 +91,7 @@ UNIT
 # start_nspawn SCENARIO STEP
 start_nspawn() {
     printf 'SCENARIO=%s\nSTEP=%s\n' "$1" "$2" >"$work/root/srv/boot/step"
-    guest_boot 180 --log-level=info > >(show "$1.$2") || true
+    guest_boot 300 --log-level=info > >(show "$1.$2") || true
     orders "$1" "$2"
 }
 
@@ -103,7 +103,7 @@ start_qemu() {
     printf 'SCENARIO=%s\nSTEP=%s\n' "$1" "$2" >"$work/step"
     debugfs -w -R 'rm /srv/boot/step' "$place/disk" 2>/dev/null
     debugfs -w -R "write $work/step /srv/boot/step" "$place/disk" 2>/dev/null >&2
-    guest_boot_kernel 240 > >(show "$1.$2") || true
+    guest_boot_kernel 600 > >(show "$1.$2") || true
     guest_file "/results/$1.$2" >"$work/results/$1.$2"
 }
 
