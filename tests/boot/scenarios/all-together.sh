@@ -1,10 +1,5 @@
 # cloud-init, ufw, firewalld, nftables and docker enabled together: systemd finds an order for them.
 
-# cloud-init of Debian wants to be before sysinit.target and after the network, and firewalld after basic.target and
-# before the network. Together they are a cycle, which systemd breaks by leaving cloud-init.service out, also without
-# ip-lockdown.
-cycle_of_others=boot_3
-
 build() {
     install_package
     network
@@ -37,6 +32,10 @@ boot_1() {
 boot_2() {
     together "with firewalld"
     rm /etc/cloud/cloud-init.disabled
+    # Debian's cloud-init wants to be after the network and before sysinit.target, firewalld after sysinit.target and
+    # before the network: a cycle without us, which systemd breaks by leaving out any one of them, the network too.
+    # Here cloud-init comes later, as on Fedora and RHEL, where firewalld is at home; then no cycle may be left.
+    sed '/^Before=sysinit.target$/d' /lib/systemd/system/cloud-init.service >/etc/systemd/system/cloud-init.service
 }
 
 boot_3() {
