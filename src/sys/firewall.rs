@@ -1,6 +1,7 @@
 //! The whole firewall of the host: iptables and nft, looked at and changed together.
 //!
-//! Programs that do not depend on each other run at the same time.
+//! Programs that do not depend on each other run at the same time, nft, which takes longest, the
+//! first of them.
 
 mod error;
 
@@ -12,7 +13,7 @@ use super::kernel::{LegacyTables, legacy_tables};
 use super::netlink::{self, NativeChain};
 use super::nftables::{self, Nft};
 use super::program::Running;
-use super::services;
+use super::services::Starting;
 use crate::policy::Family;
 use crate::ruleset::model::{ChainName, Ruleset, Variant};
 use crate::ruleset::nftables::nat::{NatChain, NatTable};
@@ -96,8 +97,8 @@ impl Firewall {
     #[must_use]
     pub fn observe(&self) -> Observation {
         let kernel = Kernel::ask();
-        let own = self.start_own(&kernel);
         let table = self.start_table(&kernel);
+        let own = self.start_own(&kernel);
         // Without iptables, what iptables-nft may have left counts as our own layers.
         let other = self.variant().map_or(Variant::Legacy, Variant::other);
         let others: Vec<_> = self
@@ -106,6 +107,7 @@ impl Firewall {
             .filter_map(|&family| Some((family, self.start_other(other, family, &kernel)?)))
             .collect();
         let nat = self.start_nat(&kernel);
+        let starting = Starting::look();
         Observation {
             variant: self.variant(),
             families: self.finish_own(own),
@@ -118,8 +120,8 @@ impl Firewall {
                 tables: kernel.tables.unwrap_or_default(),
                 nat,
             }),
-            flush: services::flush(),
-            firewalld: services::firewalld(),
+            flush: starting.flush(),
+            firewalld: starting.firewalld(),
         }
     }
 
@@ -127,8 +129,8 @@ impl Firewall {
     #[must_use]
     pub fn observe_again(&self, before: Observation) -> Observation {
         let kernel = Kernel::ask();
-        let own = self.start_own(&kernel);
         let table = self.start_table(&kernel);
+        let own = self.start_own(&kernel);
         Observation {
             families: self.finish_own(own),
             nftables: self.finish_table(table, &kernel),
@@ -139,8 +141,12 @@ impl Firewall {
     /// Runs the transactions at the same time.
     #[must_use]
     pub fn run(&self, transactions: &[Transaction]) -> Vec<(Place, Result<(), FirewallError>)> {
-        let started: Vec<_> = transactions
+        let (of_nftables, of_iptables): (Vec<_>, Vec<_>) = transactions
             .iter()
+            .partition(|transaction| transaction.place == Place::Nftables);
+        let started: Vec<_> = of_nftables
+            .into_iter()
+            .chain(of_iptables)
             .map(|Transaction { place, input }| (*place, self.start(*place, input)))
             .collect();
         started

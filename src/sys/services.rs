@@ -1,6 +1,6 @@
 //! What services of this host would do to rules that are not theirs.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,37 +19,70 @@ const UNITS: [&str; 5] = [
     "/lib/systemd/system",
 ];
 
-/// Whether nftables.service is enabled and flushes everything.
-pub(super) fn flush() -> Flush {
-    let looked = || -> io::Result<Flush> {
-        if !enabled("nftables.service")? {
-            return Ok(Flush::No);
-        }
-        let unit = unit_files("nftables.service")?;
-        for (_, text) in &unit {
-            // Our own drop-in goes through systemd, and does something only where our unit is.
-            if has_line(text, "ExecStartPost=", "ip-lockdown")
-                && (!has_line(text, "ExecStartPost=", "systemctl") || lockdown_at_boot()?)
-            {
-                return Ok(Flush::Mended);
+/// What starts at boot, as far as links say: systemd's folders of links, read once.
+pub(super) struct Starting(io::Result<Vec<PathBuf>>);
+
+impl Starting {
+    /// Reads which folders there are.
+    pub(super) fn look() -> Self {
+        Self(lists())
+    }
+
+    /// Whether nftables.service is enabled and flushes everything.
+    pub(super) fn flush(&self) -> Flush {
+        let looked = || -> io::Result<Flush> {
+            if !self.has("nftables.service")? {
+                return Ok(Flush::No);
             }
-        }
-        // An empty assignment takes back what was said before.
-        let stops = unit.iter().rev().find_map(|(file, text)| {
-            let last = text.lines().rfind(|line| line.starts_with("ExecStop="))?;
-            Some((file, last.contains("flush ruleset")))
-        });
-        for file in CONFIGURATIONS {
-            if read(Path::new(file))?.is_some_and(|text| flushes(&text)) {
-                return Ok(Flush::Yes(file.to_owned()));
+            let unit = unit_files("nftables.service")?;
+            for (_, text) in &unit {
+                // Our own drop-in goes through systemd, and does something only where our unit is.
+                if has_line(text, "ExecStartPost=", "ip-lockdown")
+                    && (!has_line(text, "ExecStartPost=", "systemctl")
+                        || self.has(super::systemd::BOOT_UNIT)?)
+                {
+                    return Ok(Flush::Mended);
+                }
             }
+            // An empty assignment takes back what was said before.
+            let stops = unit.iter().rev().find_map(|(file, text)| {
+                let last = text.lines().rfind(|line| line.starts_with("ExecStop="))?;
+                Some((file, last.contains("flush ruleset")))
+            });
+            for file in CONFIGURATIONS {
+                if read(Path::new(file))?.is_some_and(|text| flushes(&text)) {
+                    return Ok(Flush::Yes(file.to_owned()));
+                }
+            }
+            Ok(match stops {
+                Some((file, true)) => Flush::Yes(file.display().to_string()),
+                _ => Flush::No,
+            })
+        };
+        looked().unwrap_or_else(|error| Flush::Unknown(format!("nftables.service: {error}")))
+    }
+
+    /// Whether firewalld starts at boot.
+    ///
+    /// # Errors
+    /// It could not be looked at.
+    pub(super) fn firewalld(&self) -> Result<bool, String> {
+        let firewalld = self.has("firewalld.service");
+        firewalld.map_err(|error| format!("firewalld.service: {error}"))
+    }
+
+    /// Whether any unit or target wants the service, and it is not masked.
+    fn has(&self, service: &str) -> io::Result<bool> {
+        let masked = fs::read_link(Path::new(UNITS[0]).join(service));
+        if masked.is_ok_and(|target| target == Path::new("/dev/null")) {
+            return Ok(false);
         }
-        Ok(match stops {
-            Some((file, true)) => Flush::Yes(file.display().to_string()),
-            _ => Flush::No,
-        })
-    };
-    looked().unwrap_or_else(|error| Flush::Unknown(format!("nftables.service: {error}")))
+        let lists =
+            (self.0.as_ref()).map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+        // A link is there even if what it leads to is not.
+        let mut links = lists.iter().map(|list| list.join(service));
+        Ok(links.any(|link| link.symlink_metadata().is_ok()))
+    }
 }
 
 /// Whether the lockdown is applied at boot.
@@ -57,35 +90,29 @@ pub(super) fn flush() -> Flush {
 /// # Errors
 /// It could not be looked at.
 pub fn lockdown_at_boot() -> io::Result<bool> {
-    enabled(super::systemd::BOOT_UNIT)
+    Starting::look().has(super::systemd::BOOT_UNIT)
 }
 
-/// Whether firewalld starts at boot.
-///
-/// # Errors
-/// It could not be looked at.
-pub(super) fn firewalld() -> Result<bool, String> {
-    enabled("firewalld.service").map_err(|error| format!("firewalld.service: {error}"))
-}
-
-/// Whether any unit or target wants the service, and it is not masked.
-fn enabled(service: &str) -> io::Result<bool> {
-    let masked = fs::read_link(Path::new(UNITS[0]).join(service));
-    if masked.is_ok_and(|target| target == Path::new("/dev/null")) {
-        return Ok(false);
-    }
+/// The folders that hold links to what a unit or target wants.
+fn lists() -> io::Result<Vec<PathBuf>> {
+    let mut lists = Vec::new();
+    let mut known: Vec<PathBuf> = Vec::new();
     for folder in UNITS {
-        for wants in entries(Path::new(folder))? {
-            let is_list = wants
-                .extension()
-                .is_some_and(|end| end == "wants" || end == "requires");
-            // A link, which is there even if what it leads to is not.
-            if is_list && wants.join(service).symlink_metadata().is_ok() {
-                return Ok(true);
+        // Most have /lib as a link to /usr/lib.
+        let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.into());
+        if known.contains(&folder) {
+            continue;
+        }
+        for entry in entries(&folder)? {
+            let name = entry?.file_name();
+            let end = Path::new(&name).extension();
+            if end.is_some_and(|end| end == "wants" || end == "requires") {
+                lists.push(folder.join(name));
             }
         }
+        known.push(folder);
     }
-    Ok(false)
+    Ok(lists)
 }
 
 /// The unit and its drop-ins, in the order in which systemd reads them.
@@ -100,7 +127,9 @@ fn unit_files(service: &str) -> io::Result<Vec<(PathBuf, String)>> {
     }
     let mut drop_ins = Vec::new();
     for folder in UNITS {
-        drop_ins.extend(entries(&Path::new(folder).join(format!("{service}.d")))?);
+        for entry in entries(&Path::new(folder).join(format!("{service}.d")))? {
+            drop_ins.push(entry?.path());
+        }
     }
     drop_ins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     for drop_in in drop_ins {
@@ -112,13 +141,12 @@ fn unit_files(service: &str) -> io::Result<Vec<(PathBuf, String)>> {
 }
 
 /// What is in the folder; nothing where there is none.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>>> {
     match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => entries?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        entries => entries.map(Some),
     }
+    .map(|entries| entries.into_iter().flatten())
 }
 
 /// The text of the file; `None` where there is none.
