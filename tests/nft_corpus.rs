@@ -45,7 +45,7 @@ struct Capture {
 
 impl Capture {
     fn table(&self) -> OwnTable {
-        parse::table(&self.text).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+        parse::table(self.text.as_bytes()).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     fn objects(&self) -> Vec<Value> {
@@ -326,7 +326,7 @@ fn listing(objects: &[Value]) -> String {
 
 /// Whether the listing is read as all that is wanted.
 fn taken_for(wanted: &[LockedAddress], objects: &[Value]) -> bool {
-    parse::table(&listing(objects)).is_ok_and(|own| is_laid(wanted, &own))
+    parse::table(listing(objects).as_bytes()).is_ok_and(|own| is_laid(wanted, &own))
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn no_rule_of_others_is_taken_for_ours() {
             let it = &other["rule"];
             let some: Vec<Value> = frame.iter().chain([other]).copied().cloned().collect();
             // An error says that the whole is not understood, which is never a pass either.
-            let Ok(own) = parse::table(&listing(&some)) else {
+            let Ok(own) = parse::table(listing(&some).as_bytes()) else {
                 continue;
             };
             assert!(own.foreign, "{name}: chains of others");
@@ -534,7 +534,10 @@ fn foreign_objects(name: &str, objects: &[Value]) -> BTreeSet<String> {
             .is_some_and(|name| name.starts_with("f-"));
         if of_others {
             let alone = listing(&[objects[0].clone(), object.clone()]);
-            assert!(parse::table(&alone).unwrap().foreign, "{name}: {object}");
+            assert!(
+                parse::table(alone.as_bytes()).unwrap().foreign,
+                "{name}: {object}"
+            );
             kinds.insert(kind.clone());
         }
     }
@@ -547,7 +550,8 @@ fn a_table_that_rewrites_addresses_is_read_whole() {
     assert!(captures.len() >= 6, "{}", captures.len());
     for capture in captures {
         let name = &capture.name;
-        let listing = nat::listing(&capture.text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let listing =
+            nat::listing(capture.text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let rules = || listing.chains.values().flatten();
         assert_eq!(rules().count(), capture.counted(A_RULE), "{name}");
         assert_eq!(rules().count(), capture.loaded(), "{name}");
@@ -601,8 +605,8 @@ fn what_an_older_nft_leaves_out_is_known() {
 
 fn assert_unclear(what: &str, text: &str) {
     let is_short = |error: Unclear| assert!(error.excerpt.len() < 2000, "{what}: {error}");
-    is_short(parse::table(text).expect_err(what));
-    is_short(nat::listing(text).expect_err(what));
+    is_short(parse::table(text.as_bytes()).expect_err(what));
+    is_short(nat::listing(text.as_bytes()).expect_err(what));
 }
 
 #[test]
@@ -678,7 +682,7 @@ fn rubbish_is_never_taken_for_a_table() {
     }
     let start =
         r#"{"nftables": [{"metainfo": {"json_schema_version": 1}}, {"chain": {"name": "OUTPUT"}}"#;
-    parse::table(&format!("{start}]}}")).expect("so far it is good");
+    parse::table(format!("{start}]}}").as_bytes()).expect("so far it is good");
     for object in ODD_OBJECTS {
         assert_unclear(object, &format!("{start}, {object}]}}"));
     }
@@ -709,7 +713,7 @@ fn where_there_is_no_table_none_is_read() {
             let name = format!("{}: {stdout}{stderr}", file_name(&folder));
             if code == "exit code 0" {
                 // `list tables`, which is another question.
-                let own = parse::table(&stdout).expect(&name);
+                let own = parse::table(stdout.as_bytes()).expect(&name);
                 assert!(!is_laid(&wanted, &own) && !stands(&only, &own), "{name}");
                 assert_eq!(in_force(&seen(&own)).locks, [], "{name}");
             } else {

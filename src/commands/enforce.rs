@@ -136,10 +136,12 @@ pub(super) fn enforce(
     let mut locks = wanted.all();
     let held = holds_any(&locks, &seen);
     let mut changed = false;
+    let mut stands = false;
     let mut failures: Vec<(Place, FirewallError)> = Vec::new();
     for attempt in 1..=TRIES {
         let transactions = laying(&locks, &seen);
         if transactions.is_empty() {
+            stands = true;
             failures.clear();
             break;
         }
@@ -184,7 +186,7 @@ pub(super) fn enforce(
         .chain(unread(&seen))
         .collect();
     // Only what stands takes the place of what stands elsewhere.
-    if failures.is_empty() && laying(&locks, &seen).is_empty() {
+    if failures.is_empty() && (stands || laying(&locks, &seen).is_empty()) {
         let stale = clearing(&locks, &seen);
         if !stale.is_empty() {
             info!("taking away what stands in other layers or another variant");

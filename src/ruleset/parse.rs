@@ -6,6 +6,7 @@
 
 mod rule;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use thiserror::Error;
@@ -37,11 +38,11 @@ pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
     let mut tables: Vec<Table> = Vec::new();
     let mut open: Option<OpenTable> = None;
     let mut hidden = Vec::new();
-    let mut last = (0, String::new());
-    for (number, text) in logical_lines(output) {
-        let text = text.trim_end_matches([' ', '\r']);
+    let mut last = (0, Cow::Borrowed(""));
+    for (number, line) in logical_lines(output) {
+        last = (number, line.clone());
+        let text = trimmed(&line);
         let wrong = |problem| error(number, text, problem);
-        last = (number, text.to_owned());
         if let Some(comment) = text.strip_prefix('#') {
             if let Some(table) = incompatible(comment) {
                 if Layer::OF_IPTABLES.iter().any(|layer| layer.name() == table) {
@@ -86,23 +87,32 @@ pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
             tables,
             hidden,
         }),
-        Some(_) => Err(error(last.0, &last.1, "ends the output before COMMIT")),
+        Some(_) => Err(error(
+            last.0,
+            trimmed(&last.1),
+            "ends the output before COMMIT",
+        )),
     }
 }
 
+fn trimmed(line: &str) -> &str {
+    line.trim_end_matches([' ', '\r'])
+}
+
 /// The lines, from 1. A quoted word may hold line breaks: such a rule is one line.
-fn logical_lines(output: &str) -> impl Iterator<Item = (usize, String)> {
+fn logical_lines(output: &str) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
     let mut lines = output.split('\n').enumerate();
     std::iter::from_fn(move || {
         let (at, first) = lines.next()?;
-        let mut line = first.to_owned();
-        if first.starts_with(['-', '[']) {
+        let mut line = Cow::Borrowed(first);
+        if first.starts_with(['-', '[']) && first.contains('"') {
             let mut words = Words::default();
             words.read(first);
             // Quotes that never close: the line as far as it goes, for the caller to complain of.
             while words.quoted
                 && let Some((_, next)) = lines.next()
             {
+                let line = line.to_mut();
                 line.push('\n');
                 line.push_str(next);
                 words.read("\n");
@@ -125,7 +135,8 @@ fn incompatible(comment: &str) -> Option<&str> {
 /// A table whose COMMIT has not come yet.
 struct OpenTable {
     table: Table,
-    places: HashMap<String, usize>,
+    /// By name: where in the table, and whether it is a chain of ours.
+    places: HashMap<String, (usize, bool)>,
 }
 
 impl OpenTable {
@@ -144,7 +155,7 @@ impl OpenTable {
         let mut words = declaration.rsplitn(3, ' ');
         let (counts, policy, name) = (words.next()?, words.next()?, words.next()?);
         (!name.is_empty() && is_word(policy)).then_some(())?;
-        let place = self.table.chains.len();
+        let place = (self.table.chains.len(), name.parse::<ChainName>().is_ok());
         (self.places.insert(name.to_owned(), place).is_none()).then_some(())?;
         self.table.chains.push(Chain {
             name: name.to_owned(),
@@ -162,13 +173,11 @@ impl OpenTable {
             _ => (None, text),
         };
         let rest = rest.strip_prefix("-A ")?;
-        let (place, spec) = self.chain_and_spec(rest)?;
+        let ((place, ours), spec) = self.chain_and_spec(rest)?;
         let chain = self.table.chains.get_mut(place)?;
-        let own = own_rule(spec).filter(|rule| {
-            // Only a jump of ours is ours wherever it stands; the other forms are so common that
-            // they count in our own chains alone.
-            matches!(rule, Rule::Jump(_)) || chain.name.parse::<ChainName>().is_ok()
-        });
+        // Only a jump of ours is ours wherever it stands; the other forms are so common that they
+        // count in our own chains alone.
+        let own = own_rule(spec).filter(|rule| ours || matches!(rule, Rule::Jump(_)));
         chain.rules.push(ObservedRule {
             counters,
             spec: own.map_or_else(|| Spec::Foreign(spec.to_owned()), Spec::Own),
@@ -176,7 +185,7 @@ impl OpenTable {
         Some(())
     }
 
-    fn chain_and_spec<'a>(&self, rest: &'a str) -> Option<(usize, &'a str)> {
+    fn chain_and_spec<'a>(&self, rest: &'a str) -> Option<((usize, bool), &'a str)> {
         let (name, spec) = rest.split_once(' ').unwrap_or((rest, ""));
         if let Some(&place) = self.places.get(name) {
             return Some((place, spec));

@@ -41,6 +41,7 @@ pub fn transaction(family: Family, tables: &[(&str, Vec<Edit>)]) -> String {
             match edit {
                 Edit::Delete { .. } | Edit::Remove { .. } => {}
                 Edit::Rebuild { chain, rules } => {
+                    let chain = chain.to_string();
                     for one in rules {
                         line(&mut text, format_args!("-A {chain} {}", rule(one, family)));
                     }

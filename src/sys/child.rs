@@ -1,7 +1,7 @@
 //! Forked children that do a small thing and report it through a pipe, within a deadline.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,7 +12,7 @@ use nix::unistd::{Pid, setpgid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::pipe::read_all;
+use super::pipe::Pipes;
 
 /// A child reports a few outcomes for each of a hundred probes.
 const MAX_REPORT: usize = 1 << 24;
@@ -64,12 +64,13 @@ pub(super) fn reports<T: DeserializeOwned>(
     children
         .into_iter()
         .map(|child| {
-            let report = read_all([child.pipe], deadline, MAX_REPORT);
+            let mut report = Vec::new();
+            let read = Pipes::new(child.pipe, None, deadline, MAX_REPORT).read_to_end(&mut report);
             // After its report a child has only to end; without one it must.
             let _ = killpg(child.pid, Signal::SIGKILL);
             while waitpid(child.pid, None) == Err(Errno::EINTR) {}
-            match report {
-                Ok([report]) => serde_json::from_slice(&report).map_err(|_| NoReport::Nothing),
+            match read {
+                Ok(_) => serde_json::from_slice(&report).map_err(|_| NoReport::Nothing),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(NoReport::TimedOut),
                 Err(_) => Err(NoReport::Nothing),
             }

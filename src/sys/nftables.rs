@@ -1,5 +1,6 @@
 //! nft as a program: our table as it prints it, and one transaction for both families.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::firewall::FirewallError;
 use super::kernel::{Package, how_to_install};
 use super::program::{self, Output, ProgramError, Running, start};
 use crate::ruleset::nftables::nat::{self, Listing};
-use crate::ruleset::nftables::{OwnTable, TABLE, parse};
+use crate::ruleset::nftables::{OwnTable, TABLE, Unclear, parse};
 
 /// How long nft may take: it waits for no lock but the kernel's own.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -48,40 +49,44 @@ impl Nft {
 
     /// What [`Self::start_read`] gave.
     pub(super) fn read(&self, running: Running) -> Result<OwnTable, FirewallError> {
-        let printed = self.printed(running)?;
-        parse::table(&printed).map_err(|source| self.unclear(source))
+        self.printed(running, |printed| parse::table(printed))
     }
 
     /// What [`Self::start_list`] gave.
     pub(super) fn listed(&self, running: Running) -> Result<Listing, FirewallError> {
-        let printed = self.printed(running)?;
-        nat::listing(&printed).map_err(|source| self.unclear(source))
+        self.printed(running, |printed| nat::listing(printed))
     }
 
     /// How a transaction ended.
     pub(super) fn ended(&self, running: Running) -> Result<(), FirewallError> {
-        let output = self.succeeded(running)?;
+        let output = self.succeeded(running.finish()?)?;
         if !output.stderr.is_empty() {
             info!(program = %self.name(), stderr = %output.stderr, "said");
         }
         Ok(())
     }
 
-    /// A listing. An nft that meets what only a later version knows complains, leaves it out, and
-    /// ends with 0.
-    fn printed(&self, running: Running) -> Result<String, FirewallError> {
-        let output = self.succeeded(running)?;
+    /// A listing, read while it is printed. An nft that meets what only a later version knows
+    /// complains, leaves it out, and ends with 0.
+    fn printed<T>(
+        &self,
+        running: Running,
+        read: impl FnOnce(&mut dyn Read) -> Result<T, Unclear>,
+    ) -> Result<T, FirewallError> {
+        let program = self.name();
+        let output = self.succeeded(running.finish_reading(read)?)?;
         match output.stderr.is_empty() {
-            true => Ok(output.stdout),
+            true => output
+                .stdout
+                .map_err(|source| FirewallError::Unclear { program, source }),
             false => Err(FirewallError::Incomplete {
-                program: self.name(),
+                program,
                 stderr: output.stderr,
             }),
         }
     }
 
-    fn succeeded(&self, running: Running) -> Result<Output, FirewallError> {
-        let output = running.finish()?;
+    fn succeeded<T>(&self, output: Output<T>) -> Result<Output<T>, FirewallError> {
         match output.code {
             0 => Ok(output),
             code => Err(FirewallError::Failed {
@@ -96,13 +101,6 @@ impl Nft {
     pub(super) fn transaction_command(&self) -> Vec<String> {
         let args = TRANSACTION.map(str::to_owned);
         std::iter::once(self.name()).chain(args).collect()
-    }
-
-    fn unclear(&self, source: crate::ruleset::nftables::Unclear) -> FirewallError {
-        FirewallError::Unclear {
-            program: self.name(),
-            source,
-        }
     }
 
     fn name(&self) -> String {

@@ -4,7 +4,7 @@
 //! limit and a bound on its output. However it ends, the caller learns how.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use thiserror::Error;
 use tracing::debug;
 
-use super::pipe::read_all;
+use super::pipe::Pipes;
 
 /// Enough for hundreds of thousands of rules; a program that prints more is not iptables.
 const MAX_OUTPUT: usize = 256 << 20;
@@ -28,11 +28,11 @@ const MOMENT: Duration = Duration::from_secs(2);
 
 /// What a program that ended by itself left behind. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Output {
+pub(super) struct Output<T = String> {
     /// Its exit code, 0 to 255.
     pub(super) code: i32,
-    /// What it printed.
-    pub(super) stdout: String,
+    /// What it printed, as it was read.
+    pub(super) stdout: T,
     /// What it complained about, in one line.
     pub(super) stderr: String,
 }
@@ -132,13 +132,32 @@ impl Running {
     /// # Errors
     /// It did not end in time (it and its process group are then killed), or was ended by a
     /// signal. An exit code other than 0 is no error here.
-    pub(super) fn finish(mut self) -> Result<Output, ProgramError> {
+    pub(super) fn finish(self) -> Result<Output, ProgramError> {
+        self.finish_reading(|stdout| {
+            let mut printed = Vec::new();
+            // A failure is met again at the end.
+            let _ = stdout.read_to_end(&mut printed);
+            text(printed)
+        })
+    }
+
+    /// The same, and `read` gets what it prints while it prints it. What that makes of output which
+    /// breaks off, because it did not end in time, is not heard.
+    ///
+    /// # Errors
+    /// As of [`Self::finish`].
+    pub(super) fn finish_reading<T>(
+        mut self,
+        read: impl FnOnce(&mut dyn Read) -> T,
+    ) -> Result<Output<T>, ProgramError> {
         // The programs are finished one after the other: one that ended long ago needs a moment
         // to be read, even if the one before it has used up the time.
         let deadline = (self.started + self.limit).max(Instant::now() + MOMENT);
-        let ended = output(&mut self.child, deadline).and_then(|output| {
+        let ended = output(&mut self.child, deadline).and_then(|mut output| {
+            let printed = read(&mut output);
+            let complaints = output.end()?;
             let status = wait(&mut self.child, deadline)?;
-            Ok((output, status))
+            Ok((printed, complaints, status))
         });
         if ended.is_err() {
             // It may have ended meanwhile.
@@ -153,7 +172,7 @@ impl Running {
             limit,
             ..
         } = self;
-        let ([stdout, stderr], status) = match ended {
+        let (stdout, complaints, status) = match ended {
             Ok(ended) => ended,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Err(ProgramError::TimedOut { call, limit });
@@ -164,8 +183,8 @@ impl Running {
         match (status.code(), status.signal()) {
             (Some(code), _) => Ok(Output {
                 code,
-                stdout: text(stdout),
-                stderr: one_line(&text(stderr)),
+                stdout,
+                stderr: one_line(&text(complaints)),
             }),
             (None, Some(signal)) => Err(ProgramError::Killed { call, signal }),
             (None, None) => Err(ProgramError::CannotRun {
@@ -176,16 +195,19 @@ impl Running {
     }
 }
 
-/// What it printed and what it complained about.
-fn output(child: &mut Child, deadline: Instant) -> io::Result<[Vec<u8>; 2]> {
+/// What it prints, and what it complains about.
+fn output(child: &mut Child, deadline: Instant) -> io::Result<Pipes> {
     let pipes: [Option<OwnedFd>; 2] = [
         child.stdout.take().map(OwnedFd::from),
         child.stderr.take().map(OwnedFd::from),
     ];
     match pipes {
-        [Some(stdout), Some(stderr)] => {
-            read_all([stdout.into(), stderr.into()], deadline, MAX_OUTPUT)
-        }
+        [Some(stdout), Some(stderr)] => Ok(Pipes::new(
+            stdout.into(),
+            Some(stderr.into()),
+            deadline,
+            MAX_OUTPUT,
+        )),
         _ => Err(io::Error::other("it was not given pipes")),
     }
 }

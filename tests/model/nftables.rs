@@ -273,7 +273,7 @@ proptest! {
     ) {
         prop_assume!(not_for_nftables(&policy).is_none());
         let wanted = wanted(&policy);
-        let own = parse::table(&printed(&wanted, packets).to_string()).unwrap();
+        let own = parse::table(printed(&wanted, packets).to_string().as_bytes()).unwrap();
         prop_assert_eq!(plan(&wanted, &[], Some(&own)), []);
         for locked in &wanted {
             let chains = locked.at(Hook::Output);
@@ -304,7 +304,7 @@ proptest! {
         let places = places(&listing);
         let place = at.get(&places);
         *listing.pointer_mut(place).unwrap() = other;
-        let _ = parse::table(&listing.to_string());
+        let _ = parse::table(listing.to_string().as_bytes());
     }
 }
 

@@ -88,15 +88,23 @@ impl ChainName {
 
 impl fmt::Display for ChainName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = self.part.map_or_else(String::new, |part| part.to_string());
-        let before = format!("{}{part}-", self.hook.prefix());
-        let mut address = self.address.to_string();
-        if let IpAddr::V6(ip) = self.address.ip()
-            && before.len() + address.len() > MAX_NAME
-        {
-            address = BASE64URL_NOPAD.encode(&ip.octets());
+        f.write_str(self.hook.prefix())?;
+        if let Some(part) = self.part {
+            part.fmt(f)?;
         }
-        write!(f, "{before}{address}")
+        f.write_str("-")?;
+        match self.address.ip() {
+            // With a part it has 21 bytes at most.
+            IpAddr::V4(ip) => ip.fmt(f),
+            IpAddr::V6(ip) => {
+                let before = self.hook.prefix().len() + self.part.map_or(0, |_| Part::DIGITS) + 1;
+                let text = ip.to_string();
+                match before + text.len() <= MAX_NAME {
+                    true => f.write_str(&text),
+                    false => f.write_str(&BASE64URL_NOPAD.encode(&ip.octets())),
+                }
+            }
+        }
     }
 }
 
@@ -147,6 +155,7 @@ pub struct Part(u16);
 
 impl Part {
     const BASE: u16 = 36;
+    const DIGITS: usize = 2;
 
     /// All that there are, in order.
     pub fn all() -> impl Iterator<Item = Self> {

@@ -1,9 +1,11 @@
 //! The JSON of `nft -j` (`libnftables-json(5)`), as far as both our own table and the chains of
 //! others are read: objects, statements and matches.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use std::fmt;
+use std::io::{self, BufReader, Read};
+
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Deserializer, Map, Value};
 use thiserror::Error;
 
 /// Kinds of objects in a listing.
@@ -68,6 +70,9 @@ const STATEMENTS: &[&str] = &[
     "xt",
 ];
 
+/// How much of what is not understood is told, in characters.
+const EXCERPT: usize = 120;
+
 /// What nft printed has a shape that is not known: another version's, or no listing at all.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{problem}: {excerpt}")]
@@ -84,7 +89,7 @@ impl Unclear {
     }
 
     pub(super) fn text(problem: &'static str, text: &str) -> Self {
-        let start: String = text.chars().take(120).collect();
+        let start: String = text.chars().take(EXCERPT).collect();
         Self {
             problem,
             excerpt: start.escape_debug().to_string(),
@@ -92,44 +97,143 @@ impl Unclear {
     }
 }
 
-/// An object of a listing: its kind, and what it says.
-pub(super) type Object = (&'static str, Map<String, Value>);
-
-/// The objects of a listing, in the order printed; each is read when it is asked for.
+/// Hands over the objects of a listing in the order printed, each as soon as it is read: its kind,
+/// and what it says.
 pub(super) fn objects(
-    output: &str,
-) -> Result<impl Iterator<Item = Result<Object, Unclear>>, Unclear> {
-    #[derive(Deserialize)]
-    struct Listing<'a> {
-        #[serde(borrow)]
-        nftables: Vec<&'a RawValue>,
-    }
-    let listing: Listing = serde_json::from_str(output)
-        .map_err(|_| Unclear::text("what nft printed is not a listing in JSON", output))?;
-    let version = match listing.nftables.first().map(|first| object(first)) {
-        Some(Ok(("metainfo", info))) => info.get("json_schema_version").and_then(Value::as_u64),
-        _ => None,
+    printed: impl Read,
+    mut each: impl FnMut(&'static str, Map<String, Value>) -> Result<(), Unclear>,
+) -> Result<(), Unclear> {
+    let mut noted = Noted {
+        printed,
+        beginning: Vec::new(),
     };
-    match version {
-        Some(1) => Ok(listing.nftables.into_iter().map(object)),
-        _ => Err(Unclear::text(
-            "nft prints another version of its JSON",
-            output,
+    let mut objects = Objects {
+        each: &mut each,
+        unclear: None,
+    };
+    let mut json = Deserializer::from_reader(BufReader::with_capacity(1 << 16, &mut noted));
+    let read = Listing(&mut objects).deserialize(&mut json);
+    let read = read.and_then(|()| json.end());
+    match (objects.unclear, read) {
+        (Some(unclear), _) => Err(unclear),
+        (None, Ok(())) => Ok(()),
+        (None, Err(_)) => Err(Unclear::text(
+            "what nft printed is not a listing in JSON",
+            &String::from_utf8_lossy(&noted.beginning),
         )),
     }
 }
 
-fn object(text: &RawValue) -> Result<Object, Unclear> {
-    let read = || {
-        let object: Map<String, Value> = serde_json::from_str(text.get()).ok()?;
-        let mut members = object.into_iter();
-        let (Some((key, Value::Object(object))), None) = (members.next(), members.next()) else {
-            return None;
+/// What is read, and how it begins.
+struct Noted<R> {
+    printed: R,
+    beginning: Vec<u8>,
+}
+
+impl<R: Read> Read for Noted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.printed.read(buffer)?;
+        let room = (4 * EXCERPT).saturating_sub(self.beginning.len());
+        self.beginning.extend(buffer.iter().take(count.min(room)));
+        Ok(count)
+    }
+}
+
+/// Who gets the objects, and what could not be understood.
+struct Objects<'a> {
+    each: &'a mut dyn FnMut(&'static str, Map<String, Value>) -> Result<(), Unclear>,
+    unclear: Option<Unclear>,
+}
+
+impl Objects<'_> {
+    /// Takes the next element of the list, of which the first says what the others are.
+    fn take(&mut self, mut element: Value, is_first: bool) -> Result<(), Unclear> {
+        let kind = only_key(&element)
+            .and_then(|key| OBJECTS.iter().copied().find(|&kind| kind == key))
+            .filter(|&kind| element.get(kind).is_some_and(Value::is_object));
+        let version = |element: &Value| {
+            let info = element.get("metainfo")?;
+            info.get("json_schema_version")?.as_u64()
         };
-        let kind = OBJECTS.iter().find(|&&kind| kind == key)?;
-        Some((*kind, object))
-    };
-    read().ok_or_else(|| Unclear::text("nft prints an object that is not known", text.get()))
+        if is_first && version(&element) != Some(1) {
+            return Err(Unclear::new(
+                "nft prints another version of its JSON",
+                &element,
+            ));
+        }
+        match kind.map(|kind| (kind, element.get_mut(kind).map(Value::take))) {
+            Some((kind, Some(Value::Object(object)))) => (self.each)(kind, object),
+            _ => Err(Unclear::new(
+                "nft prints an object that is not known",
+                &element,
+            )),
+        }
+    }
+}
+
+/// `{"nftables": [...]}`
+struct Listing<'a, 'b>(&'a mut Objects<'b>);
+
+/// The list in it.
+struct Elements<'a, 'b>(&'a mut Objects<'b>);
+
+impl<'de> DeserializeSeed<'de> for Listing<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Listing<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{\"nftables\": [...]}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let unexpected = || de::Error::custom("another key than nftables");
+        match map.next_key::<String>()? {
+            Some(key) if key == "nftables" => map.next_value_seed(Elements(self.0))?,
+            _ => return Err(unexpected()),
+        }
+        match map.next_key::<String>()? {
+            None => Ok(()),
+            Some(_) => Err(unexpected()),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Elements<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let mut is_first = true;
+        while let Some(element) = list.next_element()? {
+            if let Err(unclear) = self.0.take(element, is_first) {
+                self.0.unclear = Some(unclear);
+                return Err(de::Error::custom("not understood"));
+            }
+            is_first = false;
+        }
+        match is_first {
+            true => Err(de::Error::custom("an empty list")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The statements of a rule, in their order: the name of each, and what it says.

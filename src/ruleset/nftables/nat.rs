@@ -1,6 +1,7 @@
 //! Tables of others in nftables that translate addresses, as `nft -j list table` shows them.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use serde_json::Value;
 
@@ -49,10 +50,9 @@ pub struct NatRule {
 ///
 /// # Errors
 /// It has a shape that is not known.
-pub fn listing(output: &str) -> Result<Listing, Unclear> {
+pub fn listing(printed: impl Read) -> Result<Listing, Unclear> {
     let mut listing = Listing::default();
-    for object in json::objects(output)? {
-        let (kind, object) = object?;
+    json::objects(printed, |kind, object| {
         let name = |key| json::text(&object, key).unwrap_or_default().to_owned();
         match kind {
             "chain" => {
@@ -80,6 +80,7 @@ pub fn listing(output: &str) -> Result<Listing, Unclear> {
             }
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok(listing)
 }

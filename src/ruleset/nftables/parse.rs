@@ -5,6 +5,7 @@
 //! "as it was written" nor "changed by someone" may be said of it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::Read;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
@@ -20,10 +21,12 @@ use crate::ruleset::model::{
 ///
 /// # Errors
 /// It has a shape that is not known.
-pub fn table(output: &str) -> Result<OwnTable, Unclear> {
+pub fn table(printed: impl Read) -> Result<OwnTable, Unclear> {
     let mut chains: Vec<Chain> = Vec::new();
     // By name: where in that list.
     let mut places: HashMap<String, usize> = HashMap::new();
+    // By name: whether it is one of ours.
+    let mut ours: HashMap<String, bool> = HashMap::new();
     // Each with the name of its chain, which may be printed later.
     let mut rules: Vec<(String, ObservedRule)> = Vec::new();
     let mut foreign = false;
@@ -35,8 +38,7 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
             )
         })
     };
-    for object in json::objects(output)? {
-        let (kind, object) = object?;
+    json::objects(printed, |kind, object| {
         match kind {
             "chain" => {
                 let name = named(&object, "name")?;
@@ -55,13 +57,19 @@ pub fn table(output: &str) -> Result<OwnTable, Unclear> {
             }
             "rule" => {
                 let chain = named(&object, "chain")?;
-                let rule = observed(&object, read_name(&chain).is_some())?;
-                rules.push((chain, rule));
+                let ours = match ours.get(&chain) {
+                    Some(&ours) => ours,
+                    None => *ours
+                        .entry(chain.clone())
+                        .or_insert(read_name(&chain).is_some()),
+                };
+                rules.push((chain, observed(&object, ours)?));
             }
             "table" | "metainfo" => {}
             _ => foreign = true,
         }
-    }
+        Ok(())
+    })?;
     for (name, rule) in rules {
         let chain = places.get(&name).and_then(|&place| chains.get_mut(place));
         chain
