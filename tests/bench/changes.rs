@@ -11,7 +11,7 @@ use crate::series::AllSeries;
 const IMDS: &str = "169.254.169.254";
 
 /// How many users, and how often it is measured.
-const SIZES: [(u32, u32); 5] = [(1, 15), (10, 15), (100, 11), (1000, 7), (10_000, 3)];
+const SIZES: [(u32, u32); 5] = [(1, 25), (10, 15), (100, 11), (1000, 7), (10_000, 5)];
 
 /// How often the script is measured: it takes seconds for hundreds of users, and minutes for more.
 const SCRIPTED: [(u32, u32); 4] = [(1, 5), (10, 5), (100, 3), (1000, 1)];
@@ -45,14 +45,41 @@ script() {
 }
 "#;
 
-/// Uids that are no neighbours, so that none of them share a rule.
-fn apart(count: u32) -> Vec<String> {
-    (0..count).map(|nth| (nth * 2).to_string()).collect()
+/// So many users, by their uids.
+#[derive(Clone, Copy)]
+struct Users {
+    count: u32,
+    /// In a row they are one rule for `apply`, and one each for a script; else none are neighbours, so that none of
+    /// them share a rule.
+    in_a_row: bool,
 }
 
-/// Uids in a row, which are one rule for `apply`, and one each for a script.
-fn adjacent(count: u32) -> Vec<String> {
-    (0..count).map(|nth| nth.to_string()).collect()
+impl Users {
+    fn apart(count: u32) -> Self {
+        Self {
+            count,
+            in_a_row: false,
+        }
+    }
+
+    fn in_a_row(count: u32) -> Self {
+        Self {
+            count,
+            in_a_row: true,
+        }
+    }
+
+    /// From the uid `first` on, as words.
+    fn from(self, first: u32) -> String {
+        let step = if self.in_a_row { 1 } else { 2 };
+        let uids = (0..self.count).map(|nth| (first + nth * step).to_string());
+        uids.collect::<Vec<_>>().join(" ")
+    }
+
+    fn name(self) -> String {
+        let in_a_row = if self.in_a_row { " in a row" } else { "" };
+        format!("{}{in_a_row}", self.count)
+    }
 }
 
 pub(crate) fn measure(page: &mut Page) {
@@ -60,7 +87,8 @@ pub(crate) fn measure(page: &mut Page) {
         "apply",
         "Milliseconds, on a host as fresh as at boot. *Floor*: `iptables-restore`, `ip6tables-restore` and `nft -f` with \
          the very rules that `apply` lays, one after the other; no reading back, no probes. *Script*: one `iptables` \
-         process a rule, for both families, in `filter` alone. *Again*: `apply` of what is in force already.",
+         process a rule, for both families, in `filter` alone. *Again*: `apply` of what is in force already. *Other list*: \
+         `apply` of as many other users in their place.",
     );
     page.head(&[
         "variant",
@@ -71,6 +99,7 @@ pub(crate) fn measure(page: &mut Page) {
         "script",
         "script / apply",
         "again",
+        "other list",
         "verify --no-probe",
         "verify",
         "status",
@@ -78,16 +107,11 @@ pub(crate) fn measure(page: &mut Page) {
     ]);
     for variant in Variant::ALL {
         for (count, rounds) in SIZES {
-            row(page, variant, &format!("{count}"), &apart(count), rounds);
+            row(page, variant, Users::apart(count), rounds);
         }
-        for (count, rounds) in [SIZES[1], SIZES[3], SIZES[4]] {
-            row(
-                page,
-                variant,
-                &format!("{count} in a row"),
-                &adjacent(count),
-                rounds,
-            );
+        // One user is in a row with nobody.
+        for (count, rounds) in SIZES.into_iter().skip(1) {
+            row(page, variant, Users::in_a_row(count), rounds);
         }
     }
     let lab = Lab::new(Variant::Nft);
@@ -108,11 +132,11 @@ pub(crate) fn measure(page: &mut Page) {
     );
 }
 
-fn row(page: &mut Page, variant: Variant, name: &str, users: &[String], rounds: u32) {
+fn row(page: &mut Page, variant: Variant, users: Users, rounds: u32) {
     let times = times(variant, users, rounds);
     let script_rounds = SCRIPTED
         .iter()
-        .find(|(count, _)| *count as usize == users.len())
+        .find(|(count, _)| *count == users.count)
         .map(|(_, rounds)| *rounds);
     let scripted = script_rounds.map(|rounds| scripted(variant, users, rounds));
     let [script, against] = match &scripted {
@@ -128,13 +152,14 @@ fn row(page: &mut Page, variant: Variant, name: &str, users: &[String], rounds: 
     let ms = |what| format!("{:.1}", times.of(what));
     page.row(&[
         variant.to_string(),
-        name.to_owned(),
+        users.name(),
         ms("floor"),
         ms("apply"),
         format!("**{:.2}**", times.ratio("apply", "floor")),
         script,
         against,
         ms("again"),
+        ms("other"),
         ms("look"),
         ms("verify"),
         ms("status"),
@@ -143,8 +168,8 @@ fn row(page: &mut Page, variant: Variant, name: &str, users: &[String], rounds: 
 }
 
 /// Every round has hosts of its own, as fresh as at boot: one for the floor, one for the program.
-fn times(variant: Variant, users: &[String], rounds: u32) -> AllSeries {
-    let users = users.join(" ");
+fn times(variant: Variant, users: Users, rounds: u32) -> AllSeries {
+    let (users, others) = (users.from(0), users.from(1));
     let program = lockdown_program();
     let lockdown = format!("{} --variant {variant}", program.display());
     let floor = format!(
@@ -163,6 +188,7 @@ timed floor floor
         "
 timed apply {lockdown} {IMDS} {users}
 timed again {lockdown} {IMDS} {users}
+timed other {lockdown} {IMDS} {others}
 timed look holds {lockdown} verify --no-probe
 timed verify {lockdown} verify
 timed status {lockdown} status
@@ -188,9 +214,9 @@ timed remove {lockdown} remove
     all
 }
 
-fn scripted(variant: Variant, users: &[String], rounds: u32) -> AllSeries {
+fn scripted(variant: Variant, users: Users, rounds: u32) -> AllSeries {
     let mut all = AllSeries::default();
-    let users = users.join(" ");
+    let users = users.from(0);
     for _ in 0..rounds {
         let lab = Lab::new(variant);
         let mut command = lab.command("bash");
@@ -229,10 +255,10 @@ pub(crate) fn size(page: &mut Page) {
     for variant in Variant::ALL {
         for count in [1, 10_000] {
             let lab = Lab::new(variant);
-            let users = apart(count);
+            let users = Users::apart(count).from(0);
             let option = format!("--variant={variant}");
             let mut words = vec![program.as_str(), &option, "apply", "--dry-run", IMDS];
-            words.extend(users.iter().map(String::as_str));
+            words.extend(users.split(' '));
             let planned = lab.run(&words).expect_code(0).stdout;
             let bare = bare_calls(&lab, variant, &planned);
             words.retain(|word| *word != "--dry-run");

@@ -76,10 +76,11 @@ fn machine(lab: &Lab) -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("an unknown processor", |(_, model)| model);
+    let kernel = said(lab, &["uname", "-r"]);
     format!(
         "{cpus} processors ({}), Linux {}, {}, {}",
         model.trim(),
-        said(lab, &["uname", "-r"]),
+        kernel.split('-').next().unwrap_or(&kernel),
         said(lab, &["iptables-nft", "--version"]),
         said(lab, &["nft", "--version"])
     )
