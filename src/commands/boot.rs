@@ -1,7 +1,7 @@
 //! `apply --boot`: the configuration in force at boot, where nobody is there to mend what is wrong.
 //!
-//! Fails closed, and does not fail: addresses that are not locked yet get the floor, the part of
-//! the policy that needs no look-up, before any name is looked up; a name without an id is left
+//! Fails closed, and does not fail: before any name is looked up, every address is locked, to the
+//! part of its policy that needs no look-up if it was not locked yet; a name without an id is left
 //! out, or keeps the id that stands; without a configuration that can be used, what stands is kept,
 //! and the metadata service is locked to root.
 
@@ -19,7 +19,7 @@ use crate::policy::{Forwarded, IMDS_V4, Policy, Target, Unresolved};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock::{self, Held};
 use crate::verify::{
-    Finding, Observation, config_unusable, in_force, in_force_elsewhere, names_resolved,
+    Finding, Lock, Observation, config_unusable, in_force, in_force_elsewhere, names_resolved,
 };
 
 /// How long other firewalls may take until their rules are as they will be: firewalld flushes about
@@ -29,6 +29,10 @@ const SETTLING: Duration = Duration::from_secs(30);
 /// How long it waits between two looks while others settle, and while names are missing.
 const SETTLING_PAUSE: Duration = Duration::from_secs(1);
 const NAMES_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often names are looked up while others may change the configuration or the rules; the last
+/// time, they may not.
+const TRIES: u32 = 5;
 
 pub(super) fn run(settle: bool, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let firewall = open(common, true)?;
@@ -81,40 +85,82 @@ struct Pass {
 }
 
 fn pass(firewall: &Firewall, common: &CommonArgs) -> Result<Pass, CommandError> {
-    let held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
-    // Not before: while this waited, the configuration may have changed.
-    let configured = config::read(common);
-    let mut seen = firewall.observe();
-    let (policies, finding, waiting) = match configured {
-        Ok(all) => {
+    let mut looked_up: Option<LookedUp> = None;
+    let mut tries = 0;
+    loop {
+        let held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
+        // Not before: while this waited, the configuration may have changed.
+        let configured = config::read(common);
+        let mut seen = firewall.observe();
+        let all = match configured {
+            Ok(all) => all,
+            Err(error) => {
+                let mut policies: Vec<Policy> = standing(&seen).collect();
+                policies.extend(not_locked(floor(), &seen));
+                return Ok(Pass {
+                    applied: put_in_force(&policies, seen, firewall, common),
+                    known: vec![config_unusable(&error.to_string())],
+                    waiting: false,
+                    _held: held,
+                });
+            }
+        };
+        let current = looked_up.take().filter(|known| known.is_for(&all, &seen));
+        let known = if let Some(known) = current {
+            known
+        } else {
             let floors: Vec<Policy> = all
                 .iter()
-                .filter(|words| words.needs_look_ups())
-                .filter_map(|words| not_locked(words.floor(), &seen))
+                .filter_map(|words| match words.needs_look_ups() {
+                    true => not_locked(words.floor(), &seen),
+                    false => Some(words.floor()),
+                })
                 .collect();
-            if !floors.is_empty() {
+            if all.iter().any(Unresolved::needs_look_ups) && !floors.is_empty() {
                 // What fails here fails again below, and is told there.
                 seen = put_in_force(&floors, seen, firewall, common).seen;
             }
-            let (policies, unresolved) = config::resolve(&all, &in_force(&seen).locks);
-            (
-                policies,
-                names_resolved(&unresolved),
-                !unresolved.is_empty(),
-            )
+            // A directory may not answer for long: others have their turn meanwhile.
+            tries += 1;
+            if tries < TRIES {
+                drop(held);
+                looked_up = Some(LookedUp::now(all, &seen));
+                continue;
+            }
+            LookedUp::now(all, &seen)
+        };
+        return Ok(Pass {
+            applied: put_in_force(&known.policies, seen, firewall, common),
+            known: vec![names_resolved(&known.unresolved)],
+            waiting: !known.unresolved.is_empty(),
+            _held: held,
+        });
+    }
+}
+
+/// A configuration with its names looked up, beside what was in force then.
+struct LookedUp {
+    all: Vec<Unresolved>,
+    standing: Vec<Lock>,
+    policies: Vec<Policy>,
+    unresolved: Vec<String>,
+}
+
+impl LookedUp {
+    fn now(all: Vec<Unresolved>, seen: &Observation) -> Self {
+        let standing = in_force(seen).locks;
+        let (policies, unresolved) = config::resolve(&all, &standing);
+        Self {
+            all,
+            standing,
+            policies,
+            unresolved,
         }
-        Err(error) => {
-            let mut policies: Vec<Policy> = standing(&seen).collect();
-            policies.extend(not_locked(floor(), &seen));
-            (policies, config_unusable(&error.to_string()), false)
-        }
-    };
-    Ok(Pass {
-        applied: put_in_force(&policies, seen, firewall, common),
-        known: vec![finding],
-        waiting,
-        _held: held,
-    })
+    }
+
+    fn is_for(&self, all: &[Unresolved], seen: &Observation) -> bool {
+        self.all == all && self.standing == in_force(seen).locks
+    }
 }
 
 /// The policies in force, and what could not be done: one that this host cannot have does not keep

@@ -59,7 +59,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// What iptables-nft gets where there is nft.
+    /// What iptables gets where there is nft.
     pub const FILTER_AND_NFTABLES: Self = Self::FILTER.with(Layer::Nftables);
     /// What iptables gets where there is no nft.
     pub const FILTER_AND_SECURITY: Self = Self::FILTER.with(Layer::Security);

@@ -91,7 +91,8 @@ pub fn resolve<A: Users + Groups>(
 }
 
 /// Resolves what can be resolved. A name that cannot keeps the id that it has in `standing`, if it
-/// has one there and nobody else has that id now; it is told in any case.
+/// has one there and nobody else is known to have that id now: while accounts cannot be looked at,
+/// what stands stands. It is told in any case.
 pub fn resolve_known<A: Users + Groups>(
     accounts: &A,
     words: &Unresolved,
@@ -184,7 +185,7 @@ impl AccountError {
         self
     }
 
-    /// Whether the host gives the id to another name: it was handed out again.
+    /// Whether the host is known to give the id to another name: it was handed out again.
     fn belongs_to_another<A: Users + Groups>(&self, accounts: &A, id: u32) -> bool {
         let (Self::Unknown { kind, name, .. }
         | Self::LookUp { kind, name, .. }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::pipe::Pipes;
 
-/// A child reports a few outcomes for each of a hundred probes.
+/// A child reports a few outcomes for each of a hundred probes, or what iptables printed of a chain.
 const MAX_REPORT: usize = 1 << 24;
 
 /// A child whose report is not read yet. It leads a process group of its own.

@@ -116,9 +116,9 @@ impl Firewall {
                 .into_iter()
                 .map(|(family, look)| (other, family, finish_other(family, look)))
                 .collect(),
-            native: self.finish_nat(nat).map(|nat| Native {
-                tables: kernel.tables.unwrap_or_default(),
-                nat,
+            native: self.finish_nat(nat).and_then(|nat| {
+                let tables = kernel.tables?;
+                Ok(Native { tables, nat })
             }),
             flush: starting.flush(),
             firewalld: starting.firewalld(),

@@ -110,8 +110,8 @@ impl Iptables {
                 Ok(())
             }
             // RESOURCE_PROBLEM (xtables.h) is a lock that others hold, and any other refusal of the
-            // kernel's too.
-            4 if is_contention(&stderr) => Err(FirewallError::Busy {
+            // kernel's too, which may fare better after another look.
+            4 if stderr.contains("xtables lock") => Err(FirewallError::Busy {
                 program,
                 wait: self.wait,
                 stderr,
@@ -165,13 +165,6 @@ impl Iptables {
             .map(|(_, programs)| programs)
             .ok_or_else(Self::missing)
     }
-}
-
-/// Whether the program says that others were at it; it changes the advice, nothing else.
-fn is_contention(stderr: &str) -> bool {
-    ["xtables lock", "temporarily unavailable", "resource busy"]
-        .iter()
-        .any(|text| stderr.contains(text))
 }
 
 fn restore_args(wait: u32) -> [String; 3] {

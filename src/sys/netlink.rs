@@ -19,6 +19,10 @@ const GET_TABLE: u16 = 10 << 8 | 1;
 const GET_CHAIN: u16 = 10 << 8 | 4;
 /// NLM_F_REQUEST | NLM_F_DUMP
 const DUMP: u16 = 0x1 | 0x300;
+/// NLM_F_DUMP_INTR: something was changed while the dump was made.
+const INTERRUPTED: u16 = 0x10;
+/// How often a dump is tried that others interrupt.
+const TRIES: usize = 10;
 /// struct nlmsghdr: length, type, flags, sequence, port.
 const HEADER: usize = 16;
 /// struct nfgenmsg: family, version, resource.
@@ -32,21 +36,17 @@ const MAX_OBJECTS: usize = 1 << 20;
 /// The kernel could not be asked, or its answer is not understood.
 pub(super) fn tables() -> io::Result<Vec<NativeTable>> {
     // NFTA_TABLE_NAME, NFTA_TABLE_FLAGS; NFT_TABLE_F_DORMANT.
-    let table = |object: &[u8]| {
-        let families = families_of(object);
-        (!families.is_empty()).then_some(())?;
-        let name = text(attribute(object, 1)?);
-        let flags = attribute(object, 2).and_then(number).unwrap_or_default();
+    let table = |(families, object): (_, &Vec<u8>)| {
+        let flags = attribute(object, 2).and_then(number)?;
         Some(NativeTable {
             families,
-            name,
+            name: text(attribute(object, 1)?),
             dormant: flags & 1 != 0,
         })
     };
-    Ok(dump(GET_TABLE)?
-        .iter()
-        .filter_map(|object| table(object))
-        .collect())
+    let objects = dump(GET_TABLE)?;
+    let tables = of_ip(&objects).map(|object| table(object).ok_or_else(unclear));
+    tables.collect()
 }
 
 /// A chain of nf_tables.
@@ -83,9 +83,7 @@ pub(super) fn chains() -> io::Result<Vec<NativeChain>> {
     };
     // NFTA_HOOK_PRIORITY; NF_IP_PRI_NAT_DST, in two's complement.
     let priority = |object: &[u8]| number(attribute_in(attribute(object, 4)?, 2)?);
-    let chain = |object: &[u8]| {
-        let families = families_of(object);
-        (!families.is_empty()).then_some(())?;
+    let chain = |(families, object): (&'static [Family], &Vec<u8>)| {
         let (table, name) = (text(attribute(object, 1)?), text(attribute(object, 3)?));
         let translates = translates(object);
         let as_named = matches!(
@@ -104,10 +102,15 @@ pub(super) fn chains() -> io::Result<Vec<NativeChain>> {
             is_of_iptables,
         })
     };
-    Ok(dump(GET_CHAIN)?
-        .iter()
-        .filter_map(|object| chain(object))
-        .collect())
+    let objects = dump(GET_CHAIN)?;
+    let chains = of_ip(&objects).map(|object| chain(object).ok_or_else(unclear));
+    chains.collect()
+}
+
+/// The objects that work in an IP family, with their families.
+fn of_ip(objects: &[Vec<u8>]) -> impl Iterator<Item = (&'static [Family], &Vec<u8>)> {
+    let objects = objects.iter().map(|object| (families_of(object), object));
+    objects.filter(|(families, _)| !families.is_empty())
 }
 
 /// The IP families in which an object works: NFPROTO_INET is both.
@@ -122,22 +125,36 @@ fn families_of(object: &[u8]) -> &'static [Family] {
 
 /// All objects of a kind, each from its struct nfgenmsg on.
 fn dump(kind: u16) -> io::Result<Vec<Vec<u8>>> {
-    let mut socket = match socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkNetFilter,
-    ) {
-        // A kernel without nfnetlink.
-        Err(Errno::EPROTONOSUPPORT) => return Ok(Vec::new()),
-        socket => File::from(socket?),
-    };
-    let mut request = Vec::from(20_u32.to_ne_bytes());
-    request.extend(kind.to_ne_bytes());
-    request.extend(DUMP.to_ne_bytes());
-    request.extend([0; 8 + NF_HEADER]);
-    socket.write_all(&request)?;
+    for _ in 0..TRIES {
+        let mut socket = match socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkNetFilter,
+        ) {
+            // A kernel without nfnetlink.
+            Err(Errno::EPROTONOSUPPORT) => return Ok(Vec::new()),
+            socket => File::from(socket?),
+        };
+        let mut request = Vec::from(20_u32.to_ne_bytes());
+        request.extend(kind.to_ne_bytes());
+        request.extend(DUMP.to_ne_bytes());
+        request.extend([0; 8 + NF_HEADER]);
+        socket.write_all(&request)?;
+        if let Some(objects) = answer(socket)? {
+            return Ok(objects);
+        }
+    }
+    Err(io::Error::other(
+        "the firewall was changed all the time while the kernel listed it",
+    ))
+}
+
+/// The objects that the kernel answers with; `None` if they changed while it listed them, so that
+/// some may be missing.
+fn answer(mut socket: impl Read) -> io::Result<Option<Vec<Vec<u8>>>> {
     let mut objects = Vec::new();
+    let mut whole = true;
     let mut buffer = vec![0; 1 << 16];
     loop {
         let length = socket.read(&mut buffer)?;
@@ -146,23 +163,29 @@ fn dump(kind: u16) -> io::Result<Vec<Vec<u8>>> {
             return Err(unclear());
         }
         while !rest.is_empty() {
-            let (kind, message) = message(rest).ok_or_else(unclear)?;
+            let Message { kind, flags, bytes } = message(rest).ok_or_else(unclear)?;
+            whole &= flags & INTERRUPTED == 0;
+            let code = || {
+                let code = bytes.get(HEADER..HEADER + 4)?.try_into().ok()?;
+                i32::from_ne_bytes(code).checked_neg()
+            };
             match i32::from(kind) {
-                libc::NLMSG_DONE => return Ok(objects),
-                libc::NLMSG_ERROR => {
-                    let code = message
-                        .get(HEADER..HEADER + 4)
-                        .and_then(|four| four.try_into().ok());
-                    let code = code.map(i32::from_ne_bytes).ok_or_else(unclear)?;
-                    return match Errno::from_raw(-code) {
-                        // nfnetlink.c: nobody answers for that subsystem: no nf_tables.
-                        Errno::EINVAL | Errno::EOPNOTSUPP => Ok(objects),
-                        errno => Err(errno.into()),
+                libc::NLMSG_DONE => {
+                    return match code().ok_or_else(unclear)? {
+                        0 => Ok(whole.then_some(objects)),
+                        code => Err(io::Error::from_raw_os_error(code)),
                     };
                 }
-                _ => objects.push(message.get(HEADER..).unwrap_or_default().to_vec()),
+                libc::NLMSG_ERROR => {
+                    return match code().ok_or_else(unclear)? {
+                        // nfnetlink.c: nobody answers for that subsystem: no nf_tables.
+                        libc::EINVAL | libc::EOPNOTSUPP => Ok(Some(objects)),
+                        code => Err(io::Error::from_raw_os_error(code)),
+                    };
+                }
+                _ => objects.push(bytes.get(HEADER..).unwrap_or_default().to_vec()),
             }
-            rest = rest.get(aligned(message.len())..).unwrap_or_default();
+            rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
         if objects.len() > MAX_OBJECTS {
             return Err(unclear());
@@ -174,14 +197,24 @@ fn unclear() -> io::Error {
     io::Error::other("the kernel's answer to a netlink dump is not understood")
 }
 
-/// The first message: its type, and all of it.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8])> {
+/// A netlink message.
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    /// All of it.
+    bytes: &'a [u8],
+}
+
+/// The first message.
+fn message(bytes: &[u8]) -> Option<Message<'_>> {
+    let two = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
     let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|&length| length >= HEADER)?;
-    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
-    Some((kind, bytes.get(..length)?))
+    let length = usize::try_from(length).ok()?;
+    (length >= HEADER).then_some(Message {
+        kind: two(4)?,
+        flags: two(6)?,
+        bytes: bytes.get(..length)?,
+    })
 }
 
 /// The value of an object's attribute.
@@ -234,7 +267,42 @@ mod tests {
     fn damaged_answers_end_the_search() {
         for bytes in [&[][..], &[0], &[0; 4], &[3, 0, 1, 0], &[255, 0, 2, 0, 1]] {
             assert_eq!(attribute_in(bytes, 1), None, "{bytes:?}");
-            assert_eq!(message(bytes), None, "{bytes:?}");
+            assert!(message(bytes).is_none(), "{bytes:?}");
         }
+    }
+
+    fn sent(kind: i32, flags: u16, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(HEADER + payload.len()).unwrap();
+        let mut bytes = Vec::from(length.to_ne_bytes());
+        bytes.extend(u16::try_from(kind).unwrap().to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn a_dump_that_was_interrupted_or_failed_is_none_that_is_whole() {
+        const OBJECT: i32 = 10 << 8;
+        let good = 0_i32.to_ne_bytes();
+        let object = || sent(OBJECT, 2, &[2, 0, 0, 0]);
+        let whole = [object(), sent(libc::NLMSG_DONE, 2, &good)].concat();
+        let objects = answer(whole.as_slice()).unwrap();
+        assert_eq!(objects, Some(vec![vec![2, 0, 0, 0]]));
+        for flags in [[0x12, 2, 2], [2, 0x12, 2], [2, 2, 0x12]] {
+            let changed = [
+                sent(OBJECT, flags[0], &[2, 0, 0, 0]),
+                sent(OBJECT, flags[1], &[2, 0, 0, 0]),
+                sent(libc::NLMSG_DONE, flags[2], &good),
+            ];
+            assert_eq!(answer(changed.concat().as_slice()).unwrap(), None);
+        }
+        let no_memory = (-libc::ENOMEM).to_ne_bytes();
+        for kind in [libc::NLMSG_DONE, libc::NLMSG_ERROR] {
+            let failed = [object(), sent(kind, 2, &no_memory)].concat();
+            let error = answer(failed.as_slice()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+        }
+        assert!(answer(object().as_slice()).is_err(), "it breaks off");
     }
 }

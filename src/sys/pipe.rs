@@ -10,8 +10,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// A pipe that is read as its bytes come, and another one that is read meanwhile.
 ///
-/// Reading fails with `TimedOut` after the deadline, and with `FileTooLarge` when there is more in
-/// a pipe than it may hold; once it has failed so, it fails again.
+/// Reading fails with `TimedOut` when there is nothing to read at the deadline, and with
+/// `FileTooLarge` when there is more in a pipe than it may hold. Once it has failed, it fails again:
+/// what broke off is never taken for whole.
 pub(super) struct Pipes {
     first: File,
     other: Option<File>,
@@ -21,6 +22,7 @@ pub(super) struct Pipes {
     at_most: usize,
     /// How much of the first was read.
     read: usize,
+    failed: Option<io::ErrorKind>,
 }
 
 impl Pipes {
@@ -33,16 +35,24 @@ impl Pipes {
             deadline,
             at_most,
             read: 0,
+            failed: None,
         }
     }
 
     /// Reads both to their ends; what was in the other one.
     pub(super) fn end(mut self) -> io::Result<Vec<u8>> {
         io::copy(&mut self, &mut io::sink())?;
+        // Nothing has failed so far.
         while self.other.is_some() {
             self.wait(false)?;
         }
         Ok(self.kept)
+    }
+
+    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        let failed = result.as_ref().err().map(io::Error::kind);
+        self.failed = failed.filter(|&kind| kind != io::ErrorKind::Interrupted);
+        result
     }
 
     /// Waits for something in either, and takes it out of the other one. Whether there is something
@@ -89,12 +99,69 @@ impl Pipes {
 
 impl Read for Pipes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.read > self.at_most {
-            return Err(io::ErrorKind::FileTooLarge.into());
+        if let Some(kind) = self.failed {
+            return Err(kind.into());
         }
-        while !self.wait(true)? {}
-        let count = self.first.read(buffer)?;
-        self.read += count;
-        Ok(count)
+        let mut read = || {
+            while !self.wait(true)? {}
+            let count = self.first.read(buffer)?;
+            self.read += count;
+            match self.read > self.at_most {
+                true => Err(io::ErrorKind::FileTooLarge.into()),
+                false => Ok(count),
+            }
+        };
+        let result = read();
+        self.noted(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn pipe() -> (File, File) {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        (reader.into(), writer.into())
+    }
+
+    #[test]
+    fn what_broke_off_is_never_whole() {
+        let (reader, mut writer) = pipe();
+        let deadline = Instant::now() + Duration::from_millis(10);
+        let mut pipes = Pipes::new(reader, None, deadline, 100);
+        writer.write_all(b"first").unwrap();
+        let mut read = Vec::new();
+        let error = pipes.read_to_end(&mut read).unwrap_err();
+        assert_eq!(
+            (error.kind(), &*read),
+            (io::ErrorKind::TimedOut, &b"first"[..])
+        );
+        // All the rest comes, too late.
+        writer.write_all(b"second").unwrap();
+        drop(writer);
+        let error = pipes.end().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn both_pipes_are_read_to_their_ends_and_no_further_than_they_may_hold() {
+        for (held, fits) in [(10, true), (9, false)] {
+            let ((first, mut to_first), (other, mut to_other)) = (pipe(), pipe());
+            let deadline = Instant::now() + Duration::from_secs(5);
+            let mut pipes = Pipes::new(first, Some(other), deadline, held);
+            to_first.write_all(&[b'a'; 10]).unwrap();
+            to_other.write_all(&[b'b'; 10]).unwrap();
+            drop((to_first, to_other));
+            let mut read = Vec::new();
+            let end = pipes.read_to_end(&mut read).and_then(|_| pipes.end());
+            match fits {
+                true => assert_eq!((read, end.unwrap()), (vec![b'a'; 10], vec![b'b'; 10])),
+                false => assert_eq!(end.unwrap_err().kind(), io::ErrorKind::FileTooLarge),
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The only place where a program is started.
+//! The only place where a program is started, but for the questions that the crate `iptables` asks
+//! ([`super::iptables`]).
 //!
 //! By absolute path, with an environment of two fixed variables, its own process group, a time
 //! limit and a bound on its output. However it ends, the caller learns how.

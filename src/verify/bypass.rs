@@ -108,7 +108,7 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
         targets(&words).find_map(|(_, name)| match name {
             "DNAT" | "REDIRECT" | "NETMAP" => Some(text(rule)),
             name if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1),
-            _ => None,
+            name => nat.chain(name).map(|_| text(rule)),
         })
     })
 }
@@ -304,6 +304,25 @@ mod tests {
         assert!(!nat("-p udp -m udp --dport 53 -j D"));
         assert!(!nat("-p tcp -m tcp --dport 443 -j D"));
         assert!(!nat("-o eth0 -j MASQUERADE"));
+    }
+
+    #[test]
+    fn nat_chains_too_deep_to_follow_count_as_rewriting() {
+        // Legacy tables may be as deep as one likes.
+        let depth = MAX_DEPTH + 2;
+        let chains: Vec<String> = (0..depth).map(|nth| format!(":C{nth} - [0:0]\n")).collect();
+        let jumps: Vec<String> = (1..depth)
+            .map(|nth| format!("-A C{} -j C{nth}\n", nth - 1))
+            .collect();
+        let (chains, jumps) = (chains.concat(), jumps.concat());
+        for end in ["DNAT --to-destination 10.0.0.1", "ACCEPT"] {
+            let text = format!(
+                "*nat\n:OUTPUT ACCEPT [0:0]\n{chains}-A OUTPUT -j C0\n{jumps}-A C{} -j {end}\nCOMMIT\n",
+                depth - 1
+            );
+            let found = rewrites(&table(&text, Family::V4), "OUTPUT", IMDS_V4);
+            assert!(found.is_some(), "{end}");
+        }
     }
 
     #[test]

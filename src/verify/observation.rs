@@ -113,36 +113,38 @@ impl Observation {
     }
 
     /// Whether the kernel has switched the layer's table off.
-    #[must_use]
-    pub fn is_dormant(&self, layer: Layer, family: Family) -> bool {
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn is_dormant(&self, layer: Layer, family: Family) -> Result<bool, &String> {
         match layer {
-            Layer::Nftables => {
-                matches!(&self.nftables, Ok(Some(own)) if own.dormant)
-            }
+            Layer::Nftables => Ok(matches!(&self.nftables, Ok(Some(own)) if own.dormant)),
+            // Legacy tables cannot be.
+            _ if self.variant != Some(Variant::Nft) => Ok(false),
             Layer::Filter | Layer::Security => {
-                self.variant == Some(Variant::Nft)
-                    && self.native.as_ref().is_ok_and(|native| {
-                        native.tables.iter().any(|table| {
-                            table.is_of(family) && table.name == layer.name() && table.dormant
-                        })
-                    })
+                let mut tables = self.native.as_ref()?.tables.iter();
+                Ok(tables.any(|table| {
+                    table.is_of(family) && table.name == layer.name() && table.dormant
+                }))
             }
         }
     }
 
     /// Whether firewalld has its rules here: its own table, or its chains in that of iptables.
-    #[must_use]
-    pub fn has_firewalld(&self) -> bool {
-        let own_table = self
-            .native
-            .as_ref()
-            .is_ok_and(|native| native.tables.iter().any(|table| table.name == "firewalld"));
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn has_firewalld(&self) -> Result<bool, &String> {
         let chain = |ruleset: &Ruleset| {
             ruleset
                 .table(Layer::Filter.name())
                 .is_some_and(|filter| filter.chain("INPUT_direct").is_some())
         };
-        own_table || self.read().any(chain)
+        if self.read().any(chain) {
+            return Ok(true);
+        }
+        let mut tables = self.native.as_ref()?.tables.iter();
+        Ok(tables.any(|table| table.name == "firewalld"))
     }
 
     /// Why layers could not be read.

@@ -50,7 +50,14 @@ fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding>
             findings.extend(left_over(address, table).map(|finding| finding.within(layer)));
             continue;
         }
-        let dormant = seen.is_dormant(layer, family);
+        let dormant = match seen.is_dormant(layer, family) {
+            Ok(dormant) => dormant,
+            Err(reason) => {
+                standing.unknown.push(layer);
+                findings.push(about(Finding::unknown(Check::RulesMatch, reason.clone())));
+                continue;
+            }
+        };
         if dormant {
             let message = "the table is switched off (`flags dormant`): none of its rules count";
             let finding = Finding::fail(Check::RulesMatch, message);

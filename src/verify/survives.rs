@@ -13,15 +13,17 @@ pub(super) fn survives(lock: &Lock, seen: &Observation) -> Vec<Finding> {
         addresses.all(|address: &Address| lock.layers.of(address.family()).has(layer))
     };
     let check = Check::SurvivesFirewalld;
-    let firewalld = match (&seen.firewalld, all_have(Layer::Nftables)) {
-        (_, true) => Finding::pass(check, "firewalld would leave our table of nftables alone"),
-        (Ok(false), false) if !seen.has_firewalld() => {
+    let firewalld = match (seen.firewalld.as_ref(), seen.has_firewalld()) {
+        _ if all_have(Layer::Nftables) => {
+            Finding::pass(check, "firewalld would leave our table of nftables alone")
+        }
+        (Ok(false), Ok(false)) => {
             Finding::pass(check, "firewalld is not at work here, and not enabled")
         }
-        (Err(reason), false) if !seen.has_firewalld() => {
+        (Err(reason), Ok(false) | Err(_)) | (Ok(false), Err(reason)) => {
             Finding::unknown(check, reason.clone()).degraded()
         }
-        (_, false) => {
+        (Ok(true), _) | (_, Ok(true)) => {
             let message = "firewalld is at work here, or enabled, and removes every rule of \
                            iptables at each start and reload: the address will be open then";
             Finding::fail(check, message)

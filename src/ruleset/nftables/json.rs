@@ -300,6 +300,13 @@ pub(crate) fn payload(left: &Value) -> Option<(&str, &str)> {
     ))
 }
 
+/// The name in a member, without which an object is not understood.
+pub(super) fn named(object: &Map<String, Value>, key: &str) -> Result<String, Unclear> {
+    let problem = "nft prints an object without a name";
+    let name = text(object, key).map(str::to_owned);
+    name.ok_or_else(|| Unclear::new(problem, &object.clone().into()))
+}
+
 /// The text of a member.
 pub(super) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str()

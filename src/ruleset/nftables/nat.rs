@@ -53,21 +53,27 @@ pub struct NatRule {
 pub fn listing(printed: impl Read) -> Result<Listing, Unclear> {
     let mut listing = Listing::default();
     json::objects(printed, |kind, object| {
-        let name = |key| json::text(&object, key).unwrap_or_default().to_owned();
+        let name = |key| json::named(&object, key);
         match kind {
             "chain" => {
-                listing.chains.entry(name("name")).or_default();
+                listing.chains.entry(name("name")?).or_default();
             }
             "set" | "map" => {
-                let elements = object.get("elem").and_then(Value::as_array);
-                let elements = elements.cloned().unwrap_or_default();
+                let elements = match object.get("elem") {
+                    None => Vec::new(),
+                    Some(Value::Array(elements)) => elements.clone(),
+                    Some(odd) => {
+                        let problem = "nft prints elements that are not understood";
+                        return Err(Unclear::new(problem, odd));
+                    }
+                };
                 // Elements that packets add, or that time takes away, are not those of later.
                 let changes = object.get("flags").is_some_and(|flags| {
                     let flags = flags.to_string();
                     flags.contains("dynamic") || flags.contains("timeout")
                 });
                 if !changes {
-                    listing.sets.insert(name("name"), elements);
+                    listing.sets.insert(name("name")?, elements);
                 }
             }
             "rule" => {
@@ -76,7 +82,8 @@ pub fn listing(printed: impl Read) -> Result<Listing, Unclear> {
                     .map(|(name, value)| (name, value.clone()))
                     .collect();
                 let rule = NatRule { statements };
-                listing.chains.entry(name("chain")).or_default().push(rule);
+                let chain = listing.chains.entry(name("chain")?);
+                chain.or_default().push(rule);
             }
             _ => {}
         }

@@ -30,18 +30,10 @@ pub fn table(printed: impl Read) -> Result<OwnTable, Unclear> {
     // Each with the name of its chain, which may be printed later.
     let mut rules: Vec<(String, ObservedRule)> = Vec::new();
     let mut foreign = false;
-    let named = |object: &Map<String, Value>, key| {
-        json::text(object, key).map(str::to_owned).ok_or_else(|| {
-            Unclear::new(
-                "nft prints an object without a name",
-                &object.clone().into(),
-            )
-        })
-    };
     json::objects(printed, |kind, object| {
         match kind {
             "chain" => {
-                let name = named(&object, "name")?;
+                let name = json::named(&object, "name")?;
                 let own = read_name(&name);
                 let base = Hook::ALL.into_iter().find(|hook| hook.chain() == name);
                 foreign |= own.is_none() && base.is_none();
@@ -56,7 +48,7 @@ pub fn table(printed: impl Read) -> Result<OwnTable, Unclear> {
                 });
             }
             "rule" => {
-                let chain = named(&object, "chain")?;
+                let chain = json::named(&object, "chain")?;
                 let ours = match ours.get(&chain) {
                     Some(&ours) => ours,
                     None => *ours

@@ -21,7 +21,7 @@ pub enum FirewallError {
     /// It gave no exit code.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// Another process held the xtables lock, or changed rules all the time.
+    /// Another process held the xtables lock.
     #[error(
         "{program} could not get its turn within {wait} s, since another process is changing \
          the firewall (exit code 4): {stderr}: run it again"

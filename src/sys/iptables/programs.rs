@@ -129,8 +129,12 @@ pub(super) fn ask(
             has_wait: false,
             is_numeric: true,
         };
-        iptables
-            .execute(table, question)
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the child that is ended when it takes too long"
+        )]
+        let answer = iptables.execute(table, question);
+        answer
             .map(|output| Answer {
                 code: output.status.code(),
                 stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
