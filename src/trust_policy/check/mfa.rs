@@ -92,16 +92,18 @@ fn without_mfa(statement: &Statement, all: &[Statement], automated: bool) -> Opt
         false => denied(statement, all),
     };
     // One test that is false is enough for a Deny to leave somebody alone.
-    let leaves_alone =
-        |test: fn(&Condition) -> bool| !statement.allow && statement.conditions.iter().any(test);
-    if leaves_alone(|test| is_of_mfa(test) && !test.when_absent()) {
+    let leaves_alone = |test: &dyn Fn(&Condition) -> bool| {
+        !statement.allow && statement.conditions.iter().any(test)
+    };
+    if leaves_alone(&|test| is_of_mfa(test) && !test.when_absent()) {
         return None;
     }
-    let services = about.iter().any(|about| !about.services.is_empty());
-    if services && !leaves_alone(reach::fails_as_service) {
+    let is_hit = |service| !leaves_alone(&|test| reach::fails_as_service(service, test));
+    let mut services = about.iter().flat_map(|about| &about.services);
+    if services.any(|(service, _)| is_hit(service)) {
         return Some(Without::Keyless("a service"));
     }
-    let spares_roles = leaves_alone(reach::keeps_roles_out);
+    let spares_roles = leaves_alone(&reach::keeps_roles_out);
     // The calls of these are not signed with credentials that could know of MFA.
     let by_token = |about: &&Statement| {
         [Assume::Saml, Assume::WebIdentity].iter().any(|assume| {
