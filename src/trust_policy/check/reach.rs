@@ -19,14 +19,21 @@ pub(super) fn keeps_strangers_out(test: &Condition) -> bool {
     test.demands(&test.key) && test.values.iter().all(named)
 }
 
+/// Keys that tell some of an account from others.
+const OF_SOME: [&str; 4] = [
+    "aws:principalarn",
+    "aws:principaltag/",
+    "aws:userid",
+    "aws:username",
+];
+
+/// Whether somebody is named of an account who fails the test, and all others pass.
+pub(super) fn spares_some(test: &Condition) -> bool {
+    test.operator.is_negated() && OF_SOME.iter().any(|key| test.is_on(key))
+}
+
 /// Whether only some of an account pass.
 pub(super) fn narrows_account(test: &Condition) -> bool {
-    const KEYS: [&str; 4] = [
-        "aws:principalarn",
-        "aws:principaltag/",
-        "aws:userid",
-        "aws:username",
-    ];
     let some = |value: &Value| match test.key.as_str() {
         "aws:principalarn" => {
             let resource = value.meaning.splitn(6, ':').last().unwrap_or_default();
@@ -35,7 +42,7 @@ pub(super) fn narrows_account(test: &Condition) -> bool {
         }
         _ => is_more_than_wildcards(&value.meaning),
     };
-    KEYS.iter().any(|key| test.demands(key)) && test.values.iter().all(some)
+    OF_SOME.iter().any(|key| test.demands(key)) && test.values.iter().all(some)
 }
 
 /// Whether only requests pass that have this key, with a value of which something is known.

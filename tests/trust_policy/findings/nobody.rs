@@ -264,20 +264,22 @@ fn mfa_of_roles_alone_is_a_warning() {
             assert_eq!(codes(&allow(principal, condition), true), ["mfa-demanded"]);
         }
         // A session of a role has the key, and it is false.
-        expect(
-            &allow(
-                principal,
-                r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#,
-            ),
-            &[],
-        );
-        expect(
-            &allow(
-                principal,
-                r#"{"Null":{"aws:MultiFactorAuthPresent":"false"}}"#,
-            ),
-            &[],
-        );
+        for condition in [
+            r#"{"BoolIfExists":{"aws:MultiFactorAuthPresent":"true"}}"#,
+            r#"{"ForAllValues:Bool":{"aws:MultiFactorAuthPresent":"true"}}"#,
+            r#"{"StringNotEquals":{"aws:MultiFactorAuthPresent":"false"}}"#,
+            r#"{"Null":{"aws:MultiFactorAuthPresent":"true"}}"#,
+        ] {
+            expect(&allow(principal, condition), &["mfa-of-role"]);
+            assert_eq!(codes(&allow(principal, condition), true), ["mfa-demanded"]);
+        }
+        for condition in [
+            r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#,
+            r#"{"Null":{"aws:MultiFactorAuthPresent":"false"}}"#,
+        ] {
+            expect(&allow(principal, condition), &[]);
+            assert_eq!(codes(&allow(principal, condition), true), [""; 0]);
+        }
     }
     for people in [
         format!(r#"{{"AWS":"{ACCOUNT}:user/bob"}}"#),
@@ -306,6 +308,12 @@ fn mfa_of_roles_alone_is_a_warning() {
         &document(&format!("[{role},{}]", deny(r#"{"AWS":"*"}"#))),
         &["mfa-of-role"],
     );
+    // For it, the key is there: Bool is enough.
+    let bool = r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#;
+    let deny = statement("Deny", ASSUME, r#"{"AWS":"*"}"#, bool);
+    let text = document(&format!("[{role},{deny}]"));
+    expect(&text, &["mfa-of-role"]);
+    assert_eq!(codes(&text, true), ["mfa-demanded"]);
     let message = |text: &str| {
         check(text.as_bytes(), CheckOptions::default())
             .remove(0)
