@@ -118,12 +118,12 @@ fn roles_anywhere_tells_by_tags_whose_certificate_it_is() {
 
 #[test]
 fn a_service_that_always_meets_a_deny_to_everybody_cannot_get_in() {
+    const EVERYBODY: &str = r#"{"AWS":"*"}"#;
     let of = |allowed: &str, denied: &str, condition: &str| {
         let allow = statement("Allow", ASSUME, allowed, "");
         let deny = statement("Deny", ASSUME, denied, condition);
         document(&format!("[{allow},{deny}]"))
     };
-    const EVERYBODY: &str = r#"{"AWS":"*"}"#;
     let org = r#""StringNotEquals":{"aws:PrincipalOrgID":"o-abcdefghij"}"#;
     for condition in [
         format!("{{{org}}}"),
