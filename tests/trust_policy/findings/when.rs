@@ -250,6 +250,12 @@ fn unknown_operators_are_told_with_the_near_one() {
         ("NullIfExists", "Null"),
         ("ForAnyValue:Null", "Null"),
         ("ArnLikes", "ArnLike"),
+        ("StringEqualsIfExist", "StringEqualsIfExists"),
+        ("StringEqualsIfExistsIfExists", "StringEqualsIfExists"),
+        (
+            "ForAnyValue:StringLikeIfExits",
+            "ForAnyValue:StringLikeIfExists",
+        ),
     ] {
         let text = allow(
             ROLE,
