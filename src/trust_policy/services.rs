@@ -51,6 +51,15 @@ pub(super) fn look_up(name: &str) -> Name {
     }
 }
 
+/// The actions that a service calls beside `sts:AssumeRole`, by its full name.
+pub(super) fn further_actions(text: &str) -> &'static [&'static str] {
+    match split(text) {
+        Some(("pods.eks", _)) => &["sts:TagSession"],
+        Some(("rolesanywhere", _)) => &["sts:TagSession", "sts:SetSourceIdentity"],
+        _ => &[],
+    }
+}
+
 /// The principal of a service, from the name before the domain.
 pub(super) fn principal(name: &str) -> String {
     format!("{name}{SUFFIX}")

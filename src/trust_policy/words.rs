@@ -6,6 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::principal::{self, AwsPrincipal, Federated, PrincipalFault};
+use super::services;
 
 /// Why a word cannot go into a policy: what is wrong, and what to give instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -272,6 +273,12 @@ impl ServiceName {
     #[must_use]
     pub fn is_ec2(&self) -> bool {
         principal::is_ec2(&self.0)
+    }
+
+    /// The actions that it calls beside `sts:AssumeRole`, and has to be allowed.
+    #[must_use]
+    pub fn further_actions(&self) -> &'static [&'static str] {
+        services::further_actions(&self.0)
     }
 
     /// What comes before the domain, such as `ec2`.

@@ -33,6 +33,7 @@ fn service() -> impl Strategy<Value = ServiceName> {
         "lambda",
         "ecs-tasks",
         "pods.eks.amazonaws.com",
+        "rolesanywhere",
         "states.eu-west-1.amazonaws.com",
     ];
     parsed(prop_oneof![
