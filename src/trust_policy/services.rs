@@ -9,13 +9,14 @@ static KNOWN: LazyLock<Vec<&str>> =
 
 /// What people call services that assume roles by another name, which is never a principal; and what
 /// they most often misspell.
-const ALIASES: [(&str, &str); 9] = [
+const ALIASES: [(&str, &str); 10] = [
     ("cfn", "cloudformation"),
     ("ddb", "dynamodb"),
     ("efs", "elasticfilesystem"),
     ("elb", "elasticloadbalancing"),
     ("emr", "elasticmapreduce"),
     ("eventbridge", "events"),
+    ("lamba", "lambda"),
     ("lamda", "lambda"),
     ("sfn", "states"),
     ("stepfunctions", "states"),

@@ -111,6 +111,7 @@ fn malformed_and_misspelt_services_are_told_with_what_was_meant() {
         ("ec2.amazonaws.com ", Some("ec2")),
         ("https://ec2.amazonaws.com", Some("ec2")),
         ("lamda.amazonaws.com", Some("lambda")),
+        ("lamba.amazonaws.com", Some("lambda")),
         ("lambda.amazonws.com", Some("lambda")),
         ("cloudformtion.amazonaws.com", Some("cloudformation")),
         ("sagemakre.amazonaws.com", Some("sagemaker")),
