@@ -53,7 +53,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "PROVIDER")]
     pub provider: Option<String>,
 
-    /// oidc, github: the repository
+    /// oidc, github: the repository; as ORG@ID/REPO@ID if its tokens have the ids of both: if it was
+    /// created, renamed or transferred after July 15, 2026, or has opted in to immutable subjects
     #[arg(long, value_name = "ORG/REPO")]
     pub repo: Option<String>,
 

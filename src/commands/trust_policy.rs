@@ -318,7 +318,7 @@ fn check(args: &CheckArgs, common: &CommonArgs) -> Result<ExitCode, CommandError
     };
     let file = input::name(&args.file);
     match common.output {
-        Format::Text => print(in_words(&file, &findings).as_bytes())?,
+        Format::Text => print(in_words(&input::in_words(&file), &findings).as_bytes())?,
         Format::Json => {
             let findings = findings.iter().map(FindingView::from).collect();
             print_json("trust-policy", code, CheckView { file, findings })?;

@@ -227,23 +227,29 @@ impl Preset {
                 },
             });
         }
-        let (action, condition) = match self {
+        let assume = || vec!["sts:AssumeRole".to_owned()];
+        let (actions, condition) = match self {
+            Self::Service(services) => {
+                let further = services.iter().flat_map(ServiceName::further_actions);
+                let actions = assume().into_iter().chain(further.map(ToString::to_string));
+                (without_repeats(actions.collect()), None)
+            }
             Self::ThirdParty(_, external_id) => {
                 let id = Tree::text(external_id.as_str());
                 let condition = Tree::map([("StringEquals", Tree::map([("sts:ExternalId", id)]))]);
-                ("sts:AssumeRole", Some(condition))
+                (assume(), Some(condition))
             }
             Self::Oidc(oidc) => (
-                "sts:AssumeRoleWithWebIdentity",
+                vec!["sts:AssumeRoleWithWebIdentity".to_owned()],
                 Some(oidc.condition(partition)),
             ),
-            _ => ("sts:AssumeRole", None),
+            _ => (assume(), None),
         };
         Ok(Document {
             statements: vec![Statement {
                 sid: options.sid.clone(),
                 effect: Effect::Allow,
-                action: Tree::text(action),
+                action: Tree::one_or_many(&actions),
                 principal: Some(Tree::map([(kind, Tree::one_or_many(&principals))])),
                 resource: None,
                 condition,
@@ -354,8 +360,8 @@ fn of_partition(
     }
 }
 
-fn without_repeats(mut principals: Vec<String>) -> Vec<String> {
+fn without_repeats(mut words: Vec<String>) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
-    principals.retain(|principal| seen.insert(principal.clone()));
-    principals
+    words.retain(|word| seen.insert(word.clone()));
+    words
 }

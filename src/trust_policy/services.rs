@@ -9,13 +9,14 @@ static KNOWN: LazyLock<Vec<&str>> =
 
 /// What people call services that assume roles by another name, which is never a principal; and what
 /// they most often misspell.
-const ALIASES: [(&str, &str); 9] = [
+const ALIASES: [(&str, &str); 10] = [
     ("cfn", "cloudformation"),
     ("ddb", "dynamodb"),
     ("efs", "elasticfilesystem"),
     ("elb", "elasticloadbalancing"),
     ("emr", "elasticmapreduce"),
     ("eventbridge", "events"),
+    ("lamba", "lambda"),
     ("lamda", "lambda"),
     ("sfn", "states"),
     ("stepfunctions", "states"),
@@ -48,6 +49,15 @@ pub(super) fn look_up(name: &str) -> Name {
             Some(service) if is_slip(name, service) => Name::Wrong(service),
             perhaps => Name::New(perhaps),
         },
+    }
+}
+
+/// The actions that a service calls beside `sts:AssumeRole`, by its full name.
+pub(super) fn further_actions(text: &str) -> &'static [&'static str] {
+    match split(text) {
+        Some(("pods.eks", _)) => &["sts:TagSession"],
+        Some(("rolesanywhere", _)) => &["sts:TagSession", "sts:SetSourceIdentity"],
+        _ => &[],
     }
 }
 

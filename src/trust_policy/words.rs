@@ -6,6 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::principal::{self, AwsPrincipal, Federated, PrincipalFault};
+use super::services;
 
 /// Why a word cannot go into a policy: what is wrong, and what to give instead.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -45,7 +46,9 @@ pub enum WordError {
     )]
     RoleName(String),
     /// No repository.
-    #[error("{0:?} is not a GitHub repository: give ORG/REPO, without wildcards")]
+    #[error(
+        "{0:?} is not a GitHub repository: give ORG/REPO, or ORG@ID/REPO@ID, without wildcards"
+    )]
     Repository(String),
     /// No branch.
     #[error("{0:?} is not a branch: give one git branch, such as main, without wildcards")]
@@ -71,6 +74,10 @@ pub enum WordError {
 
 macro_rules! word {
     ($(#[$doc:meta])* $name:ident, $error:ident, $fits:expr) => {
+        word!($(#[$doc])* $name, $error, $fits, str::to_owned);
+    };
+    // With what is made of a text that fits.
+    ($(#[$doc:meta])* $name:ident, $error:ident, $fits:expr, $made:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name(String);
@@ -101,7 +108,7 @@ macro_rules! word {
             fn from_str(text: &str) -> Result<Self, WordError> {
                 let fits: fn(&str) -> bool = $fits;
                 match fits(text) {
-                    true => Ok(Self(text.to_owned())),
+                    true => Ok(Self($made(text))),
                     false => Err(WordError::$error(principal::short(text))),
                 }
             }
@@ -129,13 +136,24 @@ word!(
     }
 );
 word!(
-    /// A GitHub repository: `ORG/REPO`.
+    /// A GitHub repository: `ORG/REPO`, or `ORG@ID/REPO@ID` where subjects have the ids of both.
     Repository, Repository, |text| {
-        let part = |part: &str| {
-            (1..=100).contains(&part.len())
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        let is_name = |name: &str| {
+            (1..=100).contains(&name.len())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
         };
-        text.split_once('/').is_some_and(|(org, repo)| part(org) && part(repo))
+        let is_id = |id: &str| {
+            (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        text.split_once('/').is_some_and(|(org, repo)| {
+            match (org.split_once('@'), repo.split_once('@')) {
+                (None, None) => is_name(org) && is_name(repo),
+                (Some(org), Some(repo)) => {
+                    [org, repo].iter().all(|(name, id)| is_name(name) && is_id(id))
+                }
+                _ => false,
+            }
+        })
     }
 );
 word!(
@@ -152,11 +170,12 @@ word!(
     }
 );
 word!(
-    /// The UUID of a CircleCI organization or project.
+    /// The UUID of a CircleCI organization or project, in small letters as in its tokens.
     CircleCiId, CircleCi, |text| {
         let lengths = text.split('-').map(str::len);
         lengths.eq([8, 4, 4, 4, 12]) && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
-    }
+    },
+    str::to_ascii_lowercase
 );
 word!(
     /// The value of a claim of a web identity token; with `*` or `?`, a pattern.
@@ -254,6 +273,12 @@ impl ServiceName {
     #[must_use]
     pub fn is_ec2(&self) -> bool {
         principal::is_ec2(&self.0)
+    }
+
+    /// The actions that it calls beside `sts:AssumeRole`, and has to be allowed.
+    #[must_use]
+    pub fn further_actions(&self) -> &'static [&'static str] {
+        services::further_actions(&self.0)
     }
 
     /// What comes before the domain, such as `ec2`.

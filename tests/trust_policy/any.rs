@@ -33,6 +33,7 @@ fn service() -> impl Strategy<Value = ServiceName> {
         "lambda",
         "ecs-tasks",
         "pods.eks.amazonaws.com",
+        "rolesanywhere",
         "states.eu-west-1.amazonaws.com",
     ];
     parsed(prop_oneof![
@@ -56,8 +57,11 @@ fn uuid() -> impl Strategy<Value = CircleCiId> {
 
 fn oidc(partition: Partition) -> impl Strategy<Value = Oidc> {
     let branch = parsed::<Branch>("[A-Za-z0-9_#$%}>]{1,9}([/.-][A-Za-z0-9_+@]{1,9}){0,2}");
-    let repository = parsed::<Repository>("[A-Za-z0-9-]{1,20}/[A-Za-z0-9._-]{1,20}");
-    let provider = "[0-9]{12}:oidc-provider/[a-z]{1,9}\\.example(/[A-Za-z0-9]{1,9})?";
+    let repository = parsed::<Repository>(prop_oneof![
+        "[A-Za-z0-9-]{1,20}/[A-Za-z0-9._-]{1,20}",
+        "[A-Za-z0-9-]{1,20}@[0-9]{1,9}/[A-Za-z0-9._-]{1,20}@[0-9]{1,9}",
+    ]);
+    let provider = "[0-9]{12}:oidc-provider/[a-z]{1,9}\\.example(/[A-Za-z0-9]{1,9})?/?";
     let provider = parsed::<ProviderArn>(
         provider.prop_map(move |rest| format!("arn:{partition}:iam::{rest}")),
     );

@@ -56,6 +56,34 @@ fn the_document_of_ec2_is_the_one_that_users_know() {
     assert_str_eq!(compact.stdout, EC2.replace([' ', '\n'], "") + "\n");
 }
 
+#[test]
+fn a_service_gets_the_actions_that_it_calls() {
+    let actions = |services: &str| {
+        let built = run(&format!("build {services} --compact")).expect_code(0);
+        assert!(!built.stderr.contains("session-action"), "{built}");
+        let json: serde_json::Value = built.json();
+        json["Statement"][0]["Action"].to_string()
+    };
+    let pods = "--service pods.eks.amazonaws.com";
+    assert_eq!(actions(pods), r#"["sts:AssumeRole","sts:TagSession"]"#);
+    let all = r#"["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]"#;
+    assert_eq!(actions("--service rolesanywhere"), all);
+    assert_eq!(actions(&format!("{pods} --service rolesanywhere")), all);
+}
+
+#[test]
+fn the_ids_of_circleci_are_in_small_letters() {
+    // As its tokens have them; StringEquals minds the case.
+    let of = |id: &str| {
+        let words = "build oidc --provider circleci --account 123456789012";
+        run(&format!("{words} --org {id} --project {id}"))
+            .expect_code(0)
+            .stdout
+    };
+    let small = of("aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee");
+    assert_str_eq!(of("AAAAAAAA-bbbb-CCCC-dddd-EEEEEEEEEEEE"), small);
+}
+
 /// Every row of the table of presets, with every option somewhere: a name and the words.
 fn presets() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = include_str!("presets.txt").lines();

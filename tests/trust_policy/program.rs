@@ -87,6 +87,35 @@ fn json_has_what_the_text_has() {
 }
 
 #[test]
+fn a_file_is_called_as_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = |name: &str, options: &[&str]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, MFA).unwrap();
+        let mut command = command();
+        command.current_dir(folder.path());
+        Done::of(command.args(["check", name]).args(options)).expect_code(0)
+    };
+    for name in [
+        "it's \"q\" \u{e9} e\u{301} \\.json",
+        "a\u{1b}[31m\n\u{9b}.json",
+    ] {
+        let json: Value = checked(name, &["--output", "json"]).json();
+        assert_eq!(json["file"], name);
+        let text = checked(name, &[]).stdout;
+        // A terminal is to print it, and not to obey it.
+        let shown = name.replace('\u{1b}', "\\u{1b}");
+        let shown = shown.replace('\u{9b}', "\\u{9b}").replace('\n', "\\n");
+        assert!(text.starts_with(&format!("{shown}:3:")), "{text:?}");
+    }
+    let missing = run("check a\u{7}b").expect_code(2);
+    assert!(
+        missing.stderr.contains("cannot read a\\u{7}b: "),
+        "{missing}"
+    );
+}
+
+#[test]
 fn what_cannot_be_built_is_refused_with_the_reason() {
     const ID: &str = "123456789012";
     const OTHER: &str = "build oidc --provider arn:aws:iam::123456789012:oidc-provider/gitlab.com";
@@ -126,6 +155,10 @@ fn what_cannot_be_built_is_refused_with_the_reason() {
         (format!("build oidc --provider github --repo o/r --account {ID}"), "needs --branch"),
         (format!("build oidc --provider github --branch b --account {ID}"), "needs --repo"),
         (format!("build oidc --provider github --repo o/* --branch b --account {ID}"), "is not a GitHub repository"),
+        (format!("build oidc --provider github --repo o@1/r --branch b --account {ID}"), "or ORG@ID/REPO@ID"),
+        (format!("build oidc --provider github --repo o/r@1 --branch b --account {ID}"), "is not a GitHub repository"),
+        (format!("build oidc --provider github --repo o@1/r@x --branch b --account {ID}"), "is not a GitHub repository"),
+        (format!("build oidc --provider github --repo o@/r@ --branch b --account {ID}"), "is not a GitHub repository"),
         (format!("build oidc --provider github --repo o/r --branch * --account {ID}"), "is not a branch"),
         (format!("build oidc --provider circleci --org o --project p --account {ID}"), "is not a CircleCI id"),
         ("build oidc --provider arn:aws:iam::123456789012:saml-provider/x --aud a --sub b".to_owned(), "OIDC provider"),

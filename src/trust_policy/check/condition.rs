@@ -268,8 +268,9 @@ fn near_operator(text: &str) -> Option<String> {
         None => (None, text),
     };
     let lower = rest.to_ascii_lowercase();
-    let (name, suffix) = match lower.strip_suffix("ifexists") {
-        Some(name) => (name, "IfExists"),
+    // However often, and however it is spelt.
+    let (name, suffix) = match lower.split_once("ifex") {
+        Some((name, _)) => (name, "IfExists"),
         None => (lower.as_str(), ""),
     };
     let base = nearest(name, OPERATORS.into_iter())?;

@@ -118,6 +118,8 @@ codes! {
     EmptyOperator "empty-operator" Warning,
     /// A well-formed name of no service that we know.
     UnknownService "unknown-service" Warning,
+    /// A service calls further actions, and is not allowed them.
+    SessionActionMissing "session-action-missing" Warning,
     /// A whole account is trusted.
     WholeAccount "whole-account" Warning,
     /// Everybody is trusted whom a condition does not keep out.

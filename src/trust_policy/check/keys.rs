@@ -13,7 +13,7 @@ const SENDS_SOURCE: [&str; 3] = ["autoscaling", "ecs-tasks", "spotfleet"];
 const SENDS_NO_SOURCE: [&str; 2] = ["ec2", "lambda"];
 
 /// Keys whose values never have a `*` or `?`. Those that begin with a colon are claims, of any provider.
-const WITHOUT_WILDCARD: [&str; 14] = [
+const WITHOUT_WILDCARD: [&str; 15] = [
     ":job_workflow_ref",
     ":ref",
     ":repository",
@@ -28,6 +28,7 @@ const WITHOUT_WILDCARD: [&str; 14] = [
     "aws:sourceorgpaths",
     "aws:userid",
     "aws:username",
+    "sts:rolesessionname",
 ];
 
 /// Looks at the keys that a statement tests, among all statements.

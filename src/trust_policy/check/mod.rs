@@ -310,6 +310,7 @@ fn document(root: &Node, report: &mut Report) {
         nobody::somebody_let_in(&statements, &statement.place, report);
     }
     principal::of_one_partition(&statements, report);
+    principal::further_actions(&statements, report);
     for statement in &statements {
         principal::look(statement, report);
         nobody::look(statement, report);

@@ -10,11 +10,15 @@ use crate::trust_policy::principal::{self, AwsPrincipal, Federated, short};
 /// Tells of a document that lets nobody in. What could not be read may let somebody in, and is told
 /// by itself.
 pub(super) fn somebody_let_in(statements: &[Statement], place: &Place, report: &mut Report) {
-    let denied: BTreeSet<(Assume, &str)> = statements
-        .iter()
-        .filter(|deny| !deny.allow && !deny.is_conditional)
-        .flat_map(pairs)
-        .collect();
+    const ALLOW: &str = "allow sts:AssumeRole, sts:AssumeRoleWithSAML or sts:AssumeRoleWithWebIdentity to whom the role is for";
+    let mut allows = statements.iter().filter(|statement| statement.allow);
+    let of_deny = || statements.iter().filter(|statement| !statement.allow);
+    let always = of_deny().filter(|deny| deny.tests == 0).flat_map(pairs);
+    let services = allows.clone().flat_map(|allow| &allow.services);
+    let met = services
+        .filter(|(service, _)| of_deny().any(|deny| always_meets(deny, service)))
+        .map(|(service, _)| (Assume::Role, *service));
+    let denied: BTreeSet<(Assume, &str)> = always.chain(met).collect();
     let is_denied = |(assume, who): (Assume, &str)| {
         denied.contains(&(assume, "*")) || denied.contains(&(assume, who))
     };
@@ -24,23 +28,37 @@ pub(super) fn somebody_let_in(statements: &[Statement], place: &Place, report: &
             || (names_nobody && !allow.assumes.is_empty())
             || pairs(allow).any(|pair| !is_denied(pair))
     };
-    let mut allows = statements.iter().filter(|statement| statement.allow);
     if allows.clone().any(lets_in) {
         return;
     }
-    let message = if allows.clone().next().is_none() {
-        "there is no Allow, so that nobody can assume the role"
+    let (message, cure) = if allows.clone().next().is_none() {
+        (
+            "there is no Allow, so that nobody can assume the role",
+            ALLOW,
+        )
     } else if allows.all(|allow| allow.assumes.is_empty()) {
-        "no action that is allowed assumes a role by itself, so that nobody can assume this one"
+        (
+            "no action that is allowed assumes a role by itself, so that nobody can assume this one",
+            ALLOW,
+        )
     } else {
-        "what is allowed is denied to everybody whom it is allowed to, so that nobody can assume the role"
+        (
+            "what is allowed is denied to everybody whom it is allowed to, so that nobody can assume the role",
+            "take the Deny away, or have it spare whom the role is for: services, by Bool, \"false\", of aws:PrincipalIsAWSService",
+        )
     };
-    report.add(
-        Code::LetsNobodyIn,
-        place,
-        message,
-        "allow sts:AssumeRole, sts:AssumeRoleWithSAML or sts:AssumeRoleWithWebIdentity to whom the role is for",
-    );
+    report.add(Code::LetsNobodyIn, place, message, cure);
+}
+
+/// Whether a `Deny` with tests meets every request of this service: each test is true for want of its key.
+fn always_meets(deny: &Statement, service: &str) -> bool {
+    let names_it = deny.services.iter().any(|(name, _)| *name == service);
+    let mut tests = deny.conditions.iter();
+    deny.tests > 0
+        && deny.tests == deny.conditions.len()
+        && (names_it || deny.is_to_everybody())
+        && deny.actions.contains(Assume::Role.action())
+        && tests.all(|test| reach::passes_as_service(service, test))
 }
 
 /// Every principal of a statement by every action that assumes a role.
@@ -67,15 +85,17 @@ pub(super) fn look(statement: &Statement, report: &mut Report) {
     if !statement.allow {
         return;
     }
-    let mut tests = statement.conditions.iter();
-    if let Some((service, _)) = statement.services.first()
-        && let Some(test) = tests.find(|test| reach::fails_as_service(test))
-    {
+    let shut = statement.services.iter().find_map(|(service, _)| {
+        let mut tests = statement.conditions.iter();
+        let test = tests.find(|test| reach::fails_as_service(service, test));
+        test.map(|test| (service, test))
+    });
+    if let Some((service, test)) = shut {
         report.add(
             Code::LetsNobodyIn,
             &test.place,
             format!(
-                "{} could not assume the role: no AWS service passes this test of {}",
+                "{} could not assume the role: it never passes this test of {}",
                 short(service),
                 short(test.name)
             ),

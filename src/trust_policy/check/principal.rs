@@ -1,10 +1,12 @@
 //! Who is trusted: each principal by itself, and whether the actions fit.
 
+use std::collections::BTreeSet;
+
 use super::source::{Node, Place};
 use super::statement::{Assume, Statement};
 use super::{Code, Report, quote, reach};
 use crate::trust_policy::principal::{self, AwsPrincipal, Federated, PrincipalFault, short};
-use crate::trust_policy::third_parties;
+use crate::trust_policy::{services, third_parties};
 
 /// Tells of principals of another partition than the first: trust does not cross partitions.
 pub(super) fn of_one_partition(statements: &[Statement], report: &mut Report) {
@@ -23,6 +25,34 @@ pub(super) fn of_one_partition(statements: &[Statement], report: &mut Report) {
                 "name principals of the role's own partition: a role of another one needs a trust policy of its own",
             );
         }
+    }
+}
+
+/// Tells of a service that calls more than `sts:AssumeRole`, and is allowed it nowhere.
+pub(super) fn further_actions(statements: &[Statement], report: &mut Report) {
+    let allows = || statements.iter().filter(|statement| statement.allow);
+    let lets_in = |statement: &&Statement| statement.actions.contains(Assume::Role.action());
+    let mut seen = BTreeSet::new();
+    for (service, node) in allows().filter(lets_in).flat_map(|allow| &allow.services) {
+        let needed = services::further_actions(service);
+        if needed.is_empty() || !seen.insert(*service) {
+            continue;
+        }
+        let of_it =
+            || allows().filter(|allow| allow.services.iter().any(|(name, _)| name == service));
+        let is_missing = |action: &&&str| !of_it().any(|allow| allow.actions.contains(**action));
+        let missing: Vec<&str> = needed.iter().filter(is_missing).copied().collect();
+        // An action that could not be read is told by itself.
+        if missing.is_empty() || of_it().any(|allow| allow.unread) {
+            continue;
+        }
+        let missing = missing.join(" and ");
+        report.add(
+            Code::SessionActionMissing,
+            &node.place,
+            format!("{service} calls {missing} too, and no statement allows it that: perhaps it cannot assume the role"),
+            format!("allow it {missing} beside sts:AssumeRole"),
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whom a test lets through, as far as its values tell.
 
 use super::condition::{ANY, Condition, Value};
+use crate::trust_policy::services;
 
 /// Whether only accounts or organizations pass that are named whole, and nobody without one.
 pub(super) fn keeps_strangers_out(test: &Condition) -> bool {
@@ -18,14 +19,21 @@ pub(super) fn keeps_strangers_out(test: &Condition) -> bool {
     test.demands(&test.key) && test.values.iter().all(named)
 }
 
+/// Keys that tell some of an account from others.
+const OF_SOME: [&str; 4] = [
+    "aws:principalarn",
+    "aws:principaltag/",
+    "aws:userid",
+    "aws:username",
+];
+
+/// Whether somebody is named of an account who fails the test, and all others pass.
+pub(super) fn spares_some(test: &Condition) -> bool {
+    test.operator.is_negated() && OF_SOME.iter().any(|key| test.is_on(key))
+}
+
 /// Whether only some of an account pass.
 pub(super) fn narrows_account(test: &Condition) -> bool {
-    const KEYS: [&str; 4] = [
-        "aws:principalarn",
-        "aws:principaltag/",
-        "aws:userid",
-        "aws:username",
-    ];
     let some = |value: &Value| match test.key.as_str() {
         "aws:principalarn" => {
             let resource = value.meaning.splitn(6, ':').last().unwrap_or_default();
@@ -34,7 +42,7 @@ pub(super) fn narrows_account(test: &Condition) -> bool {
         }
         _ => is_more_than_wildcards(&value.meaning),
     };
-    KEYS.iter().any(|key| test.demands(key)) && test.values.iter().all(some)
+    OF_SOME.iter().any(|key| test.demands(key)) && test.values.iter().all(some)
 }
 
 /// Whether only requests pass that have this key, with a value of which something is known.
@@ -59,8 +67,26 @@ pub(super) fn names_source(test: &Condition) -> bool {
     test.operator.base != "Null" && test.values.iter().all(named)
 }
 
-/// Whether a service, which is no person, fails this test.
-pub(super) fn fails_as_service(test: &Condition) -> bool {
+/// Whether this service, which is no person, fails the test.
+pub(super) fn fails_as_service(service: &str, test: &Condition) -> bool {
+    if test.key != "aws:principalisawsservice" {
+        return !test.when_absent() && is_of_others(service, test);
+    }
+    // A service has this key, and it is true.
+    let says = |wanted| test.values.iter().any(|value| value.is(wanted));
+    match test.operator.base {
+        "Null" => !says("false"),
+        _ => says("true") == test.operator.is_negated(),
+    }
+}
+
+/// Whether this service always passes the test, for want of the key.
+pub(super) fn passes_as_service(service: &str, test: &Condition) -> bool {
+    test.when_absent() && is_of_others(service, test)
+}
+
+/// Whether requests of this service never have the key.
+fn is_of_others(service: &str, test: &Condition) -> bool {
     const OF_OTHERS: [&str; 9] = [
         "aws:federatedprovider",
         "aws:principalaccount",
@@ -72,15 +98,9 @@ pub(super) fn fails_as_service(test: &Condition) -> bool {
         "aws:userid",
         "aws:username",
     ];
-    if test.key != "aws:principalisawsservice" {
-        return !test.when_absent() && OF_OTHERS.iter().any(|key| test.is_on(key));
-    }
-    // A service has this key, and it is true.
-    let says = |wanted| test.values.iter().any(|value| value.is(wanted));
-    match test.operator.base {
-        "Null" => !says("false"),
-        _ => says("true") == test.operator.is_negated(),
-    }
+    // IAM Roles Anywhere tells by these what stands in the certificate.
+    let has_tags = services::split(service).is_some_and(|(name, _)| name == "rolesanywhere");
+    OF_OTHERS.iter().any(|key| test.is_on(key)) && !(has_tags && test.is_on("aws:principaltag/"))
 }
 
 /// Whether no session of a role passes: only users, or an account's root.

@@ -52,8 +52,8 @@ pub(super) struct Statement<'a> {
     pub(super) aws: Vec<(&'a str, Node<'a>)>,
     pub(super) federated: Vec<(&'a str, Node<'a>)>,
     pub(super) conditions: Vec<Condition<'a>>,
-    /// Whether it holds only sometimes.
-    pub(super) is_conditional: bool,
+    /// How many tests it has, with those that could not be read.
+    pub(super) tests: usize,
 }
 
 impl<'a> Statement<'a> {
@@ -107,10 +107,12 @@ impl<'a> Statement<'a> {
             federated: Vec::new(),
             conditions: find("Condition")
                 .map_or_else(Vec::new, |node| condition::read(node, report)),
-            is_conditional: find("Condition").is_some_and(|node| {
-                let tests = |of: &Node| of.entries().is_none_or(|entries| !entries.is_empty());
+            tests: find("Condition").map_or(0, |node| {
+                let tests = |of: &Node| of.entries().map_or(1, |entries| entries.len());
                 let operators = node.entries();
-                operators.is_none_or(|entries| entries.iter().any(|entry| tests(&entry.value)))
+                operators.map_or(1, |entries| {
+                    entries.iter().map(|entry| tests(&entry.value)).sum()
+                })
             }),
         };
         if let Some(action) = find("Action") {

@@ -7,8 +7,8 @@ use super::{Code, Report, quote, reach};
 use crate::trust_policy::principal::{self, Federated, short};
 
 /// Providers that everybody can get tokens from, and the claims of which one has to tell whose they
-/// are. IAM asks for most of these when a role is made or changed.
-const SHARED_PROVIDERS: [(&str, &[&str]); 23] = [
+/// are; a whole key has a colon. IAM asks for most of these when a role is made or changed.
+const SHARED_PROVIDERS: [(&str, &[&str]); 27] = [
     ("accounts.google.com", &["aud", "sub"]),
     ("agent.buildkite.com", &["sub"]),
     ("api.pulumi.com/oidc", &["aud"]),
@@ -28,12 +28,22 @@ const SHARED_PROVIDERS: [(&str, &[&str]); 23] = [
         &["sub"],
     ),
     ("oidc.codefresh.io", &["sub"]),
+    (
+        "oidc.op1.openshiftapps.com/2f785sojlpb85i7402pk3qogugim5nfb",
+        &["sub"],
+    ),
     ("oidc.vercel.com", &["aud"]),
     ("proidc.upbound.io", &["sub"]),
+    ("sandboxes.cloud", &["aud"]),
     ("scalr.io", &["sub"]),
+    (
+        "sts.windows.net/33e01921-4d64-4f8c-a055-5bdaffd5e33d",
+        &["sts:RoleSessionName"],
+    ),
     ("studio.datachain.ai/api", &["sub"]),
     (GITHUB, &["sub", "job_workflow_ref"]),
     ("tokens.cloud.shisho.dev", &["sub"]),
+    ("vstoken.actions.githubusercontent.com", &["sub"]),
     ("www.amazon.com", &["app_id", "user_id"]),
 ];
 
@@ -139,26 +149,29 @@ fn subject(
     let (place, what) = match openings.first() {
         None => (
             &node.place,
-            format!("{provider}:{} is not tested", claims[0]),
+            format!("{} is not tested", key(provider, claims[0])),
         ),
-        Some((claim, value)) => (
-            &value.node.place,
-            match value.is_pattern() {
-                true if has_wildcard(value.text) => {
-                    format!(
-                        "{provider}:{claim} lets strangers in by a wildcard: no owner stands whole before it"
-                    )
-                }
-                true => format!("{provider}:{claim} is compared with what the request itself says"),
-                false if provider == GITHUB => {
-                    format!(
-                        "{} does not begin with the owner of a repository",
-                        quote(value.text)
-                    )
-                }
-                false => format!("{provider}:{claim} is tested for nothing"),
-            },
-        ),
+        Some((claim, value)) => {
+            let key = key(provider, claim);
+            (
+                &value.node.place,
+                match value.is_pattern() {
+                    true if has_wildcard(value.text) => {
+                        format!(
+                            "{key} lets strangers in by a wildcard: no owner stands whole before it"
+                        )
+                    }
+                    true => format!("{key} is compared with what the request itself says"),
+                    false if provider == GITHUB => {
+                        format!(
+                            "{} does not begin with the owner of a repository",
+                            quote(value.text)
+                        )
+                    }
+                    false => format!("{key} is tested for nothing"),
+                },
+            )
+        }
     };
     report.add(
         Code::OidcSubjectOpen,
@@ -168,22 +181,29 @@ fn subject(
             GITHUB => format!(
                 "demand it by StringEquals, such as \"{GITHUB}:sub\": \"repo:ORG/REPO:ref:refs/heads/BRANCH\""
             ),
-            _ => format!("demand your own {provider}:{} by StringEquals", claims[0]),
+            _ => format!("demand your own {} by StringEquals", key(provider, claims[0])),
         },
     );
 }
 
-/// The tests that only a token with this claim passes.
+/// The condition key of a claim.
+fn key(provider: &str, claim: &str) -> String {
+    match claim.contains(':') {
+        true => claim.to_owned(),
+        false => format!("{provider}:{claim}"),
+    }
+}
+
+/// The tests that only a token with this claim passes. Some providers are written with a slash at their end.
 fn demanded<'s, 'a>(
     statement: &'s Statement<'a>,
     provider: &str,
     claim: &str,
 ) -> impl Iterator<Item = &'s Condition<'a>> {
-    let key = format!("{provider}:{claim}");
-    statement
-        .conditions
-        .iter()
-        .filter(move |test| test.demands(&key))
+    let keys =
+        [provider, &format!("{provider}/")].map(|issuer| key(issuer, claim).to_ascii_lowercase());
+    let tests = statement.conditions.iter();
+    tests.filter(move |test| keys.iter().any(|key| test.demands(key)))
 }
 
 /// Whether the value leaves out strangers: what stands before its first wildcard names an owner whole.
@@ -204,7 +224,10 @@ fn names_somebody(provider: &str, claim: &str, value: &Value) -> bool {
         (GITHUB, false) => names_owner(claim, beginning, false),
         // Such as `organization:ORG:` or `project_path:GROUP/`. All other claims are one id.
         (_, true) => {
-            let owner = beginning.split_once(':').map(|(_, owner)| owner);
+            let owner = match beginning.strip_prefix("system:serviceaccount:") {
+                None => beginning.split_once(':').map(|(_, owner)| owner),
+                namespace => namespace,
+            };
             claim == "sub" && owner.and_then(|owner| owner.find([':', '/'])) > Some(0)
         }
         (_, false) => !beginning.trim().is_empty(),

@@ -71,6 +71,96 @@ fn a_service_that_is_asked_for_keys_of_others_cannot_get_in() {
     }
 }
 
+const ANYWHERE: &str = r#"{"Service":"rolesanywhere.amazonaws.com"}"#;
+
+/// The statement that IAM Roles Anywhere needs, which calls all three.
+fn anywhere(principal: &str, condition: &str) -> String {
+    let actions = r#"["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]"#;
+    statement("Allow", actions, principal, condition)
+}
+
+#[test]
+fn roles_anywhere_tells_by_tags_whose_certificate_it_is() {
+    // As the guide of IAM Roles Anywhere has it.
+    let documented = r#"{"StringEquals":{"aws:PrincipalTag/x509Issuer/CN":"Bob"},"ArnEquals":{"aws:SourceArn":["arn:aws:rolesanywhere:us-east-1:123456789012:trust-anchor/TA_ID"]}}"#;
+    expect(&document(&anywhere(ANYWHERE, documented)), &[]);
+    let tag = r#"{"StringEquals":{"aws:PrincipalTag/x509Issuer/CN":"Bob"}}"#;
+    let org = r#"{"StringEquals":{"aws:PrincipalOrgID":"o-a1b2c3"}}"#;
+    expect(&document(&anywhere(ANYWHERE, org)), &["lets-nobody-in"]);
+    // Of several services, each is looked at.
+    for services in [
+        r#"{"Service":["ec2.amazonaws.com","rolesanywhere.amazonaws.com"]}"#,
+        r#"{"Service":["rolesanywhere.amazonaws.com","ec2.amazonaws.com"]}"#,
+    ] {
+        let text = document(&anywhere(services, tag));
+        expect(&text, &["lets-nobody-in"]);
+        let findings = check(text.as_bytes(), CheckOptions::default());
+        let mut messages = findings.iter().map(|found| &found.message);
+        assert!(
+            messages.any(|message| message.starts_with("ec2.amazonaws.com could not")),
+            "{findings:?}"
+        );
+    }
+    // It has no MFA device, whatever the certificate says.
+    let beside = |tag: &str| {
+        let condition = format!(
+            r#"{{"BoolIfExists":{{"aws:MultiFactorAuthPresent":"false"}},"StringEquals":{{"{tag}":"x"}}}}"#
+        );
+        let deny = statement("Deny", ASSUME, r#"{"AWS":"*"}"#, &condition);
+        document(&format!("[{},{deny}]", anywhere(ANYWHERE, "")))
+    };
+    expect(
+        &beside("aws:PrincipalTag/x509Subject/CN"),
+        &["mfa-demanded"],
+    );
+    expect(&beside("aws:username"), &[]);
+}
+
+#[test]
+fn a_service_that_always_meets_a_deny_to_everybody_cannot_get_in() {
+    const EVERYBODY: &str = r#"{"AWS":"*"}"#;
+    let of = |allowed: &str, denied: &str, condition: &str| {
+        let allow = statement("Allow", ASSUME, allowed, "");
+        let deny = statement("Deny", ASSUME, denied, condition);
+        document(&format!("[{allow},{deny}]"))
+    };
+    let org = r#""StringNotEquals":{"aws:PrincipalOrgID":"o-abcdefghij"}"#;
+    for condition in [
+        format!("{{{org}}}"),
+        format!(r#"{{{org},"ArnNotLike":{{"aws:PrincipalArn":"{ACCOUNT}:role/x"}}}}"#),
+        r#"{"StringNotEqualsIfExists":{"aws:PrincipalOrgID":"o-abcdefghij"}}"#.to_owned(),
+        r#"{"Null":{"aws:PrincipalOrgID":"true"}}"#.to_owned(),
+    ] {
+        expect(&of(EC2, EVERYBODY, &condition), &["lets-nobody-in"]);
+        expect(&of(EC2, EC2, &condition), &["lets-nobody-in"]);
+        // Roles may be of the organization.
+        expect(&of(ROLE, EVERYBODY, &condition), &[]);
+        expect(&of(LAMBDA, EC2, &condition), &[]);
+    }
+    for condition in [
+        format!(r#"{{{org},"Bool":{{"aws:PrincipalIsAWSService":"false"}}}}"#),
+        format!(r#"{{{org},"BoolIfExists":{{"aws:PrincipalIsAWSService":"false"}}}}"#),
+        format!(r#"{{{org},"Bool":{{"aws:SecureTransport":"false"}}}}"#),
+        format!(r#"{{{org},"StringNotEqualsIfExists":{{"aws:SourceOrgID":"o-abcdefghij"}}}}"#),
+        r#"{"StringEquals":{"aws:PrincipalOrgID":"o-abcdefghij"}}"#.to_owned(),
+    ] {
+        expect(&of(EC2, EVERYBODY, &condition), &[]);
+    }
+    // A test that cannot be read may spare it.
+    let misspelt = format!(r#"{{{org},"Boool":{{"aws:PrincipalIsAWSService":"false"}}}}"#);
+    expect(&of(EC2, EVERYBODY, &misspelt), &["unknown-operator"]);
+    // Another statement is for somebody who gets in.
+    let both = of(EC2, EVERYBODY, &format!("{{{org}}}"));
+    let role = statement("Allow", ASSUME, ROLE, "");
+    expect(&both.replacen('[', &format!("[{role},"), 1), &[]);
+    // Of IAM Roles Anywhere, a certificate has tags.
+    let tag = r#"{"StringNotEquals":{"aws:PrincipalTag/x509Subject/OU":"x"}}"#;
+    expect(&of(EC2, EVERYBODY, tag), &["lets-nobody-in"]);
+    let deny = statement("Deny", ASSUME, EVERYBODY, tag);
+    let text = document(&format!("[{},{deny}]", anywhere(ANYWHERE, "")));
+    expect(&text, &[]);
+}
+
 #[test]
 fn a_key_of_another_provider_is_never_there() {
     let eks = "oidc.eks.eu-west-1.amazonaws.com/id";
@@ -174,20 +264,22 @@ fn mfa_of_roles_alone_is_a_warning() {
             assert_eq!(codes(&allow(principal, condition), true), ["mfa-demanded"]);
         }
         // A session of a role has the key, and it is false.
-        expect(
-            &allow(
-                principal,
-                r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#,
-            ),
-            &[],
-        );
-        expect(
-            &allow(
-                principal,
-                r#"{"Null":{"aws:MultiFactorAuthPresent":"false"}}"#,
-            ),
-            &[],
-        );
+        for condition in [
+            r#"{"BoolIfExists":{"aws:MultiFactorAuthPresent":"true"}}"#,
+            r#"{"ForAllValues:Bool":{"aws:MultiFactorAuthPresent":"true"}}"#,
+            r#"{"StringNotEquals":{"aws:MultiFactorAuthPresent":"false"}}"#,
+            r#"{"Null":{"aws:MultiFactorAuthPresent":"true"}}"#,
+        ] {
+            expect(&allow(principal, condition), &["mfa-of-role"]);
+            assert_eq!(codes(&allow(principal, condition), true), ["mfa-demanded"]);
+        }
+        for condition in [
+            r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#,
+            r#"{"Null":{"aws:MultiFactorAuthPresent":"false"}}"#,
+        ] {
+            expect(&allow(principal, condition), &[]);
+            assert_eq!(codes(&allow(principal, condition), true), [""; 0]);
+        }
     }
     for people in [
         format!(r#"{{"AWS":"{ACCOUNT}:user/bob"}}"#),
@@ -216,6 +308,12 @@ fn mfa_of_roles_alone_is_a_warning() {
         &document(&format!("[{role},{}]", deny(r#"{"AWS":"*"}"#))),
         &["mfa-of-role"],
     );
+    // For it, the key is there: Bool is enough.
+    let bool = r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#;
+    let deny = statement("Deny", ASSUME, r#"{"AWS":"*"}"#, bool);
+    let text = document(&format!("[{role},{deny}]"));
+    expect(&text, &["mfa-of-role"]);
+    assert_eq!(codes(&text, true), ["mfa-demanded"]);
     let message = |text: &str| {
         check(text.as_bytes(), CheckOptions::default())
             .remove(0)

@@ -148,6 +148,96 @@ fn providers_of_everybody_are_shared() {
 }
 
 #[test]
+fn all_providers_that_iam_asks_a_claim_of_are_shared() {
+    for (issuer, claim, value) in [
+        (
+            "vstoken.actions.githubusercontent.com",
+            "sub",
+            "repo:o/r:ref:refs/heads/main",
+        ),
+        ("sandboxes.cloud", "aud", "org-1"),
+        (
+            "oidc.op1.openshiftapps.com/2f785sojlpb85i7402pk3qogugim5nfb",
+            "sub",
+            "system:serviceaccount:ns:app",
+        ),
+    ] {
+        let of = |condition: &str| web_identity(&oidc(issuer), condition);
+        expect(&of(""), &["oidc-subject-open"]);
+        let key = format!("{issuer}:{claim}");
+        expect(&of(&test("StringEquals", &key, value)), &[]);
+        let open = test("StringLike", &key, "system:serviceaccount:*");
+        expect(&of(&open), &["oidc-subject-open"]);
+        let other = format!("{issuer}:other");
+        expect(
+            &of(&test("StringEquals", &other, value)),
+            &["oidc-subject-open"],
+        );
+    }
+    // One namespace.
+    let turbonomic = "oidc.op1.openshiftapps.com/2f785sojlpb85i7402pk3qogugim5nfb";
+    let key = format!("{turbonomic}:sub");
+    let namespace = test("StringLike", &key, "system:serviceaccount:ns:*");
+    expect(&web_identity(&oidc(turbonomic), &namespace), &[]);
+}
+
+#[test]
+fn sentinel_tells_its_customers_apart_by_the_session() {
+    let sentinel = "sts.windows.net/33e01921-4d64-4f8c-a055-5bdaffd5e33d/";
+    let of = |condition: &str| web_identity(&oidc(sentinel), condition);
+    let aud = format!(r#""{sentinel}:aud":"api://1462b192-27f7-4cb9-8523-0f4ecb54b47e""#);
+    let named = r#""sts:RoleSessionName":"MicrosoftSentinel_1111-2222""#;
+    expect(
+        &of(&format!(r#"{{"StringEquals":{{{aud},{named}}}}}"#)),
+        &[],
+    );
+    expect(&of(&format!(r#"{{"StringEquals":{{{named}}}}}"#)), &[]);
+    for open in [
+        String::new(),
+        format!(r#"{{"StringEquals":{{{aud}}}}}"#),
+        test("StringEquals", &format!("{sentinel}:sub"), "x"),
+        test("StringLike", "sts:RoleSessionName", "MicrosoftSentinel_*"),
+        test(
+            "StringEqualsIfExists",
+            "sts:RoleSessionName",
+            "MicrosoftSentinel_1",
+        ),
+    ] {
+        let text = of(&open);
+        expect(&text, &["oidc-subject-open"]);
+        let found = &check(text.as_bytes(), CheckOptions::default())[0];
+        assert!(
+            found.message.contains(", and sts:RoleSessionName"),
+            "{found:?}"
+        );
+        assert!(
+            found.cure.contains("your own sts:RoleSessionName"),
+            "{found:?}"
+        );
+    }
+    let literal = test("StringEquals", "sts:RoleSessionName", "MicrosoftSentinel_*");
+    expect(&of(&literal), &["literal-wildcard"]);
+    let tenant = "sts.windows.net/11111111-2222-3333-4444-555555555555/";
+    expect(&web_identity(&oidc(tenant), ""), &["oidc-subject-missing"]);
+}
+
+#[test]
+fn a_provider_that_ends_in_a_slash_is_tested_by_either_key() {
+    for issuer in ["gitlab.com/", "token.actions.githubusercontent.com/"] {
+        let subject = "repo:acme/shop:ref:refs/heads/main";
+        for key in [issuer, issuer.trim_end_matches('/')] {
+            let of = |operator: &str, subject: &str| {
+                let condition = test(operator, &format!("{key}:sub"), subject);
+                web_identity(&oidc(issuer), &condition)
+            };
+            expect(&of("StringEquals", subject), &[]);
+            expect(&of("StringLike", "repo:*"), &["oidc-subject-open"]);
+        }
+        expect(&web_identity(&oidc(issuer), ""), &["oidc-subject-open"]);
+    }
+}
+
+#[test]
 fn cognito_has_other_names_in_other_partitions() {
     for issuer in [
         "cognito-identity.amazonaws.com",

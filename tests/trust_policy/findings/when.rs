@@ -35,7 +35,7 @@ fn mfa_of_a_service_is_an_error_in_every_form() {
         expect(&allow(LAMBDA, condition), &["mfa-demanded"]);
         expect(&allow(USER, condition), &[]);
         assert_eq!(
-            codes(&allow(ROLE, condition), true),
+            codes(&allow(USER, condition), true),
             ["mfa-demanded"],
             "{condition}"
         );
@@ -135,6 +135,29 @@ fn a_deny_of_users_demands_no_mfa_of_roles() {
 }
 
 #[test]
+fn a_deny_that_spares_somebody_demands_no_mfa_of_programs() {
+    let root = format!(r#"{{"AWS":"{ACCOUNT}:root"}}"#);
+    let of = |principal: &str, test: &str| codes(&denied_beside(principal, test), true);
+    for spared in [
+        r#""ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/jenkins"}"#,
+        r#""StringNotEqualsIfExists":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/jenkins"}"#,
+        r#""StringNotEquals":{"aws:PrincipalTag/robot":"true"}"#,
+    ] {
+        assert_eq!(of(&root, spared), ["whole-account"], "{spared}");
+        assert_eq!(of(ROLE, spared), [""; 0], "{spared}");
+        expect(&denied_beside(ROLE, spared), &[]);
+        // It is no service.
+        assert_eq!(of(EC2, spared), ["mfa-demanded"], "{spared}");
+    }
+    for hit in [
+        r#""Bool":{"aws:PrincipalIsAWSService":"false"}"#,
+        r#""StringNotEquals":{"aws:SourceVpc":"vpc-1"}"#,
+    ] {
+        assert_eq!(of(&root, hit), ["mfa-demanded", "whole-account"], "{hit}");
+    }
+}
+
+#[test]
 fn a_deny_of_other_actions_demands_no_mfa() {
     const ASSUME: &str = "\"sts:AssumeRole\"";
     let of = |allowed: &str, denied: &str| {
@@ -167,10 +190,13 @@ fn a_test_of_mfa_that_tests_nothing_is_a_warning() {
         r#"{"NumericLessThanIfExists":{"aws:MultiFactorAuthAge":"3600"}}"#,
         r#"{"ForAllValues:Bool":{"aws:MultiFactorAuthPresent":"true"}}"#,
     ] {
-        for principal in [EC2, ROLE, USER] {
+        for principal in [EC2, USER] {
             expect(&allow(principal, condition), &["mfa-tests-nothing"]);
         }
     }
+    // A session of a role has the one key, and not the other.
+    let age = r#"{"NumericLessThanIfExists":{"aws:MultiFactorAuthAge":"3600"}}"#;
+    expect(&allow(ROLE, age), &["mfa-tests-nothing"]);
     let deny = statement(
         "Deny",
         "\"sts:AssumeRole\"",
@@ -224,6 +250,12 @@ fn unknown_operators_are_told_with_the_near_one() {
         ("NullIfExists", "Null"),
         ("ForAnyValue:Null", "Null"),
         ("ArnLikes", "ArnLike"),
+        ("StringEqualsIfExist", "StringEqualsIfExists"),
+        ("StringEqualsIfExistsIfExists", "StringEqualsIfExists"),
+        (
+            "ForAnyValue:StringLikeIfExits",
+            "ForAnyValue:StringLikeIfExists",
+        ),
     ] {
         let text = allow(
             ROLE,

@@ -111,6 +111,7 @@ fn malformed_and_misspelt_services_are_told_with_what_was_meant() {
         ("ec2.amazonaws.com ", Some("ec2")),
         ("https://ec2.amazonaws.com", Some("ec2")),
         ("lamda.amazonaws.com", Some("lambda")),
+        ("lamba.amazonaws.com", Some("lambda")),
         ("lambda.amazonws.com", Some("lambda")),
         ("cloudformtion.amazonaws.com", Some("cloudformation")),
         ("sagemakre.amazonaws.com", Some("sagemaker")),
@@ -151,6 +152,52 @@ fn malformed_and_misspelt_services_are_told_with_what_was_meant() {
         ),
         &["china-suffix"],
     );
+}
+
+#[test]
+fn a_service_that_calls_more_actions_is_warned_of() {
+    const PODS: &str = r#"{"Service":"pods.eks.amazonaws.com"}"#;
+    const ANYWHERE: &str = r#"{"Service":["ec2.amazonaws.com","rolesanywhere.amazonaws.com"]}"#;
+    const ASSUME: &str = "\"sts:AssumeRole\"";
+    let of = |principal: &str, actions: &[&str]| {
+        let statements: Vec<_> = actions
+            .iter()
+            .map(|action| statement("Allow", action, principal, ""))
+            .collect();
+        document(&format!("[{}]", statements.join(",")))
+    };
+    let both = r#"["sts:AssumeRole","sts:TagSession"]"#;
+    let missing = &["session-action-missing"];
+    expect(&of(PODS, &[ASSUME]), missing);
+    expect(&of(PODS, &[ASSUME, ASSUME]), missing);
+    expect(&of(ANYWHERE, &[both]), missing);
+    expect(
+        &of(ANYWHERE, &[ASSUME, "\"sts:SetSourceIdentity\""]),
+        missing,
+    );
+    // All statements together allow it.
+    expect(&of(PODS, &[ASSUME, "\"sts:TagSession\""]), &[]);
+    expect(&of(ANYWHERE, &[both, "\"sts:SetSourceIdentity\""]), &[]);
+    expect(&of(EC2, &[ASSUME]), &[]);
+    // What could not be read may be it.
+    expect(&of(PODS, &[ASSUME, "\"sts:*\""]), &["bad-action"]);
+    // Neither a Deny nor what others are allowed is.
+    let deny = statement("Deny", "\"sts:TagSession\"", PODS, "");
+    let other = statement("Allow", both, ROLE, "");
+    let pods = statement("Allow", ASSUME, PODS, "");
+    expect(&document(&format!("[{deny},{other},{pods}]")), missing);
+    let found = check(of(ANYWHERE, &[ASSUME]).as_bytes(), CheckOptions::default());
+    let found = found
+        .iter()
+        .find(|found| found.code.id() == missing[0])
+        .unwrap();
+    assert!(
+        found
+            .message
+            .contains("sts:TagSession and sts:SetSourceIdentity"),
+        "{found:?}"
+    );
+    assert_eq!(found.path, "$.Statement[0].Principal.Service[1]");
 }
 
 #[test]
