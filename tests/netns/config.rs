@@ -243,6 +243,59 @@ fn what_is_missing_behind_a_link_is_no_answer() {
 }
 
 #[test]
+fn a_folder_reached_by_a_link_is_read_with_and_without_drop_ins() {
+    let lab = nft();
+    lab.sh("mkdir -p /etc/kept/ip-lockdown; ln -s kept/ip-lockdown /etc/ip-lockdown")
+        .expect_code(0);
+    // There is none yet, which is an answer: the link leads somewhere.
+    let done = lab.lockdown(&["apply"]).expect_code(2);
+    assert!(done.stderr.contains("there is no configuration"), "{done}");
+    write(&lab, CONFIG, &imds("\"root\""));
+    lock(&lab, &["apply"]);
+    only_root(&lab);
+    lab.sh(&format!(
+        "mv {CONFIG} /etc/kept; ln -s ../config.toml {CONFIG}"
+    ))
+    .expect_code(0);
+    lock(&lab, &["apply"]);
+    write(
+        &lab,
+        "/etc/ip-lockdown/conf.d/agent.toml",
+        &imds("\"alice\""),
+    );
+    lock(&lab, &["apply"]);
+    served(&lab, &User::ALICE, &IMDS);
+    // A link whose end is missing is none.
+    lab.sh("mv /etc/kept /etc/away").expect_code(0);
+    let done = lab.lockdown(&["apply"]).expect_code(2);
+    assert!(done.stderr.contains("No such file"), "{done}");
+}
+
+#[test]
+fn a_link_that_is_another_users_is_not_followed() {
+    let lab = nft();
+    lock(&lab, &[V4, "root"]);
+    write(&lab, "/etc/kept/config.toml", &imds("\"mallory\""));
+    for (link, target) in [
+        ("/etc/ip-lockdown", "/etc/kept"),
+        (CONFIG, "/etc/kept/config.toml"),
+    ] {
+        lab.sh(&format!(
+            "rm -rf /etc/ip-lockdown; mkdir -p $(dirname {link}); ln -s {target} {link}; chown -h 1666 {link}"
+        ))
+        .expect_code(0);
+        let done = lab.lockdown(&["apply"]).expect_code(2);
+        for told in [
+            format!("{link} belongs to uid 1666"),
+            format!("who may pass; mend it with `chown -h root {link}`"),
+        ] {
+            assert!(done.stderr.contains(&told), "{done}");
+        }
+        only_root(&lab);
+    }
+}
+
+#[test]
 fn an_endless_chain_of_links_is_an_error() {
     let lab = legacy();
     lab.sh("mkdir /etc/ip-lockdown; ln -s config.toml /etc/ip-lockdown/config.toml")

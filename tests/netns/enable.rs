@@ -86,6 +86,19 @@ fn enable_writes_the_configuration_and_makes_the_links() {
 }
 
 #[test]
+fn a_folder_that_is_a_link_is_written_to() {
+    let lab = with_units();
+    lab.sh("mkdir -p /etc/kept; ln -s kept /etc/ip-lockdown")
+        .expect_code(0);
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    lab.lockdown(&["enable", V4, "root", "alice"])
+        .expect_code(0);
+    assert_eq!(config(&lab), imds("\"root\", \"alice\""));
+    lab.sh("test -L /etc/ip-lockdown; test -f /etc/kept/config.toml")
+        .expect_code(0);
+}
+
+#[test]
 fn enable_now_applies_the_configuration_too() {
     let lab = with_units();
     write(
