@@ -284,6 +284,35 @@ fn untrusted(path: &Path, stat: &FileStat, fault: String, cure: &str) -> ReadErr
     }
 }
 
+/// The folder in which [`write`] puts the file, made if need be.
+///
+/// # Errors
+/// It cannot be made.
+pub fn folder(path: &Path) -> Result<PathBuf, WriteError> {
+    match place(path) {
+        Ok((folder, _)) => Ok(folder),
+        Err(source) => Err(WriteError {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The folder, which is there then, and the file.
+fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    // A link stays one: the file that it leads to is replaced.
+    let file = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        file => file?,
+    };
+    let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&folder)?;
+    Ok((folder, file))
+}
+
 /// Puts a file with this text in the place of the one at `path`, and makes its folder if need be.
 /// After a crash the old file or the new one is there, whole.
 ///
@@ -291,16 +320,7 @@ fn untrusted(path: &Path, stat: &FileStat, fault: String, cure: &str) -> ReadErr
 /// It cannot be written; then the old file stays as it was.
 pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
     let written = || -> io::Result<()> {
-        // A link stays one: the file that it leads to is replaced.
-        let file = match fs::canonicalize(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            file => file?,
-        };
-        let folder = file.parent().unwrap_or(Path::new("/"));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(folder)?;
+        let (folder, file) = place(path)?;
         let mut name = OsString::from(".");
         name.push(file.file_name().unwrap_or_default());
         name.push(format!(".{}", std::process::id()));

@@ -98,6 +98,41 @@ fn verify_tells_when_what_stands_is_not_what_is_configured() {
 }
 
 #[test]
+fn what_counts_is_the_configuration_once_it_is_this_ones_turn() {
+    let lab = nft();
+    write(&lab, CONFIG, &imds("\"root\", \"mallory\""));
+    lock(&lab, &["apply"]);
+    let waiting = |words: &str, meanwhile: &str| {
+        let program = lab::lockdown_program();
+        let program = format!("{} {}", program.display(), lab.options().join(" "));
+        lab.sh(&format!(
+            "exec 9> /run/ip-lockdown.lock; flock 9
+             {program} {words} 9>&- & run=$!
+             sleep 0.5; {meanwhile}
+             flock -u 9; wait $run"
+        ))
+    };
+    let drop_mallory = format!("sed -i 's/, \"mallory\"//' {CONFIG}");
+    waiting("apply", &drop_mallory).expect_code(0);
+    only_root(&lab);
+    verify(&lab, 0, &[]);
+    // The other way around: what stands is judged by what the configuration says then.
+    let add_mallory = format!("sed -i 's/\"root\"/\"root\", \"mallory\"/' {CONFIG}");
+    let done = waiting("verify", &add_mallory).expect_code(1);
+    assert!(done.stdout.contains("as-asked"), "{done}");
+    // What is wrong from the beginning is told without a turn.
+    write(&lab, CONFIG, "[[lockdown");
+    let begun = std::time::Instant::now();
+    let done = lab
+        .sh(&format!(
+            "exec 9> /run/ip-lockdown.lock; flock 9; {} apply",
+            lab::lockdown_program().display()
+        ))
+        .expect_code(2);
+    assert!(begun.elapsed().as_secs() < 5, "{done}");
+}
+
+#[test]
 fn a_configuration_that_cannot_be_used_changes_nothing() {
     let lab = nft();
     lock(&lab, &[V4, "root"]);

@@ -123,6 +123,45 @@ fn enable_now_applies_the_configuration_too() {
 }
 
 #[test]
+fn none_of_many_that_enable_at_once_is_lost() {
+    let lab = with_units();
+    let program = lab::lockdown_program();
+    let done = lab.sh(&format!(
+        "for n in 1 2 3 4 5 6 7 8; do {} enable 10.0.0.$n root & done; wait; grep -c ^address {CONFIG}",
+        program.display()
+    ));
+    assert!(done.stdout.ends_with("\n8\n"), "{done}");
+}
+
+#[test]
+fn enable_waits_with_a_bound_for_one_that_is_writing() {
+    let lab = with_units();
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    let program = lab::lockdown_program();
+    let enable = |words: &str| {
+        lab.sh(&format!(
+            "exec 9< /etc/ip-lockdown; flock 9; {} --wait=1 enable {words} 9<&-",
+            program.display()
+        ))
+    };
+    let done = enable("10.0.0.1 root").expect_code(3);
+    let told = "another ip-lockdown held /etc/ip-lockdown for 1s; nothing was changed";
+    assert!(done.stderr.contains(told), "{done}");
+    assert_eq!(config(&lab), imds("\"root\""));
+    // Where there is nothing to write, there is nothing to wait for.
+    enable(&format!("{V4} root")).expect_code(0);
+}
+
+#[test]
+fn enable_needs_no_run() {
+    let lab = with_units();
+    lab.sh("mkdir /var/none; mount --bind /var/none /run; mount -o remount,ro,bind /run")
+        .expect_code(0);
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    enabled(&lab, true);
+}
+
+#[test]
 fn what_is_wrong_is_told_before_anything_is_written() {
     let lab = with_units();
     for (words, told) in [
