@@ -35,12 +35,12 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
     }
     let words = match &args.address {
         Some(address) => Some(words::parse(address, &args.policy)?),
-        None => {
-            // Only to say early what is wrong with it.
-            config::read(common)?;
-            None
-        }
+        None => None,
     };
+    if words.is_none() {
+        // Only to say early what is wrong with it.
+        config::read(common)?;
+    }
     let firewall = open(common, true)?;
     let asked = words.as_ref().map(words::resolve).transpose()?;
     match args.dry_run {
