@@ -45,13 +45,15 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
     let asked = words.as_ref().map(words::resolve).transpose()?;
     match args.dry_run {
         true => dry_run(&policies(asked, common)?, &firewall, common),
-        false => apply(asked, &firewall, common),
+        false => apply(asked, Vec::new(), &firewall, common),
     }
 }
 
-/// Puts the policy in force; without one, what the configuration says.
+/// Puts the policy in force; without one, what the configuration says. The result says as well what
+/// else could not be done.
 pub(super) fn apply(
     asked: Option<Policy>,
+    also: Vec<String>,
     firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
@@ -68,7 +70,7 @@ pub(super) fn apply(
     let seen = firewall.observe();
     let wanted = wanted(&policies, firewall, common, &seen)?;
     let applied = enforce(&wanted, seen, common.layers, firewall);
-    conclude(applied, Vec::new(), firewall, common)
+    conclude(applied, Vec::new(), also, firewall, common)
 }
 
 fn policies(asked: Option<Policy>, common: &CommonArgs) -> Result<Vec<Policy>, CommandError> {
@@ -91,10 +93,12 @@ fn wanted(
     Wanted::new(locks, common.layers, firewall, seen)
 }
 
-/// Looks at what was put in force, probes it, and prints what came out, with what is known already.
+/// Looks at what was put in force, probes it, and prints what came out, with what is known already,
+/// and what else could not be done.
 pub(super) fn conclude(
     mut applied: Applied,
     known: Vec<Finding>,
+    also: Vec<String>,
     firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
@@ -126,6 +130,9 @@ pub(super) fn conclude(
     }
     told_once(&mut findings);
     findings.sort_by_key(|finding| finding.address);
+    let holds = applied.failures.is_empty()
+        && matches!(exit_code(&findings), ExitCode::Done | ExitCode::Degraded);
+    applied.failures.extend(also);
     for failure in &applied.failures {
         error!("{failure}");
     }
@@ -158,7 +165,6 @@ pub(super) fn conclude(
         }
         Format::Text => {
             let how = if applied.changed { "" } else { " (as it was)" };
-            let holds = matches!(code, ExitCode::Done | ExitCode::Degraded);
             let locks = applied.locks.iter().filter(|_| holds);
             let lines = locks.map(|lock| {
                 format!(

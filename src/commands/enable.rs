@@ -55,18 +55,22 @@ pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode,
         args.now || refused.is_some(),
         common.output,
     )?;
-    let applied = match args.now {
-        true => apply::apply(None, &open(common, true)?, common),
-        false => Ok(ExitCode::Done),
-    };
-    match refused {
-        None => applied,
-        Some(refused) => {
-            if let Err(error) = applied {
-                error!("{error}");
-            }
+    if !args.now {
+        return match refused {
+            None => Ok(ExitCode::Done),
+            Some(refused) => Err(refused.into()),
+        };
+    }
+    // One result tells both.
+    let also = refused.iter().map(ToString::to_string).collect();
+    let applied =
+        open(common, true).and_then(|firewall| apply::apply(None, also, &firewall, common));
+    match (applied, refused) {
+        (Err(failure), Some(refused)) => {
+            error!("{failure}");
             Err(refused.into())
         }
+        (applied, _) => applied,
     }
 }
 
@@ -124,9 +128,17 @@ fn change(path: &Path, words: Option<&Unresolved>, now: bool) -> Result<Change, 
 /// Says where what is configured is more than what was asked for.
 fn warn_about_drop_ins(own: &Unresolved, all: &[Unresolved]) {
     for merged in all.iter().filter(|merged| merged.target == own.target) {
-        if merged != own {
+        if !merged.names_the_same(own) {
             warn!(
                 "drop-ins in conf.d let others pass to {} too",
+                merged.target
+            );
+        }
+        if merged.forwarded != own.forwarded {
+            // What contradicts is an error; this is one of them against what goes without saying.
+            warn!(
+                "drop-ins in conf.d let forwarded packets pass to {}: they say \
+                 forwarded = \"allow\"",
                 merged.target
             );
         }

@@ -123,6 +123,34 @@ fn enable_now_applies_the_configuration_too() {
 }
 
 #[test]
+fn what_drop_ins_add_is_told_and_nothing_else() {
+    let lab = with_units();
+    let words = ["enable", V4, "root", "1000-1010", "--group=adm"];
+    for (drop_in, told) in [
+        (imds("0, \"root\", 1005"), None),
+        (format!("{}groups = [\"adm\"]", imds("\"1000-1001\"")), None),
+        (imds("1011"), Some("let others pass")),
+        (
+            format!("{}groups = [\"users\"]", imds("")),
+            Some("let others pass"),
+        ),
+        (
+            format!("{}forwarded = \"allow\"", imds("\"root\"")),
+            Some("let forwarded packets pass"),
+        ),
+    ] {
+        write(&lab, "/etc/ip-lockdown/conf.d/agent.toml", &drop_in);
+        let done = lab.lockdown(&words).expect_code(0);
+        let said = done.stderr.lines().filter(|line| line.contains("conf.d"));
+        let said: Vec<&str> = said.collect();
+        match told {
+            None => assert!(said.is_empty(), "{drop_in}: {done}"),
+            Some(told) => assert!(matches!(said[..], [line] if line.contains(told)), "{done}"),
+        }
+    }
+}
+
+#[test]
 fn none_of_many_that_enable_at_once_is_lost() {
     let lab = with_units();
     let program = lab::lockdown_program();
@@ -224,10 +252,32 @@ fn without_units_or_systemctl_it_says_so() {
         "{done}"
     );
     assert!(done.stdout.contains("config.toml: written"), "{done}");
-    // It is locked all the same.
-    lab.lockdown(&["enable", "--now", V4, "root"])
+    // It is locked all the same, and one result says both.
+    let done = lab
+        .lockdown(&["enable", "--now", V4, "root"])
         .expect_code(3);
+    assert!(
+        done.stdout.contains("locked: root (0) may pass")
+            && done.stderr.contains("the units come with the package"),
+        "{done}"
+    );
     only_root(&lab);
+    let done = lab
+        .lockdown(&["enable", "--now", "--output=json"])
+        .expect_code(3);
+    let json: serde_json::Value = done.json();
+    assert_eq!(json["command"], "apply");
+    assert_eq!(json["exit_code"], 3);
+    let errors = json["errors"].to_string();
+    assert!(errors.contains("the units come with"), "{done}");
+    lab.sh("rm /run/ip-lockdown.lock; ln -s x /run/ip-lockdown.lock")
+        .expect_code(0);
+    let done = lab
+        .lockdown(&["enable", "--now", "--output=json"])
+        .expect_code(3);
+    let json: serde_json::Value = done.json();
+    assert_eq!(json["command"], "enable");
+    lab.sh("rm /run/ip-lockdown.lock").expect_code(0);
     lab.sh("rm -f /usr/bin/systemctl /bin/systemctl")
         .expect_code(0);
     let done = lab.lockdown(&["enable", V4, "root"]).expect_code(3);
