@@ -27,12 +27,12 @@ pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode,
     warn_about_options(common);
     let path = config::path(common);
     // What is wrong is told before anything is made.
-    let mut change = change(&path, words.as_ref(), args.now)?;
+    let mut change = changed(&path, words.as_ref(), args.now)?;
     if change.text.is_some() {
         let limit = Duration::from_secs(common.wait.into());
         let _held = lock::folder(&sys::config::folder(&path)?, limit)?;
         // Another run may have written while this waited.
-        change = self::change(&path, words.as_ref(), args.now)?;
+        change = changed(&path, words.as_ref(), args.now)?;
         if let Some(text) = &change.text {
             sys::config::write(&path, text)?;
         }
@@ -83,7 +83,7 @@ struct Change {
 }
 
 /// Decides what becomes of the configuration; with `now`, all of its names are looked up.
-fn change(path: &Path, words: Option<&Unresolved>, now: bool) -> Result<Change, CommandError> {
+fn changed(path: &Path, words: Option<&Unresolved>, now: bool) -> Result<Change, CommandError> {
     let mut sources = match sys::config::read(path) {
         Err(error) if !(error.is_missing() && words.is_some()) => {
             return Err(ConfigFailure::from(error).into());

@@ -284,7 +284,7 @@ fn untrusted(path: &Path, stat: &FileStat, fault: String, cure: &str) -> ReadErr
     }
 }
 
-/// The folder in which [`write`] puts the file, made if need be.
+/// The folder in which [`write()`] puts the file, made if need be.
 ///
 /// # Errors
 /// It cannot be made.
