@@ -34,25 +34,29 @@ pub(super) fn run(args: &ApplyArgs, common: &CommonArgs) -> Result<ExitCode, Com
         return boot::run(args.settle, common);
     }
     let words = match &args.address {
-        Some(address) => vec![words::parse(address, &args.policy)?],
-        None => config::read(common)?,
+        Some(address) => Some(words::parse(address, &args.policy)?),
+        None => None,
     };
+    if words.is_none() {
+        // Only to say early what is wrong with it.
+        config::read(common)?;
+    }
     let firewall = open(common, true)?;
-    let policies = words.iter().map(words::resolve);
-    let policies = policies.collect::<Result<Vec<Policy>, _>>()?;
+    let asked = words.as_ref().map(words::resolve).transpose()?;
     match args.dry_run {
-        true => dry_run(&policies, &firewall, common),
-        false => apply(&policies, &firewall, common),
+        true => dry_run(&policies(asked, common)?, &firewall, common),
+        false => apply(asked, Vec::new(), &firewall, common),
     }
 }
 
-/// Puts the policies in force.
+/// Puts the policy in force; without one, what the configuration says. The result says as well what
+/// else could not be done.
 pub(super) fn apply(
-    policies: &[Policy],
+    asked: Option<Policy>,
+    also: Vec<String>,
     firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
-    policies.iter().for_each(warn_about);
     if firewall.brings_legacy_to_nft_host() {
         warn!(
             "`iptables` on this host is iptables-nft: legacy tables beside it make it warn on \
@@ -60,10 +64,20 @@ pub(super) fn apply(
         );
     }
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
+    // Not before: while this waited, the configuration may have changed.
+    let policies = policies(asked, common)?;
+    policies.iter().for_each(warn_about);
     let seen = firewall.observe();
-    let wanted = wanted(policies, firewall, common, &seen)?;
+    let wanted = wanted(&policies, firewall, common, &seen)?;
     let applied = enforce(&wanted, seen, common.layers, firewall);
-    conclude(applied, Vec::new(), firewall, common)
+    conclude(applied, Vec::new(), also, firewall, common)
+}
+
+fn policies(asked: Option<Policy>, common: &CommonArgs) -> Result<Vec<Policy>, CommandError> {
+    match asked {
+        Some(policy) => Ok(vec![policy]),
+        None => config::read(common)?.iter().map(words::resolve).collect(),
+    }
 }
 
 fn wanted(
@@ -79,10 +93,12 @@ fn wanted(
     Wanted::new(locks, common.layers, firewall, seen)
 }
 
-/// Looks at what was put in force, probes it, and prints what came out, with what is known already.
+/// Looks at what was put in force, probes it, and prints what came out, with what is known already,
+/// and what else could not be done.
 pub(super) fn conclude(
     mut applied: Applied,
     known: Vec<Finding>,
+    also: Vec<String>,
     firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
@@ -114,6 +130,9 @@ pub(super) fn conclude(
     }
     told_once(&mut findings);
     findings.sort_by_key(|finding| finding.address);
+    let holds = applied.failures.is_empty()
+        && matches!(exit_code(&findings), ExitCode::Done | ExitCode::Degraded);
+    applied.failures.extend(also);
     for failure in &applied.failures {
         error!("{failure}");
     }
@@ -146,7 +165,6 @@ pub(super) fn conclude(
         }
         Format::Text => {
             let how = if applied.changed { "" } else { " (as it was)" };
-            let holds = matches!(code, ExitCode::Done | ExitCode::Degraded);
             let locks = applied.locks.iter().filter(|_| holds);
             let lines = locks.map(|lock| {
                 format!(

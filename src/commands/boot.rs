@@ -43,7 +43,7 @@ pub(super) fn run(settle: bool, common: &CommonArgs) -> Result<ExitCode, Command
     for lock in &pass.applied.locks {
         warn_about(&lock.policy);
     }
-    conclude(pass.applied, pass.known, &firewall, common)
+    conclude(pass.applied, pass.known, Vec::new(), &firewall, common)
 }
 
 /// Applies again and again, without probes, until nothing is left to wait for.

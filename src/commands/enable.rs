@@ -1,5 +1,8 @@
 //! `enable` and `disable`: the configuration, and the units that apply it at boot.
 
+use std::path::Path;
+use std::time::Duration;
+
 use serde::Serialize;
 use tracing::{error, info, warn};
 
@@ -11,9 +14,9 @@ use crate::cli::{
 };
 use crate::config::{Source, parse, with_lockdown};
 use crate::exit_code::ExitCode;
-use crate::policy::Policy;
+use crate::policy::Unresolved;
 use crate::sys::systemd::SystemdError;
-use crate::sys::{self, privileges, systemd};
+use crate::sys::{self, lock, privileges, systemd};
 
 pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let words = match &args.address {
@@ -23,17 +26,74 @@ pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode,
     privileges::need_root()?;
     warn_about_options(common);
     let path = config::path(common);
-    let mut sources = match sys::config::read(&path) {
+    // What is wrong is told before anything is made.
+    let mut change = changed(&path, words.as_ref(), args.now)?;
+    if change.text.is_some() {
+        let limit = Duration::from_secs(common.wait.into());
+        let _held = lock::folder(&sys::config::folder(&path)?, limit)?;
+        // Another run may have written while this waited.
+        change = changed(&path, words.as_ref(), args.now)?;
+        if let Some(text) = &change.text {
+            sys::config::write(&path, text)?;
+        }
+    }
+    if let Some(own) = &words {
+        warn_about_drop_ins(own, &change.all);
+    }
+    let mut said = vec![match &change.text {
+        Some(_) => format!("{}: written", path.display()),
+        None => format!("{}: as it was", path.display()),
+    }];
+    // What systemd refuses does not keep the address open.
+    let refused = in_systemd(args.now, &mut said).err();
+    if !args.now && refused.is_none() {
+        said.push("nothing is applied before the next boot, or `ip-lockdown apply`".to_owned());
+    }
+    say(
+        &said,
+        "enable",
+        args.now || refused.is_some(),
+        common.output,
+    )?;
+    if !args.now {
+        return match refused {
+            None => Ok(ExitCode::Done),
+            Some(refused) => Err(refused.into()),
+        };
+    }
+    // One result tells both.
+    let also = refused.iter().map(ToString::to_string).collect();
+    let applied =
+        open(common, true).and_then(|firewall| apply::apply(None, also, &firewall, common));
+    match (applied, refused) {
+        (Err(failure), Some(refused)) => {
+            error!("{failure}");
+            Err(refused.into())
+        }
+        (applied, _) => applied,
+    }
+}
+
+/// The configuration, as `enable` leaves it.
+struct Change {
+    /// The text of the file, where it is to be written.
+    text: Option<String>,
+    /// What it says then, with the drop-ins.
+    all: Vec<Unresolved>,
+}
+
+/// Decides what becomes of the configuration; with `now`, all of its names are looked up.
+fn changed(path: &Path, words: Option<&Unresolved>, now: bool) -> Result<Change, CommandError> {
+    let mut sources = match sys::config::read(path) {
         Err(error) if !(error.is_missing() && words.is_some()) => {
             return Err(ConfigFailure::from(error).into());
         }
         sources => sources.unwrap_or_default(),
     };
     // It need not be there: drop-ins are a configuration too.
-    let old = sys::config::read_file(&path).map_err(ConfigFailure::from)?;
-    let mut said = Vec::new();
+    let old = sys::config::read_file(path).map_err(ConfigFailure::from)?;
     let mut text = None;
-    if let Some(words) = &words {
+    if let Some(words) = words {
         words::resolve(words)?;
         let name = path.display().to_string();
         let old = old.unwrap_or_else(|| Source {
@@ -57,49 +117,30 @@ pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode,
     if all.is_empty() {
         return Err(ConfigFailure::Empty(path.display().to_string()).into());
     }
-    for merged in words.iter().filter_map(|own| {
-        let mut all = all.iter();
-        all.find(|merged| merged.target == own.target && *merged != own)
-    }) {
-        warn!(
-            "drop-ins in conf.d let others pass to {} too",
-            merged.target
-        );
-    }
-    let policies: Vec<Policy> = match args.now {
-        true => all.iter().map(words::resolve).collect::<Result<_, _>>()?,
-        false => Vec::new(),
-    };
-    // From here on something changes.
-    said.push(match &text {
-        Some(text) => {
-            sys::config::write(&path, text)?;
-            format!("{}: written", path.display())
+    if now {
+        for words in &all {
+            words::resolve(words)?;
         }
-        None => format!("{}: as it was", path.display()),
-    });
-    // What systemd refuses does not keep the address open.
-    let refused = in_systemd(args.now, &mut said).err();
-    if !args.now && refused.is_none() {
-        said.push("nothing is applied before the next boot, or `ip-lockdown apply`".to_owned());
     }
-    say(
-        &said,
-        "enable",
-        args.now || refused.is_some(),
-        common.output,
-    )?;
-    let applied = match args.now {
-        true => apply::apply(&policies, &open(common, true)?, common),
-        false => Ok(ExitCode::Done),
-    };
-    match refused {
-        None => applied,
-        Some(refused) => {
-            if let Err(error) = applied {
-                error!("{error}");
-            }
-            Err(refused.into())
+    Ok(Change { text, all })
+}
+
+/// Says where what is configured is more than what was asked for.
+fn warn_about_drop_ins(own: &Unresolved, all: &[Unresolved]) {
+    for merged in all.iter().filter(|merged| merged.target == own.target) {
+        if !merged.names_the_same(own) {
+            warn!(
+                "drop-ins in conf.d let others pass to {} too",
+                merged.target
+            );
+        }
+        if merged.forwarded != own.forwarded {
+            // What contradicts is an error; this is one of them against what goes without saying.
+            warn!(
+                "drop-ins in conf.d let forwarded packets pass to {}: they say \
+                 forwarded = \"allow\"",
+                merged.target
+            );
         }
     }
 }

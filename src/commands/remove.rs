@@ -8,10 +8,10 @@ use serde::Serialize;
 use tracing::{debug, error, warn};
 
 use super::report::{self, print_json};
-use super::{CommandError, enforce, open, words};
+use super::{CommandError, config, enforce, open, words};
 use crate::cli::{CommonArgs, Format, RemoveArgs};
 use crate::exit_code::ExitCode;
-use crate::policy::Address;
+use crate::policy::{Address, Target};
 use crate::ruleset::model::{Ruleset, Variant};
 use crate::ruleset::nftables::plan::Command;
 use crate::ruleset::nftables::render;
@@ -28,13 +28,11 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         None => None,
         Some(address) => Some(words::target(address, args.only)?),
     };
-    if systemd::is_running()
-        && let Err(error) = systemd::stop_settling()
-    {
-        warn!("ip-lockdown-settle.service may lay again what is removed now: {error}");
-    }
     let firewall = open(common, false)?;
     let _held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
+    if systemd::is_running() {
+        stop_settling(target.as_ref(), common);
+    }
     let chosen = |address: &Address| match &target {
         None => true,
         Some(target) => target.addresses().contains(address),
@@ -64,14 +62,49 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         true => ExitCode::Done,
         false => ExitCode::CouldNot,
     };
-    if services::lockdown_at_boot().map_err(CommandError::Units)? {
-        warn!(
+    match services::lockdown_at_boot() {
+        Ok(true) => warn!(
             "ip-lockdown.service is enabled: what the configuration says is locked again at the \
              next boot, or reload; `ip-lockdown disable` ends that"
-        );
+        ),
+        Ok(false) => {}
+        // What is removed is removed.
+        Err(error) => warn!(
+            "cannot tell which units start at boot: {error}; ip-lockdown.service may lock again \
+             at the next boot"
+        ),
     }
     print(&removed, &errors, code, common.output)?;
     Ok(code)
+}
+
+/// Stops the unit that would lay again what is removed, once it is not in the middle of a change:
+/// then it holds the lock. It goes on where what is removed is not its business.
+fn stop_settling(target: Option<&Target>, common: &CommonArgs) {
+    let mut others = false;
+    // Without a configuration that can be used, it may lay the metadata service again.
+    if let Some(target) = target
+        && let Ok(configured) = config::read(common)
+    {
+        let (same, rest): (Vec<_>, Vec<_>) = configured
+            .iter()
+            .partition(|words| words.target.overlaps(target));
+        if same.is_empty() {
+            return;
+        }
+        others = !rest.is_empty();
+    }
+    match (systemd::stop_settling(), target) {
+        (Ok(true), Some(target)) if others => warn!(
+            "ip-lockdown-settle.service is stopped, as it would lock {target} again: names without \
+             an id are not waited for any more; take {target} out of the configuration, then \
+             `systemctl reload ip-lockdown` starts it"
+        ),
+        (Ok(_), _) => {}
+        (Err(error), _) => {
+            warn!("ip-lockdown-settle.service may lay again what is removed now: {error}");
+        }
+    }
 }
 
 /// Removes what is there for the addresses until nothing is left; says what could not be done.

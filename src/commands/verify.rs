@@ -23,10 +23,11 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
         Some(address) => Some(words::parse(address, &args.policy)?),
         None => None,
     };
-    let configured = words.is_none().then(|| config::read(common));
     let firewall = open(common, !args.no_probe)?;
     let asked = words.as_ref().map(words::resolve).transpose()?;
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
+    // Not before: while this waited, the configuration may have changed.
+    let configured = words.is_none().then(|| config::read(common));
     let seen = firewall.observe();
     let (locks, mut findings) = match &asked {
         Some(asked) => asked_for(asked, &seen),

@@ -54,7 +54,18 @@ pub fn with_lockdown(source: &Source, lockdown: &Unresolved) -> Result<String, C
         }
         entries.push(entry);
     }
-    Ok(document.to_string())
+    Ok(with_line_ends_of(&source.text, &document.to_string()))
+}
+
+/// toml_edit leaves out the carriage returns; where all lines of the old text have them, so do all
+/// of the new one.
+fn with_line_ends_of(old: &str, new: &str) -> String {
+    let new = new.replace("\r\n", "\n");
+    let with_return = old.matches("\r\n").count();
+    match with_return > 0 && with_return == old.matches('\n').count() {
+        true => new.replace('\n', "\r\n"),
+        false => new,
+    }
 }
 
 fn target(entry: &Table) -> Option<Target> {
@@ -193,6 +204,23 @@ mod tests {
             "[[lockdown]]\naddress = \"fd00:ec2::254\"\ngroups = [\"metadata\", 7]\n\
              forwarded = \"allow\"\nonly = true\n"
         );
+    }
+
+    #[test]
+    fn lines_end_as_they_did() {
+        let root = lockdown(IMDS_V4, false, &["root"]);
+        let text =
+            "# ours\r\n[[lockdown]]\r\naddress = \"10.0.0.1\" # here\r\nusers = [\r\n  1,\r\n]\r\n";
+        let new = edited(text, &root);
+        assert_eq!(
+            new,
+            format!(
+                "{text}\r\n[[lockdown]]\r\naddress = \"169.254.169.254\"\r\nusers = [\"root\"]\r\n"
+            )
+        );
+        // Of one with both, those with a carriage return are the odd ones.
+        let mixed = edited("# ours\r\n# mine\n", &root);
+        assert!(!mixed.contains('\r'), "{mixed:?}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A policy whose names are not looked up yet: what the command line and the configuration say.
 
+use std::collections::BTreeSet;
+
 use super::address::Target;
 use super::id::Uid;
-use super::subject::{GroupWord, MAX_WORDS, SubjectError, UserWord};
+use super::subject::{AccountName, GroupWord, MAX_WORDS, SubjectError, UserWord};
 use super::subjects::Subjects;
 use super::{Forwarded, Policy};
 
@@ -48,6 +50,24 @@ impl Unresolved {
         let user = |word: &UserWord| matches!(word, UserWord::Name(name) if name.as_str() != ROOT);
         let group = |word: &GroupWord| matches!(word, GroupWord::Name(_));
         self.users.iter().any(user) || self.groups.iter().any(group)
+    }
+
+    /// Whether it names the same users and groups as the other, in whatever order and how often.
+    #[must_use]
+    pub fn names_the_same(&self, other: &Self) -> bool {
+        self.names() == other.names() && self.floor().subjects == other.floor().subjects
+    }
+
+    fn names(&self) -> (BTreeSet<&AccountName>, BTreeSet<&AccountName>) {
+        let users = self.users.iter().filter_map(|word| match word {
+            UserWord::Name(name) => Some(name),
+            UserWord::Uids(_) => None,
+        });
+        let groups = self.groups.iter().filter_map(|word| match word {
+            GroupWord::Name(name) => Some(name),
+            GroupWord::Gid(_) => None,
+        });
+        (users.collect(), groups.collect())
     }
 
     /// The part that needs no look-up: whoever is given by number, and root, who is uid 0

@@ -38,7 +38,7 @@ pub enum ReadError {
     Missing(PathBuf),
     /// Something on the way to it, or the file itself, is another user's.
     #[error(
-        "{} {fault}, so that others could change who may pass; mend it with {cure}",
+        "{} {fault}, so that others could change who may pass; {cure}",
         shown(path)
     )]
     Untrusted {
@@ -163,9 +163,9 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     Ok(files)
 }
 
-/// Opens the file or folder for reading if it and every folder and link on the way to it belong to root and
-/// can be written by nobody else. What is checked is what is opened: each step starts from a
-/// folder that is checked already, in which nobody else can put another thing in its place.
+/// Opens the file or folder for reading if it and every folder and link on the way to it belong to
+/// root, and can be written by nobody else. What is checked is what is opened: each step starts
+/// from a folder that is checked already, in which nobody else can put another thing in its place.
 fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError> {
     let failed = |errno: Errno| ReadError::Io {
         path: path.to_owned(),
@@ -183,20 +183,24 @@ fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError
     let mut here = PathBuf::from("/");
     trust(&here, &fstat(&folder).map_err(failed)?)?;
     let mut left: Vec<OsString> = steps(path);
+    // How many of them the path has itself; a link puts its own on top.
+    let mut own = left.len();
     let mut links = 0;
     while let Some(step) = left.pop() {
         let place = here.join(&step);
         let found = match fstatat(&folder, step.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             // A link that leads nowhere is not "no configuration".
-            Err(Errno::ENOENT) if links == 0 => return Ok(None),
+            Err(Errno::ENOENT) if left.len() < own => return Ok(None),
             found => found.map_err(failed)?,
         };
         match kind(&found) {
             SFlag::S_IFLNK => {
+                roots(&place, &found, "chown -h root")?;
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(failed(Errno::ELOOP));
                 }
+                own = own.min(left.len());
                 let leads_to =
                     PathBuf::from(readlinkat(&folder, step.as_os_str()).map_err(failed)?);
                 if leads_to.is_absolute() {
@@ -248,32 +252,65 @@ fn kind(stat: &FileStat) -> SFlag {
 }
 
 fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
-    let sticky = Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX);
-    let untrusted = |fault, cure: &str| {
-        Err(ReadError::Untrusted {
+    roots(path, stat, "chown root")?;
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    if !mode.intersects(Mode::S_IWGRP | Mode::S_IWOTH) {
+        return Ok(());
+    }
+    let fault = format!(
+        "can be written by others (mode {:04o})",
+        stat.st_mode & 0o7777
+    );
+    Err(untrusted(path, stat, fault, "chmod go-w"))
+}
+
+/// Whether it belongs to root; what it may be written by says nothing of a link.
+fn roots(path: &Path, stat: &FileStat, cure: &str) -> Result<(), ReadError> {
+    match stat.st_uid {
+        0 => Ok(()),
+        uid => Err(untrusted(path, stat, format!("belongs to uid {uid}"), cure)),
+    }
+}
+
+fn untrusted(path: &Path, stat: &FileStat, fault: String, cure: &str) -> ReadError {
+    ReadError::Untrusted {
+        path: path.to_owned(),
+        fault,
+        cure: match Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX) {
+            // It is meant to be everybody's.
+            true => "keep the configuration elsewhere".to_owned(),
+            false => format!("mend it with `{cure} {}`", shown(path)),
+        },
+    }
+}
+
+/// The folder in which [`write()`] puts the file, made if need be.
+///
+/// # Errors
+/// It cannot be made.
+pub fn folder(path: &Path) -> Result<PathBuf, WriteError> {
+    match place(path) {
+        Ok((folder, _)) => Ok(folder),
+        Err(source) => Err(WriteError {
             path: path.to_owned(),
-            fault,
-            cure: match sticky {
-                // It is meant to be everybody's.
-                true => "keep the configuration elsewhere".to_owned(),
-                false => format!("mend it with `{cure} {}`", shown(path)),
-            },
-        })
+            source,
+        }),
+    }
+}
+
+/// The folder, which is there then, and the file.
+fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    // A link stays one: the file that it leads to is replaced.
+    let file = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        file => file?,
     };
-    if stat.st_uid != 0 {
-        return untrusted(format!("belongs to uid {}", stat.st_uid), "chown root");
-    }
-    let others = Mode::from_bits_truncate(stat.st_mode) & (Mode::S_IWGRP | Mode::S_IWOTH);
-    match others.is_empty() {
-        true => Ok(()),
-        false => untrusted(
-            format!(
-                "can be written by others (mode {:04o})",
-                stat.st_mode & 0o7777
-            ),
-            "chmod go-w",
-        ),
-    }
+    let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&folder)?;
+    Ok((folder, file))
 }
 
 /// Puts a file with this text in the place of the one at `path`, and makes its folder if need be.
@@ -283,16 +320,7 @@ fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
 /// It cannot be written; then the old file stays as it was.
 pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
     let written = || -> io::Result<()> {
-        // A link stays one: the file that it leads to is replaced.
-        let file = match fs::canonicalize(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            file => file?,
-        };
-        let folder = file.parent().unwrap_or(Path::new("/"));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(folder)?;
+        let (folder, file) = place(path)?;
         let mut name = OsString::from(".");
         name.push(file.file_name().unwrap_or_default());
         name.push(format!(".{}", std::process::id()));

@@ -1,11 +1,11 @@
 //! One change at a time: a lock file that every changing command holds, and with it every program
 //! that it starts. When the command is killed, a transaction that it began goes on by itself; the
-//! next change must come after it, not before.
+//! next change must come after it, not before. What is only about a file has the lock of its folder.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -29,14 +29,26 @@ pub enum LockError {
     /// The file cannot be opened.
     #[error("cannot open the lock file {PATH}: {0}")]
     Open(#[source] io::Error),
-    /// The file cannot be locked.
-    #[error("cannot lock {PATH}: {0}")]
-    Lock(#[source] Errno),
+    /// The file or folder cannot be locked.
+    #[error("cannot lock {}: {source}", path.display())]
+    Lock {
+        /// Which one.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
     /// Another run holds it.
     #[error(
-        "another ip-lockdown held {PATH} for {0:?}; nothing was changed by this one: run it again"
+        "another ip-lockdown held {} for {limit:?}; nothing was changed by this one: run it again",
+        path.display()
     )]
-    Busy(Duration),
+    Busy {
+        /// Which file or folder.
+        path: PathBuf,
+        /// How long.
+        limit: Duration,
+    },
 }
 
 /// Takes the lock for a change, waiting at most `limit`.
@@ -47,8 +59,24 @@ pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
     let file =
         open(OpenOptions::new().read(true).write(true).create(true)).map_err(LockError::Open)?;
     // The lock belongs to the open file (flock(2)), so that a program which inherits it holds it.
-    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).map_err(LockError::Lock)?;
-    take(file, FlockArg::LockExclusiveNonblock, limit)
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))
+        .map_err(|errno| failed(Path::new(PATH), errno))?;
+    take(
+        file,
+        Path::new(PATH),
+        FlockArg::LockExclusiveNonblock,
+        limit,
+    )
+}
+
+/// Takes the lock of a folder, to change a file in it: that of [`exclusive`] is about rules, and
+/// cannot be had everywhere, as in an image whose `/run` is not there.
+///
+/// # Errors
+/// As for [`exclusive`].
+pub fn folder(path: &Path, limit: Duration) -> Result<Held, LockError> {
+    let folder = File::open(path).map_err(|error| failed(path, error))?;
+    take(folder, path, FlockArg::LockExclusiveNonblock, limit)
 }
 
 /// Takes the lock for a look, so that no change happens in the middle of it. Writes nothing:
@@ -58,7 +86,7 @@ pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
 /// As for [`exclusive`].
 pub fn shared(limit: Duration) -> Result<Option<Held>, LockError> {
     match open(OpenOptions::new().read(true)) {
-        Ok(file) => take(file, FlockArg::LockSharedNonblock, limit).map(Some),
+        Ok(file) => take(file, Path::new(PATH), FlockArg::LockSharedNonblock, limit).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LockError::Open(error)),
     }
@@ -71,15 +99,27 @@ fn open(options: &mut OpenOptions) -> io::Result<File> {
         .open(Path::new(PATH))
 }
 
-fn take(mut file: File, how: FlockArg, limit: Duration) -> Result<Held, LockError> {
+fn take(mut file: File, path: &Path, how: FlockArg, limit: Duration) -> Result<Held, LockError> {
     let deadline = Instant::now() + limit;
     loop {
         file = match Flock::lock(file, how) {
             Ok(held) => return Ok(Held(held)),
             Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < deadline => file,
-            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => return Err(LockError::Busy(limit)),
-            Err((_, errno)) => return Err(LockError::Lock(errno)),
+            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => {
+                return Err(LockError::Busy {
+                    path: path.to_owned(),
+                    limit,
+                });
+            }
+            Err((_, errno)) => return Err(failed(path, errno)),
         };
         std::thread::sleep(PAUSE);
+    }
+}
+
+fn failed(path: &Path, source: impl Into<io::Error>) -> LockError {
+    LockError::Lock {
+        path: path.to_owned(),
+        source: source.into(),
     }
 }

@@ -1,5 +1,6 @@
 //! What services of this host would do to rules that are not theirs.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,29 +36,26 @@ impl Starting {
                 return Ok(Flush::No);
             }
             let unit = unit_files("nftables.service")?;
-            for (_, text) in &unit {
+            for (_, command) in assigned(&unit, "ExecStartPost") {
                 // Our own drop-in goes through systemd, and does something only where our unit is.
-                if has_line(text, "ExecStartPost=", "ip-lockdown")
-                    && (!has_line(text, "ExecStartPost=", "systemctl")
-                        || self.has(super::systemd::BOOT_UNIT)?)
+                if command.contains("ip-lockdown")
+                    && (!command.contains("systemctl") || self.has(super::systemd::BOOT_UNIT)?)
                 {
                     return Ok(Flush::Mended);
                 }
             }
-            // An empty assignment takes back what was said before.
-            let stops = unit.iter().rev().find_map(|(file, text)| {
-                let last = text.lines().rfind(|line| line.starts_with("ExecStop="))?;
-                Some((file, last.contains("flush ruleset")))
-            });
             for file in CONFIGURATIONS {
                 if read(Path::new(file))?.is_some_and(|text| flushes(&text)) {
                     return Ok(Flush::Yes(file.to_owned()));
                 }
             }
-            Ok(match stops {
-                Some((file, true)) => Flush::Yes(file.display().to_string()),
-                _ => Flush::No,
-            })
+            let mut stops = assigned(&unit, "ExecStop").into_iter();
+            Ok(
+                match stops.find(|(_, command)| command.contains("flush ruleset")) {
+                    Some((file, _)) => Flush::Yes(file.display().to_string()),
+                    None => Flush::No,
+                },
+            )
         };
         looked().unwrap_or_else(|error| Flush::Unknown(format!("nftables.service: {error}")))
     }
@@ -73,15 +71,24 @@ impl Starting {
 
     /// Whether any unit or target wants the service, and it is not masked.
     fn has(&self, service: &str) -> io::Result<bool> {
-        let masked = fs::read_link(Path::new(UNITS[0]).join(service));
-        if masked.is_ok_and(|target| target == Path::new("/dev/null")) {
-            return Ok(false);
+        match fs::read_link(Path::new(UNITS[0]).join(service)) {
+            Ok(target) if target == Path::new("/dev/null") => return Ok(false),
+            // A unit that is a file, no link.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => {}
         }
         let lists =
             (self.0.as_ref()).map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-        // A link is there even if what it leads to is not.
-        let mut links = lists.iter().map(|list| list.join(service));
-        Ok(links.any(|link| link.symlink_metadata().is_ok()))
+        for list in lists {
+            // A link is there even if what it leads to is not.
+            match list.join(service).symlink_metadata() {
+                Ok(_) => return Ok(true),
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -125,19 +132,42 @@ fn unit_files(service: &str) -> io::Result<Vec<(PathBuf, String)>> {
             break;
         }
     }
-    let mut drop_ins = Vec::new();
+    // By name, whatever folder they are in; one folder's replaces those of the same name in the
+    // folders after it, also when it is empty, or a link to /dev/null.
+    let mut drop_ins = BTreeMap::new();
     for folder in UNITS {
         for entry in entries(&Path::new(folder).join(format!("{service}.d")))? {
-            drop_ins.push(entry?.path());
+            let entry = entry?;
+            let (name, file) = (entry.file_name(), entry.path());
+            if file.extension().is_none_or(|end| end != "conf") || drop_ins.contains_key(&name) {
+                continue;
+            }
+            if let Some(text) = read(&file)? {
+                drop_ins.insert(name, (file, text));
+            }
         }
     }
-    drop_ins.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-    for drop_in in drop_ins {
-        if let Some(text) = read(&drop_in)? {
-            files.push((drop_in, text));
-        }
-    }
+    files.extend(drop_ins.into_values());
     Ok(files)
+}
+
+/// The commands that the files give to the key, each with its file. An empty one takes back those
+/// before it.
+fn assigned<'a>(files: &'a [(PathBuf, String)], key: &str) -> Vec<(&'a Path, &'a str)> {
+    let mut commands = Vec::new();
+    for (file, text) in files {
+        for line in text.lines() {
+            match line
+                .split_once('=')
+                .map(|(key, value)| (key.trim(), value.trim()))
+            {
+                Some((found, "")) if found == key => commands.clear(),
+                Some((found, command)) if found == key => commands.push((file.as_path(), command)),
+                _ => {}
+            }
+        }
+    }
+    commands
 }
 
 /// What is in the folder; nothing where there is none.
@@ -157,9 +187,12 @@ fn read(file: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn has_line(text: &str, key: &str, word: &str) -> bool {
-    text.lines()
-        .any(|line| line.starts_with(key) && line.contains(word))
+/// Whether it says that there is nothing of this name.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Whether a command of it flushes tables of both families; nft takes `;` for the end of a line,

@@ -97,14 +97,22 @@ pub fn stop() -> Result<(), SystemdError> {
     systemctl(&[&["stop"], &UNITS[..]].concat()).map(drop)
 }
 
-/// Stops the unit that would lay again what is about to be removed; it may not be there.
+/// Stops the unit that would lay again what is about to be removed; it may not be there. Whether
+/// it was at work.
 ///
 /// # Errors
 /// systemd refuses.
-pub fn stop_settling() -> Result<(), SystemdError> {
+pub fn stop_settling() -> Result<bool, SystemdError> {
+    let active = match systemctl(&["--quiet", "is-active", SETTLE_UNIT]) {
+        Err(SystemdError::Refused { .. }) => false,
+        answer => answer.map(|_| true)?,
+    };
+    // It may be about to start.
     match systemctl(&["stop", SETTLE_UNIT]) {
-        Err(SystemdError::Refused { complaint, .. }) if complaint.contains("not loaded") => Ok(()),
-        stopped => stopped.map(drop),
+        Err(SystemdError::Refused { complaint, .. }) if complaint.contains("not loaded") => {
+            Ok(false)
+        }
+        stopped => stopped.map(|_| active),
     }
 }
 

@@ -98,6 +98,41 @@ fn verify_tells_when_what_stands_is_not_what_is_configured() {
 }
 
 #[test]
+fn what_counts_is_the_configuration_once_it_is_this_ones_turn() {
+    let lab = nft();
+    write(&lab, CONFIG, &imds("\"root\", \"mallory\""));
+    lock(&lab, &["apply"]);
+    let waiting = |words: &str, meanwhile: &str| {
+        let program = lab::lockdown_program();
+        let program = format!("{} {}", program.display(), lab.options().join(" "));
+        lab.sh(&format!(
+            "exec 9> /run/ip-lockdown.lock; flock 9
+             {program} {words} 9>&- & run=$!
+             sleep 0.5; {meanwhile}
+             flock -u 9; wait $run"
+        ))
+    };
+    let drop_mallory = format!("sed -i 's/, \"mallory\"//' {CONFIG}");
+    waiting("apply", &drop_mallory).expect_code(0);
+    only_root(&lab);
+    verify(&lab, 0, &[]);
+    // The other way around: what stands is judged by what the configuration says then.
+    let add_mallory = format!("sed -i 's/\"root\"/\"root\", \"mallory\"/' {CONFIG}");
+    let done = waiting("verify", &add_mallory).expect_code(1);
+    assert!(done.stdout.contains("as-asked"), "{done}");
+    // What is wrong from the beginning is told without a turn.
+    write(&lab, CONFIG, "[[lockdown");
+    let begun = std::time::Instant::now();
+    let done = lab
+        .sh(&format!(
+            "exec 9> /run/ip-lockdown.lock; flock 9; {} apply",
+            lab::lockdown_program().display()
+        ))
+        .expect_code(2);
+    assert!(begun.elapsed().as_secs() < 5, "{done}");
+}
+
+#[test]
 fn a_configuration_that_cannot_be_used_changes_nothing() {
     let lab = nft();
     lock(&lab, &[V4, "root"]);
@@ -240,6 +275,59 @@ fn what_is_missing_behind_a_link_is_no_answer() {
         done.stderr.contains("conf.d can be written by others"),
         "{done}"
     );
+}
+
+#[test]
+fn a_folder_reached_by_a_link_is_read_with_and_without_drop_ins() {
+    let lab = nft();
+    lab.sh("mkdir -p /etc/kept/ip-lockdown; ln -s kept/ip-lockdown /etc/ip-lockdown")
+        .expect_code(0);
+    // There is none yet, which is an answer: the link leads somewhere.
+    let done = lab.lockdown(&["apply"]).expect_code(2);
+    assert!(done.stderr.contains("there is no configuration"), "{done}");
+    write(&lab, CONFIG, &imds("\"root\""));
+    lock(&lab, &["apply"]);
+    only_root(&lab);
+    lab.sh(&format!(
+        "mv {CONFIG} /etc/kept; ln -s ../config.toml {CONFIG}"
+    ))
+    .expect_code(0);
+    lock(&lab, &["apply"]);
+    write(
+        &lab,
+        "/etc/ip-lockdown/conf.d/agent.toml",
+        &imds("\"alice\""),
+    );
+    lock(&lab, &["apply"]);
+    served(&lab, &User::ALICE, &IMDS);
+    // A link whose end is missing is none.
+    lab.sh("mv /etc/kept /etc/away").expect_code(0);
+    let done = lab.lockdown(&["apply"]).expect_code(2);
+    assert!(done.stderr.contains("No such file"), "{done}");
+}
+
+#[test]
+fn a_link_that_is_another_users_is_not_followed() {
+    let lab = nft();
+    lock(&lab, &[V4, "root"]);
+    write(&lab, "/etc/kept/config.toml", &imds("\"mallory\""));
+    for (link, target) in [
+        ("/etc/ip-lockdown", "/etc/kept"),
+        (CONFIG, "/etc/kept/config.toml"),
+    ] {
+        lab.sh(&format!(
+            "rm -rf /etc/ip-lockdown; mkdir -p $(dirname {link}); ln -s {target} {link}; chown -h 1666 {link}"
+        ))
+        .expect_code(0);
+        let done = lab.lockdown(&["apply"]).expect_code(2);
+        for told in [
+            format!("{link} belongs to uid 1666"),
+            format!("who may pass; mend it with `chown -h root {link}`"),
+        ] {
+            assert!(done.stderr.contains(&told), "{done}");
+        }
+        only_root(&lab);
+    }
 }
 
 #[test]

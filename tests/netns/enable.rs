@@ -86,6 +86,19 @@ fn enable_writes_the_configuration_and_makes_the_links() {
 }
 
 #[test]
+fn a_folder_that_is_a_link_is_written_to() {
+    let lab = with_units();
+    lab.sh("mkdir -p /etc/kept; ln -s kept /etc/ip-lockdown")
+        .expect_code(0);
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    lab.lockdown(&["enable", V4, "root", "alice"])
+        .expect_code(0);
+    assert_eq!(config(&lab), imds("\"root\", \"alice\""));
+    lab.sh("test -L /etc/ip-lockdown; test -f /etc/kept/config.toml")
+        .expect_code(0);
+}
+
+#[test]
 fn enable_now_applies_the_configuration_too() {
     let lab = with_units();
     write(
@@ -107,6 +120,73 @@ fn enable_now_applies_the_configuration_too() {
         .lockdown(&["enable", "--now", "--output=json"])
         .expect_code(0);
     assert_eq!(done.json::<serde_json::Value>()["command"], "apply");
+}
+
+#[test]
+fn what_drop_ins_add_is_told_and_nothing_else() {
+    let lab = with_units();
+    let words = ["enable", V4, "root", "1000-1010", "--group=adm"];
+    for (drop_in, told) in [
+        (imds("0, \"root\", 1005"), None),
+        (format!("{}groups = [\"adm\"]", imds("\"1000-1001\"")), None),
+        (imds("1011"), Some("let others pass")),
+        (
+            format!("{}groups = [\"users\"]", imds("")),
+            Some("let others pass"),
+        ),
+        (
+            format!("{}forwarded = \"allow\"", imds("\"root\"")),
+            Some("let forwarded packets pass"),
+        ),
+    ] {
+        write(&lab, "/etc/ip-lockdown/conf.d/agent.toml", &drop_in);
+        let done = lab.lockdown(&words).expect_code(0);
+        let said = done.stderr.lines().filter(|line| line.contains("conf.d"));
+        let said: Vec<&str> = said.collect();
+        match told {
+            None => assert!(said.is_empty(), "{drop_in}: {done}"),
+            Some(told) => assert!(matches!(said[..], [line] if line.contains(told)), "{done}"),
+        }
+    }
+}
+
+#[test]
+fn none_of_many_that_enable_at_once_is_lost() {
+    let lab = with_units();
+    let program = lab::lockdown_program();
+    let done = lab.sh(&format!(
+        "for n in 1 2 3 4 5 6 7 8; do {} enable 10.0.0.$n root & done; wait; grep -c ^address {CONFIG}",
+        program.display()
+    ));
+    assert!(done.stdout.ends_with("\n8\n"), "{done}");
+}
+
+#[test]
+fn enable_waits_with_a_bound_for_one_that_is_writing() {
+    let lab = with_units();
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    let program = lab::lockdown_program();
+    let enable = |words: &str| {
+        lab.sh(&format!(
+            "exec 9< /etc/ip-lockdown; flock 9; {} --wait=1 enable {words} 9<&-",
+            program.display()
+        ))
+    };
+    let done = enable("10.0.0.1 root").expect_code(3);
+    let told = "another ip-lockdown held /etc/ip-lockdown for 1s; nothing was changed";
+    assert!(done.stderr.contains(told), "{done}");
+    assert_eq!(config(&lab), imds("\"root\""));
+    // Where there is nothing to write, there is nothing to wait for.
+    enable(&format!("{V4} root")).expect_code(0);
+}
+
+#[test]
+fn enable_needs_no_run() {
+    let lab = with_units();
+    lab.sh("mkdir /var/none; mount --bind /var/none /run; mount -o remount,ro,bind /run")
+        .expect_code(0);
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    enabled(&lab, true);
 }
 
 #[test]
@@ -172,10 +252,32 @@ fn without_units_or_systemctl_it_says_so() {
         "{done}"
     );
     assert!(done.stdout.contains("config.toml: written"), "{done}");
-    // It is locked all the same.
-    lab.lockdown(&["enable", "--now", V4, "root"])
+    // It is locked all the same, and one result says both.
+    let done = lab
+        .lockdown(&["enable", "--now", V4, "root"])
         .expect_code(3);
+    assert!(
+        done.stdout.contains("locked: root (0) may pass")
+            && done.stderr.contains("the units come with the package"),
+        "{done}"
+    );
     only_root(&lab);
+    let done = lab
+        .lockdown(&["enable", "--now", "--output=json"])
+        .expect_code(3);
+    let json: serde_json::Value = done.json();
+    assert_eq!(json["command"], "apply");
+    assert_eq!(json["exit_code"], 3);
+    let errors = json["errors"].to_string();
+    assert!(errors.contains("the units come with"), "{done}");
+    lab.sh("rm /run/ip-lockdown.lock; ln -s x /run/ip-lockdown.lock")
+        .expect_code(0);
+    let done = lab
+        .lockdown(&["enable", "--now", "--output=json"])
+        .expect_code(3);
+    let json: serde_json::Value = done.json();
+    assert_eq!(json["command"], "enable");
+    lab.sh("rm /run/ip-lockdown.lock").expect_code(0);
     lab.sh("rm -f /usr/bin/systemctl /bin/systemctl")
         .expect_code(0);
     let done = lab.lockdown(&["enable", V4, "root"]).expect_code(3);

@@ -474,6 +474,79 @@ fn a_flush_in_the_configuration_of_nftables_is_told() {
 }
 
 #[test]
+fn drop_ins_of_nftables_service_count_as_systemd_reads_them() {
+    let lab = &nft();
+    let etc = "/etc/systemd/system";
+    let vendor = "/usr/lib/systemd/system/nftables.service.d";
+    let own = &format!("{etc}/nftables.service.d");
+    lab.sh(&format!(
+        "mkdir -p {etc}/sysinit.target.wants {vendor} {own}
+         rm -f /etc/nftables.conf {vendor}/* {own}/*
+         printf '[Service]\\nExecStop=/usr/sbin/nft flush ruleset\\n' > {etc}/nftables.service
+         ln -sf ../nftables.service {etc}/sysinit.target.wants/nftables.service"
+    ))
+    .expect_code(0);
+    let put = |file: &str, line: &str| {
+        lab.sh(&format!("printf '[Service]\\n{line}\\n' > {file}"))
+            .expect_code(0);
+    };
+    let flushes = || {
+        verify(lab, 4, &[]).expect_failed("survives-nft-flush", "says");
+    };
+    let mended = || {
+        verify(lab, 0, &[]).expect_said("survives-nft-flush", "lays the lockdown again");
+    };
+    let again = "ExecStartPost=/usr/sbin/ip-lockdown apply";
+    lab.lockdown(&[V4, "root"]).expect_code(4);
+    // What is not called *.conf is none.
+    put(&format!("{own}/again.conf.dpkg-old"), again);
+    flushes();
+    put(&format!("{vendor}/50-again.conf"), again);
+    mended();
+    // Those of the administrator replace those of the same name, ...
+    put(&format!("{own}/50-again.conf"), "ProtectHome=yes");
+    flushes();
+    lab.sh(&format!("ln -sf /dev/null {own}/50-again.conf"))
+        .expect_code(0);
+    flushes();
+    lab.sh(&format!("rm {own}/50-again.conf")).expect_code(0);
+    mended();
+    // ... and an empty assignment takes back what comes before it, wherever that is.
+    put(&format!("{own}/40-none.conf"), "ExecStartPost=");
+    mended();
+    put(&format!("{own}/60-none.conf"), "ExecStartPost =");
+    flushes();
+    // A command that comes after another does not take it back.
+    put(&format!("{own}/70-more.conf"), "ExecStop=/bin/true");
+    flushes();
+    put(
+        &format!("{own}/80-none.conf"),
+        "ExecStop=\\nExecStop=/bin/true",
+    );
+    verify(lab, 0, &[]);
+}
+
+#[test]
+fn what_starts_at_boot_and_cannot_be_looked_at_is_not_taken_for_disabled() {
+    let lab = &nft();
+    lock(lab, &[V4, "root"]);
+    lab.sh("ln -s loop.wants /etc/systemd/system/loop.wants")
+        .expect_code(0);
+    let told = "Too many levels of symbolic links";
+    verify(lab, 4, &[V4, "root"]).expect_said("survives-nft-flush", told);
+    // Without a configuration, it decides whether there should be one.
+    let done = lab.lockdown(&["verify"]).expect_code(3);
+    assert!(done.stderr.contains(told), "{done}");
+    // A file, or a link whose end is missing, has nothing in it.
+    lab.sh("cd /etc/systemd/system; ln -sfT none loop.wants; touch file.wants")
+        .expect_code(0);
+    verify(lab, 0, &[]);
+    lab.sh("ln -s none.service /etc/systemd/system/firewalld.service; touch /etc/systemd/system/nftables.service")
+        .expect_code(0);
+    verify(lab, 0, &[]);
+}
+
+#[test]
 fn chains_of_docker_above_ours_are_called_by_name() {
     for lab in [&host(Variant::Nft), &host(Variant::Legacy)] {
         lock(lab, &[V4, "root"]);

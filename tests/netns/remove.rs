@@ -1,10 +1,13 @@
 //! `remove`: our rules and chains, and nothing else, in every table, family and variant.
 
-use lab::{DNS_V4, Family, How, IMDS, IMDS_V4, IMDS_V6, User};
+use lab::{DNS_V4, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 use serde_json::Value;
 
+use crate::config::{CONFIG, imds, write};
 use crate::saved::{rules, state};
-use crate::support::{V4, V6, lock, lockdown_as, other, refused, save_of_other, served, verify};
+use crate::support::{
+    V4, V6, lock, lockdown_as, nft, only_root, other, refused, save_of_other, served, verify,
+};
 
 on_every_host! {
     fn remove_opens_and_leaves_no_trace(lab) {
@@ -102,4 +105,98 @@ on_both_variants! {
         }
         assert!(save_of_other(lab, Family::V4).contains("-d 10.0.0.1/32 -j DROP"));
     }
+}
+
+/// Puts a systemd there that says what it is asked for, and whether our lock is held then.
+#[track_caller]
+fn with_systemd(lab: &Lab) {
+    lab.sh("mkdir -p /run/systemd/system
+        cat > /run/systemctl <<'SH'
+#!/bin/sh
+flock --nonblock /run/ip-lockdown.lock true && lock=free || lock=held
+echo \"$lock $*\" >> /run/calls
+SH
+        rm -f /bin/systemctl /usr/bin/systemctl
+        install -m 755 /run/systemctl /usr/bin/systemctl")
+        .expect_code(0);
+}
+
+/// What it was asked since.
+#[track_caller]
+fn calls(lab: &Lab) -> String {
+    lab.sh("touch /run/calls; cat /run/calls; rm /run/calls")
+        .expect_code(0)
+        .stdout
+}
+
+#[test]
+fn only_what_would_lay_it_again_is_stopped_and_only_once_nothing_else_is_at_work() {
+    let lab = &nft();
+    let lockdowns = format!(
+        "{}[[lockdown]]\naddress = \"10.0.0.1\"\nusers = [0]\n",
+        imds("\"root\"")
+    );
+    write(lab, CONFIG, &lockdowns);
+    lock(lab, &["apply"]);
+    lock(lab, &["10.0.0.2", "root"]);
+    with_systemd(lab);
+    // It lays nothing again that is not configured, and goes on.
+    lock(lab, &["remove", "10.0.0.2"]);
+    assert_eq!(calls(lab), "");
+    // One that is waiting for names is missed.
+    let done = lab.lockdown(&["remove", V6]).expect_code(0);
+    let told = "names without an id are not waited for any more";
+    assert!(done.stderr.contains(told), "{done}");
+    let stopped =
+        "held --quiet is-active ip-lockdown-settle.service\nheld stop ip-lockdown-settle.service\n";
+    assert_eq!(calls(lab), stopped);
+    // Nor is it known what it would lay without a configuration.
+    for spoil in ["[[[", ""] {
+        write(lab, CONFIG, spoil);
+        lock(lab, &["remove", "10.0.0.2"]);
+        assert_eq!(calls(lab), stopped);
+    }
+    write(lab, CONFIG, &lockdowns);
+    lock(lab, &["remove"]);
+    assert_eq!(calls(lab), stopped);
+}
+
+#[test]
+fn a_remove_that_may_not_remove_stops_nothing() {
+    let lab = &nft();
+    lock(lab, &[V4, "root"]);
+    with_systemd(lab);
+    let program = "/usr/local/bin/ip-lockdown";
+    let source = lab::lockdown_program();
+    let source = source.to_str().expect("a path of text");
+    lab.run(&["install", "-D", "-m", "755", source, program])
+        .expect_code(0);
+    let done = lab
+        .sh(&format!(
+            "chmod 777 /run; setpriv --reuid=1666 --regid=1666 --clear-groups {program} remove"
+        ))
+        .expect_code(3);
+    assert!(done.stderr.contains("not privileged"), "{done}");
+    assert_eq!(calls(lab), "");
+    lab.sh(
+        "exec 9> /run/ip-lockdown.lock; flock 9; /usr/local/bin/ip-lockdown --wait=0 remove 9>&-",
+    )
+    .expect_code(3);
+    assert_eq!(calls(lab), "");
+    only_root(lab);
+}
+
+#[test]
+fn what_was_removed_is_told_even_if_it_is_not_known_what_starts_at_boot() {
+    let lab = &nft();
+    lock(lab, &[V4, "root"]);
+    lab.sh("ln -s loop.wants /etc/systemd/system/loop.wants")
+        .expect_code(0);
+    let done = lab.lockdown(&["remove", "--output=json"]).expect_code(0);
+    assert_eq!(done.json::<Value>()["removed"], serde_json::json!([V4, V6]));
+    assert!(
+        done.stderr
+            .contains("cannot tell which units start at boot"),
+        "{done}"
+    );
 }
