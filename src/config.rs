@@ -1,7 +1,8 @@
 //! The configuration: TOML text -> policies whose names are not looked up yet. No look-ups, no I/O.
 //!
 //! `config.toml` and the drop-ins beside it count as one text: entries for one address are one
-//! lockdown, whose users and groups are those of all of them. Whatever cannot be understood is an
+//! lockdown, whose users and groups are those of all of them, and whose options those of the first:
+//! a drop-in cannot widen what `config.toml` says. Whatever cannot be understood is an
 //! error with its place; nothing is skipped.
 #![forbid(unsafe_code)]
 
@@ -134,7 +135,9 @@ enum Reason {
     Address(#[from] AddressError),
     #[error(transparent)]
     Subject(#[from] SubjectError),
-    #[error("`{key}` is not what {other} says for this address; say the same, or leave one out")]
+    #[error(
+        "`{key}` is not what holds by {other} for this address; leave it out here, or say the same there"
+    )]
     Contradiction { key: &'static str, other: Place },
     #[error(
         "{0} is locked by {1} already, with the other address of the metadata service; give both entries the same `only`"

@@ -8,7 +8,11 @@ set -eu
 
 case ${PACKAGE:-} in
 "") ;;
-*.deb) apt-get install --yes "$PACKAGE" ;;
+*.deb)
+    # An image may come without the lists that its dependencies, iptables, are found in.
+    apt-get update
+    apt-get install --yes "$PACKAGE"
+    ;;
 *.rpm) dnf install --assumeyes "$PACKAGE" ;;
 *)
     echo "provision: PACKAGE is neither a .deb nor a .rpm: $PACKAGE" >&2

@@ -125,23 +125,12 @@ fn changed(path: &Path, words: Option<&Unresolved>, now: bool) -> Result<Change,
     Ok(Change { text, all })
 }
 
-/// Says where what is configured is more than what was asked for.
+/// Says where who is configured are more than were asked for. Other options of a drop-in contradict,
+/// which is an error.
 fn warn_about_drop_ins(own: &Unresolved, all: &[Unresolved]) {
-    for merged in all.iter().filter(|merged| merged.target == own.target) {
-        if !merged.names_the_same(own) {
-            warn!(
-                "drop-ins in conf.d let others pass to {} too",
-                merged.target
-            );
-        }
-        if merged.forwarded != own.forwarded {
-            // What contradicts is an error; this is one of them against what goes without saying.
-            warn!(
-                "drop-ins in conf.d let forwarded packets pass to {}: they say \
-                 forwarded = \"allow\"",
-                merged.target
-            );
-        }
+    let mut others = all.iter().filter(|merged| merged.target == own.target);
+    if others.any(|merged| !merged.names_the_same(own)) {
+        warn!("drop-ins in conf.d let others pass to {} too", own.target);
     }
 }
 

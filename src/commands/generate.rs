@@ -94,8 +94,8 @@ fn config_man() -> String {
             "`ip-lockdown enable ADDRESS USER...` writes the file, and keeps what else is in it. \
              Drop-ins are read after it, in the order of their names. Entries for one address are \
              one lockdown: their users and groups are added up, so that a package can drop in its \
-             own user. For what they say of `forwarded` and `only` they must not contradict each \
-             other. With --config FILE, drop-ins are looked for in conf.d beside that file.",
+             own user. `forwarded` and `only` are what the first of them says, or their defaults; \
+             to say otherwise later is an error. With --config FILE, drop-ins are looked for in conf.d beside that file.",
             "The files, and all folders and links on the way to them, must belong to root, and \
              nobody else may be able to write to them; else nothing is read.",
         ],
@@ -112,8 +112,9 @@ fn config_man() -> String {
         &[
             "On the command line, apply changes nothing then, and says file, line and column; exit \
              code 2. So it is with names that do not exist.",
-            "At boot, and on `systemctl reload ip-lockdown`, what is locked stays locked; if nothing \
-             is, only root reaches the metadata service. A name that does not exist is left out, or \
+            "At boot, and on `systemctl reload ip-lockdown`, what is locked stays locked, and the \
+             metadata service, if it is not, is locked to root. Other addresses that are not locked \
+             yet stay open. A name that does not exist is left out, or \
              keeps the id that it has in the rules, and ip-lockdown-settle.service waits for it. \
              The journal has a warning; exit code 4.",
         ],

@@ -173,76 +173,67 @@ fn unknown(key: &str, known: &[&'static str]) -> Reason {
 /// One lockdown a target, in the order in which they are first named.
 fn merge(entries: Vec<Entry>) -> Result<Vec<Unresolved>, ConfigError> {
     let mut merged: Vec<Entry> = Vec::new();
-    let alone: Vec<(Address, bool, Place)> = entries
-        .iter()
-        .filter_map(|entry| {
-            let (only, place) = entry.only.clone()?;
-            Some((entry.address, only, place))
-        })
-        .collect();
     for mut entry in entries {
-        let said = alone.iter().find(|(address, ..)| *address == entry.address);
-        if let (Some((_, only, other)), Some((own, place))) = (said, &entry.only)
-            && only != own
-        {
-            return Err(contradiction("only", place, other));
-        }
-        let only = said.is_some_and(|(_, only, _)| *only);
-        entry.policy.target = Target::new(entry.address, only);
-        let target = &entry.policy.target;
-        let same = merged
-            .iter_mut()
-            .find(|known| known.policy.target == *target);
-        let Some(known) = same else {
-            let overlap = merged.iter().find_map(|known| {
-                let held = known.policy.target.addresses();
-                let address = target.addresses().iter().find(|a| held.contains(a))?;
-                Some(Reason::Overlap(*address, known.place.clone()))
-            });
-            match overlap {
-                None => merged.push(entry),
-                Some(reason) => {
-                    return Err(ConfigError {
-                        place: entry.place,
-                        reason,
-                    });
-                }
-            }
-            continue;
+        let holds = |known: &&mut Entry| {
+            let held = known.policy.target.addresses();
+            held.contains(&entry.address)
         };
-        match (&known.forwarded, &entry.forwarded) {
-            (Some((said, other)), Some((own, place))) if said != own => {
-                return Err(contradiction("forwarded", place, other));
-            }
-            (None, Some(_)) => known.forwarded = entry.forwarded,
-            _ => {}
+        if let Some(known) = merged.iter_mut().find(holds) {
+            agrees("only", known.only.as_ref(), entry.only.as_ref(), known)?;
+            let (said, own) = (known.forwarded.as_ref(), entry.forwarded.as_ref());
+            agrees("forwarded", said, own, known)?;
+            known.policy.users.append(&mut entry.policy.users);
+            known.policy.groups.append(&mut entry.policy.groups);
+            continue;
         }
-        known.policy.users.append(&mut entry.policy.users);
-        known.policy.groups.append(&mut entry.policy.groups);
+        let only = entry.only.as_ref().is_some_and(|(only, _)| *only);
+        let forwarded = entry.forwarded.as_ref().map(|(how, _)| *how);
+        entry.policy.target = Target::new(entry.address, only);
+        entry.policy.forwarded = forwarded.unwrap_or_default();
+        let overlap = merged
+            .iter()
+            .find(|known| known.policy.target.overlaps(&entry.policy.target));
+        if let Some(known) = overlap {
+            return Err(ConfigError {
+                place: entry.place,
+                reason: Reason::Overlap(known.address, known.place.clone()),
+            });
+        }
+        merged.push(entry);
     }
     merged
         .into_iter()
-        .map(|entry| {
-            let mut policy = entry.policy;
-            policy.forwarded = entry.forwarded.map(|(how, _)| how).unwrap_or_default();
-            match policy.check_size() {
-                Ok(()) => Ok(policy),
-                Err(error) => Err(ConfigError {
-                    place: entry.place,
-                    reason: error.into(),
-                }),
-            }
+        .map(|entry| match entry.policy.check_size() {
+            Ok(()) => Ok(entry.policy),
+            Err(error) => Err(ConfigError {
+                place: entry.place,
+                reason: error.into(),
+            }),
         })
         .collect()
 }
 
-fn contradiction(key: &'static str, place: &Place, other: &Place) -> ConfigError {
-    ConfigError {
-        place: place.clone(),
-        reason: Reason::Contradiction {
-            key,
-            other: other.clone(),
-        },
+/// Whether an option is what the first entry for the address says, or leaves at its default.
+fn agrees<T: PartialEq + Default>(
+    key: &'static str,
+    said: Option<&(T, Place)>,
+    own: Option<&(T, Place)>,
+    first: &Entry,
+) -> Result<(), ConfigError> {
+    let Some((own, place)) = own else {
+        return Ok(());
+    };
+    let default = (T::default(), first.place.clone());
+    let (said, other) = said.unwrap_or(&default);
+    match own == said {
+        true => Ok(()),
+        false => Err(ConfigError {
+            place: place.clone(),
+            reason: Reason::Contradiction {
+                key,
+                other: other.clone(),
+            },
+        }),
     }
 }
 
@@ -397,12 +388,20 @@ mod tests {
         assert_eq!(all[0].users.len(), 2);
         assert_eq!(all[0].forwarded, Forwarded::Allow);
         assert_eq!(all[1].users, []);
-        // What only one of them says holds for all.
+        // What the first of them says holds for all.
         let alone = format!("{IMDS}only = true\n");
-        for all in [read_two(&alone, IMDS), read_two(IMDS, &alone)] {
-            let all = all.unwrap();
-            assert_eq!(all.len(), 1);
-            assert_eq!(all[0].target, Target::new(IMDS_V4, true));
+        let all = read_two(&alone, IMDS).unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].target, Target::new(IMDS_V4, true));
+    }
+
+    #[test]
+    fn no_drop_in_widens_what_the_first_entry_leaves_at_its_default() {
+        for (key, value) in [("only", "true"), ("forwarded", "\"allow\"")] {
+            let wider = format!("{IMDS}{key} = {value}\n");
+            let error = read_two(IMDS, &wider).unwrap_err();
+            let told = format!("b:3:{}: `{key}` is not what holds by a:1:1", key.len() + 4);
+            assert!(error.starts_with(&told), "{error}");
         }
     }
 
@@ -413,13 +412,13 @@ mod tests {
         let error = read_two(&refuse, &allow).unwrap_err();
         assert_eq!(
             error,
-            "b:3:13: `forwarded` is not what a:3:13 says for this address; say the same, or leave one out"
+            "b:3:13: `forwarded` is not what holds by a:3:13 for this address; leave it out here, or say the same there"
         );
         let pair = format!("{IMDS}only = false\n");
         let alone = format!("{IMDS}only = true\n");
         let error = read_two(&pair, &alone).unwrap_err();
         assert!(
-            error.starts_with("b:3:8: `only` is not what a:3:8 says"),
+            error.starts_with("b:3:8: `only` is not what holds by a:3:8"),
             "{error}"
         );
         let other = "[[lockdown]]\naddress = \"fd00:ec2::254\"\n";

@@ -323,7 +323,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
         let (folder, file) = place(path)?;
         let mut name = OsString::from(".");
         name.push(file.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
+        name.push(".new");
         let draft = folder.join(name);
         let result = write_draft(&draft, text)
             .and_then(|()| take_after(&file, &draft))
@@ -352,7 +352,7 @@ fn take_after(file: &Path, draft: &Path) -> io::Result<()> {
 }
 
 fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
-    // What a killed run of the same number left behind.
+    // What a killed run left behind. Others wait for the folder's lock.
     match fs::remove_file(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -134,10 +134,6 @@ fn what_drop_ins_add_is_told_and_nothing_else() {
             format!("{}groups = [\"users\"]", imds("")),
             Some("let others pass"),
         ),
-        (
-            format!("{}forwarded = \"allow\"", imds("\"root\"")),
-            Some("let forwarded packets pass"),
-        ),
     ] {
         write(&lab, "/etc/ip-lockdown/conf.d/agent.toml", &drop_in);
         let done = lab.lockdown(&words).expect_code(0);
@@ -147,6 +143,25 @@ fn what_drop_ins_add_is_told_and_nothing_else() {
             None => assert!(said.is_empty(), "{drop_in}: {done}"),
             Some(told) => assert!(matches!(said[..], [line] if line.contains(told)), "{done}"),
         }
+    }
+}
+
+/// It would leave one of the two addresses open, or containers in.
+#[test]
+fn no_drop_in_widens_what_enable_was_told() {
+    let lab = with_units();
+    for (key, value) in [("only", "true"), ("forwarded", "\"allow\"")] {
+        let drop_in = format!("{}{key} = {value}\n", imds("\"daemon\""));
+        write(&lab, "/etc/ip-lockdown/conf.d/agent.toml", &drop_in);
+        let done = lab
+            .lockdown(&["enable", "--now", V4, "root"])
+            .expect_code(2);
+        assert!(
+            done.stderr.contains("conf.d/agent.toml:4:") && done.stderr.contains(key),
+            "{done}"
+        );
+        lab.sh("test ! -e /etc/ip-lockdown/config.toml")
+            .expect_code(0);
     }
 }
 
