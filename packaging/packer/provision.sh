@@ -9,8 +9,8 @@ set -eu
 case ${PACKAGE:-} in
 "") ;;
 *.deb)
-    # An image may come without the lists that its dependencies, iptables, are found in.
-    apt-get update
+    # It depends on iptables. An image may come without that, and without the lists that it is found in.
+    command -v iptables >/dev/null || apt-get update
     apt-get install --yes "$PACKAGE"
     ;;
 *.rpm) dnf install --assumeyes "$PACKAGE" ;;

@@ -1,4 +1,4 @@
-# enable --now, disable, and disable --now, on a running system.
+# enable --now, disable, remove, and disable --now, on a running system.
 
 build() {
     install_package
@@ -30,6 +30,15 @@ boot_2() {
     mark
     claim "locked at once" locked
     claim "the stranger never got through" never_open
+
+    claim "the settle step runs" soon is ip-lockdown-settle.service active
+    mark
+    claim "remove" ends 0 ip-lockdown remove
+    claim "remove: the settle step, which would lock again, is stopped" is ip-lockdown-settle.service inactive
+    claim "remove: open" served $stranger
+    claim "after remove: systemctl reload locks again" systemctl reload ip-lockdown
+    claim "after remove and reload: locked" locked
+
     mark
     claim "disable --now" ends 0 ip-lockdown disable --now
     claim "open" served $stranger
