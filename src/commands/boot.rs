@@ -116,13 +116,14 @@ fn pass(firewall: &Firewall, common: &CommonArgs) -> Result<Pass, CommandError> 
                     false => Some(words.floor()),
                 })
                 .collect();
-            if all.iter().any(Unresolved::needs_look_ups) && !floors.is_empty() {
+            let names = all.iter().any(Unresolved::needs_look_ups);
+            if names && !floors.is_empty() {
                 // What fails here fails again below, and is told there.
                 seen = put_in_force(&floors, seen, firewall, common).seen;
             }
             // A directory may not answer for long: others have their turn meanwhile.
             tries += 1;
-            if tries < TRIES {
+            if names && tries < TRIES {
                 drop(held);
                 looked_up = Some(LookedUp::now(all, &seen));
                 continue;
