@@ -253,7 +253,7 @@ fn dry_run(
         .into_iter()
         .chain(clearing(&locks, &seen))
     {
-        planned.push((firewall.command_line(transaction.place)?, transaction));
+        planned.push((firewall.command_line(transaction.place())?, transaction));
     }
     match common.output {
         Format::Json => {
@@ -274,12 +274,12 @@ fn dry_run(
                 transactions: planned
                     .into_iter()
                     .map(|(command, transaction)| View {
-                        family: match transaction.place {
+                        family: match transaction.place() {
                             Place::Iptables(_, family) => Some(family),
                             Place::Nftables => None,
                         },
                         command,
-                        input: transaction.input,
+                        input: transaction.text(),
                     })
                     .collect(),
                 errors: failures,
@@ -298,7 +298,8 @@ fn dry_run(
                 writeln!(
                     out,
                     "# {}: {command}\n{}",
-                    transaction.place, transaction.input
+                    transaction.place(),
+                    transaction.text()
                 )?;
             }
             print(&out)?;

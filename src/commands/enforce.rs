@@ -214,8 +214,8 @@ pub(super) fn enforce(
 enum Order {
     /// Nothing of ours is there yet: one layer is better than none.
     Together,
-    /// Our table is not there yet, and what is there says what layers there are: only when nft
-    /// has laid it does it say otherwise.
+    /// Our table is not there yet, and what is there says what layers there are: only when it
+    /// is laid does it say otherwise.
     NftablesFirst,
     /// What iptables refuses is not to be in nftables either.
     NftablesLast,
@@ -230,7 +230,7 @@ fn lay(
 ) -> Vec<(Place, FirewallError)> {
     let (of_nftables, of_iptables): (Vec<_>, Vec<_>) = transactions
         .into_iter()
-        .partition(|transaction| transaction.place == Place::Nftables);
+        .partition(|transaction| transaction.place() == Place::Nftables);
     let parts = match order {
         Order::Together => [[of_iptables, of_nftables].concat(), Vec::new()],
         Order::NftablesFirst => [of_nftables, of_iptables],
@@ -291,13 +291,15 @@ fn give_way(
     locks: &mut [Lock],
     place: Place,
     refusal: &FirewallError,
-    may_do_without_nft: bool,
+    may_do_without_it: bool,
     firewall: &Firewall,
 ) {
     match place {
         Place::Nftables => {
-            if may_do_without_nft && firewall.need_iptables().is_ok() {
-                warn!("nft cannot give the second layer, `security` takes its place: {refusal}");
+            if may_do_without_it && firewall.need_iptables().is_ok() {
+                warn!(
+                    "nftables cannot give the second layer, `security` takes its place: {refusal}"
+                );
                 for lock in locks {
                     lock.layers = LaidLayers::both(Layers::FILTER_AND_SECURITY);
                 }
@@ -326,7 +328,10 @@ fn give_way(
 }
 
 fn refused(error: &FirewallError) -> bool {
-    matches!(error, FirewallError::Failed { .. })
+    matches!(
+        error,
+        FirewallError::Failed { .. } | FirewallError::Refused { .. }
+    )
 }
 
 /// What of our own layers could not be read, so that nothing could be done there.
@@ -348,8 +353,8 @@ pub(super) fn laying(locks: &[Lock], seen: &Observation) -> Vec<Transaction> {
         false => String::new(),
     });
     if let Ok(table) = &seen.nftables {
-        let input = transaction::laying_nftables(locks, &families, table.as_ref());
-        all.extend(Transaction::of(Place::Nftables, input));
+        let commands = transaction::laying_nftables(locks, &families, table.as_ref());
+        all.extend(Transaction::of_nftables(commands));
     }
     all
 }
@@ -359,16 +364,16 @@ pub(super) fn laying(locks: &[Lock], seen: &Observation) -> Vec<Transaction> {
 pub(super) fn clearing(locks: &[Lock], seen: &Observation) -> Vec<Transaction> {
     let mut all = of_each_family(seen, |ruleset| transaction::clearing(locks, ruleset));
     if let Ok(table) = &seen.nftables {
-        let input = transaction::clearing_nftables(locks, table.as_ref());
-        all.extend(Transaction::of(Place::Nftables, input));
+        let commands = transaction::clearing_nftables(locks, table.as_ref());
+        all.extend(Transaction::of_nftables(commands));
     }
     let addresses: Vec<Address> = locks
         .iter()
         .flat_map(|lock| lock.policy.target.addresses().to_vec())
         .collect();
     all.extend(seen.read_of_other().filter_map(|(variant, ruleset)| {
-        let place = Place::Iptables(variant, ruleset.family);
-        Transaction::of(place, transaction::removing(&addresses, ruleset))
+        let input = transaction::removing(&addresses, ruleset);
+        Transaction::of_iptables(variant, ruleset.family, input)
     }));
     all
 }
@@ -378,8 +383,6 @@ fn of_each_family(seen: &Observation, text: impl Fn(&Ruleset) -> String) -> Vec<
         return Vec::new();
     };
     seen.read()
-        .filter_map(|ruleset| {
-            Transaction::of(Place::Iptables(variant, ruleset.family), text(ruleset))
-        })
+        .filter_map(|ruleset| Transaction::of_iptables(variant, ruleset.family, text(ruleset)))
         .collect()
 }

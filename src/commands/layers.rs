@@ -28,7 +28,7 @@ pub(super) fn choose(
         }
         // Rules of whatever `iptables` is here go with each reload of firewalld, those of
         // iptables-legacy too; a table of nftables stands.
-        (LayersChoice::Auto, None) => match (firewall.variant(), firewall.need_nft()) {
+        (LayersChoice::Auto, None) => match (firewall.variant(), firewall.need_nftables()) {
             (None, Ok(())) => Layers::NFTABLES,
             (Some(_), Ok(())) => Layers::FILTER_AND_NFTABLES,
             (_, Err(_)) => Layers::FILTER_AND_SECURITY,
@@ -38,7 +38,7 @@ pub(super) fn choose(
         firewall.need_iptables()?;
     }
     if layers.has(Layer::Nftables) {
-        firewall.need_nft()?;
+        firewall.need_nftables()?;
     }
     Ok(layers)
 }

@@ -14,7 +14,6 @@ use crate::exit_code::ExitCode;
 use crate::policy::{Address, Target};
 use crate::ruleset::model::{Ruleset, Variant};
 use crate::ruleset::nftables::plan::Command;
-use crate::ruleset::nftables::render;
 use crate::ruleset::transaction::{self, Place, Transaction};
 use crate::sys::firewall::Firewall;
 use crate::sys::{lock, services, systemd};
@@ -119,8 +118,7 @@ fn take_away(
         let mut removals = removals(&seen, addresses);
         if all && seen.nftables.is_err() {
             // Nobody has to understand it to take all of it away.
-            let input = render::transaction(&[Command::DeleteTable]);
-            removals.extend(Transaction::of(Place::Nftables, input));
+            removals.push(Transaction::Nftables(vec![Command::DeleteTable]));
         }
         if removals.is_empty() {
             errors.clear();
@@ -130,7 +128,7 @@ fn take_away(
         // What is not removed from iptables keeps its backstop.
         let (of_nftables, of_iptables): (Vec<_>, Vec<_>) = removals
             .into_iter()
-            .partition(|transaction| transaction.place == Place::Nftables);
+            .partition(|transaction| transaction.place() == Place::Nftables);
         errors.clear();
         for transactions in [of_iptables, of_nftables] {
             if errors.is_empty() {
@@ -180,8 +178,8 @@ fn rulesets(seen: &Observation) -> impl Iterator<Item = (Variant, &Ruleset)> {
 
 fn removals(seen: &Observation, addresses: &[Address]) -> Vec<Transaction> {
     let of_iptables = rulesets(seen).filter_map(|(variant, ruleset)| {
-        let place = Place::Iptables(variant, ruleset.family);
-        Transaction::of(place, transaction::removing(addresses, ruleset))
+        let input = transaction::removing(addresses, ruleset);
+        Transaction::of_iptables(variant, ruleset.family, input)
     });
     // Beside what could not be read, and so cannot be removed, it stays.
     let all_read = seen.unread().next().is_none();
@@ -189,7 +187,7 @@ fn removals(seen: &Observation, addresses: &[Address]) -> Vec<Transaction> {
     let table = table.and_then(Option::as_ref);
     let of_nftables = transaction::removing_nftables(addresses, table);
     of_iptables
-        .chain(Transaction::of(Place::Nftables, of_nftables))
+        .chain(Transaction::of_nftables(of_nftables))
         .collect()
 }
 

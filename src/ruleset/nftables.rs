@@ -1,10 +1,13 @@
 //! The layer `nftables`: a table of our own, `inet ip_lockdown`, for both families.
 //!
 //! ```text
-//! desired -----------------------+
-//!                                +-> plan -> render -> (nft -f -)
-//! (nft -j list table) -> parse --+
+//! desired ----------------------------+
+//!                                     +-> plan -> encode -> (netlink)
+//! (netlink) -> object -> decode ------+        -> render -> what people read
 //! ```
+//! nft is not needed for it: the kernel is told and asked over netlink. So no listing of it leaves
+//! anything out, as those of nft do with what a later version wrote.
+//!
 //! The same chains and rules as in the iptables layers ([`super::model`]); in the names of chains
 //! there is a `_` where an IPv6 address has `:`.
 //!
@@ -12,9 +15,13 @@
 //! force at one instant, but a look-up in a set of intervals that is new in the same transaction
 //! can miss an element for a moment (seen on Linux 6.18): listed users would lose packets.
 
+pub(crate) mod attributes;
+pub mod decode;
+pub mod encode;
+pub(crate) mod expression;
 pub(crate) mod json;
 pub mod nat;
-pub mod parse;
+pub mod object;
 pub mod plan;
 pub mod render;
 
@@ -26,7 +33,7 @@ pub const TABLE: &str = "ip_lockdown";
 
 /// Where its chains stand among those of others at the same hook: behind `filter` (0), so that
 /// what `filter` refuses is counted there, and behind what rewrites packets.
-pub const PRIORITY: i64 = 50;
+pub const PRIORITY: i32 = 50;
 
 /// The table as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +42,7 @@ pub struct OwnTable {
     pub table: Table,
     /// Whether it holds anything that no version of this program puts there.
     pub foreign: bool,
-    /// Whether its chains are switched off (`flags dormant`): a listing in JSON does not tell.
+    /// Whether its chains are switched off (`flags dormant`).
     pub dormant: bool,
 }
 

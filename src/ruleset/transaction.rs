@@ -1,12 +1,12 @@
 //! Locks and what is observed -> the transactions that put them in force.
 //!
-//! A transaction is the whole input of one program: `iptables-restore` for a family, or `nft` for
-//! both. First everything wanted is laid; only when all of it stands is cleared what is not wanted.
+//! A transaction is the whole input of `iptables-restore` for a family, or what the kernel is told
+//! of our table of nftables for both. First everything wanted is laid; only when all of it stands is cleared what is not wanted.
 
 use std::fmt;
 
-use super::desired::LockedAddress;
 use super::model::{Ruleset, Variant};
+use super::nftables::plan::Command;
 use super::nftables::{self, OwnTable};
 use super::plan::{Edit, plan, removal};
 use super::{Layer, Lock, render};
@@ -30,20 +30,44 @@ impl fmt::Display for Place {
     }
 }
 
-/// The input of one program.
+/// A change of one place, which takes effect at one instant, or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transaction {
-    /// Whose.
-    pub place: Place,
-    /// What its program is given.
-    pub input: String,
+pub enum Transaction {
+    /// The input of `iptables-restore` of a variant and family.
+    Iptables(Variant, Family, String),
+    /// What the kernel is told.
+    Nftables(Vec<Command>),
 }
 
 impl Transaction {
-    /// The transaction, if there is anything to do.
+    /// The transaction of iptables, if there is anything to do.
     #[must_use]
-    pub fn of(place: Place, input: String) -> Option<Self> {
-        (!input.is_empty()).then_some(Self { place, input })
+    pub fn of_iptables(variant: Variant, family: Family, input: String) -> Option<Self> {
+        (!input.is_empty()).then_some(Self::Iptables(variant, family, input))
+    }
+
+    /// The transaction of nftables, if there is anything to do.
+    #[must_use]
+    pub fn of_nftables(commands: Vec<Command>) -> Option<Self> {
+        (!commands.is_empty()).then_some(Self::Nftables(commands))
+    }
+
+    /// Whose rules it changes.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Iptables(variant, family, _) => Place::Iptables(*variant, *family),
+            Self::Nftables(_) => Place::Nftables,
+        }
+    }
+
+    /// The change as the input of a program: of nftables, of one that would do the same.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Iptables(_, _, input) => input.clone(),
+            Self::Nftables(commands) => nftables::render::transaction(commands),
+        }
     }
 }
 
@@ -76,7 +100,11 @@ fn laying_edits(locks: &[Lock], layer: Layer, observed: &Ruleset) -> (&'static s
 /// What lays the locks in our table of nftables, in the families that the kernel has; empty when
 /// they stand.
 #[must_use]
-pub fn laying_nftables(locks: &[Lock], families: &[Family], observed: Option<&OwnTable>) -> String {
+pub fn laying_nftables(
+    locks: &[Lock],
+    families: &[Family],
+    observed: Option<&OwnTable>,
+) -> Vec<Command> {
     let wanted: Vec<_> = families
         .iter()
         .flat_map(|&family| {
@@ -85,7 +113,7 @@ pub fn laying_nftables(locks: &[Lock], families: &[Family], observed: Option<&Ow
                 .flat_map(move |lock| lock.wants(Layer::Nftables, family))
         })
         .collect();
-    nftables_text(&wanted, &[], observed)
+    nftables::plan::plan(&wanted, &[], observed)
 }
 
 /// What takes the rules for the locks' addresses out of the tables that they are not laid in.
@@ -104,7 +132,7 @@ pub fn clearing(locks: &[Lock], observed: &Ruleset) -> String {
 
 /// The same for our table of nftables.
 #[must_use]
-pub fn clearing_nftables(locks: &[Lock], observed: Option<&OwnTable>) -> String {
+pub fn clearing_nftables(locks: &[Lock], observed: Option<&OwnTable>) -> Vec<Command> {
     let addresses: Vec<Address> = locks
         .iter()
         .flat_map(|lock| lock.lacks(Layer::Nftables))
@@ -127,17 +155,9 @@ pub fn removing(addresses: &[Address], observed: &Ruleset) -> String {
 
 /// The same for our table of nftables.
 #[must_use]
-pub fn removing_nftables(addresses: &[Address], observed: Option<&OwnTable>) -> String {
+pub fn removing_nftables(addresses: &[Address], observed: Option<&OwnTable>) -> Vec<Command> {
     match observed {
-        None => String::new(),
-        Some(_) => nftables_text(&[], addresses, observed),
+        None => Vec::new(),
+        Some(_) => nftables::plan::plan(&[], addresses, observed),
     }
-}
-
-fn nftables_text(
-    wanted: &[LockedAddress],
-    gone: &[Address],
-    observed: Option<&OwnTable>,
-) -> String {
-    nftables::render::transaction(&nftables::plan::plan(wanted, gone, observed))
 }

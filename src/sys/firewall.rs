@@ -1,25 +1,23 @@
-//! The whole firewall of the host: iptables and nft, looked at and changed together.
+//! The whole firewall of the host: iptables and nftables, looked at and changed together.
 //!
-//! Programs that do not depend on each other run at the same time, nft, which takes longest, the
-//! first of them.
+//! Programs that do not depend on each other run at the same time.
 
 mod error;
-
-use std::io;
 
 pub use self::error::FirewallError;
 use super::iptables::Iptables;
 use super::kernel::{LegacyTables, legacy_tables};
-use super::netlink::{self, NativeChain};
+use super::netlink::{self, State};
 use super::nftables::{self, Nft};
 use super::program::Running;
 use super::services::Starting;
 use crate::policy::Family;
 use crate::ruleset::model::{ChainName, Ruleset, Variant};
 use crate::ruleset::nftables::nat::{NatChain, NatTable};
+use crate::ruleset::nftables::object::NativeTable;
 use crate::ruleset::nftables::{OwnTable, TABLE};
 use crate::ruleset::transaction::{Place, Transaction};
-use crate::verify::{Native, NativeTable, Observation, Seen};
+use crate::verify::{Native, Observation, Seen};
 
 /// The firewall of this host.
 #[derive(Debug)]
@@ -73,12 +71,16 @@ impl Firewall {
             .ok_or_else(Iptables::missing)
     }
 
-    /// Makes sure that there is nft.
+    /// Makes sure that this kernel has nf_tables.
     ///
     /// # Errors
-    /// There is none: what to install.
-    pub fn need_nft(&self) -> Result<(), FirewallError> {
-        self.nft.as_ref().map(|_| ()).ok_or_else(nftables::missing)
+    /// It has not, or could not be asked.
+    pub fn need_nftables(&self) -> Result<(), FirewallError> {
+        match netlink::generation() {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(FirewallError::NoNftables),
+            Err(error) => Err(FirewallError::TablesInUse(error.to_string())),
+        }
     }
 
     /// Whether a change would bring the first legacy tables into being on a host whose `iptables`
@@ -97,7 +99,6 @@ impl Firewall {
     #[must_use]
     pub fn observe(&self) -> Observation {
         let kernel = Kernel::ask();
-        let table = self.start_table(&kernel);
         let own = self.start_own(&kernel);
         // Without iptables, what iptables-nft may have left counts as our own layers.
         let other = self.variant().map_or(Variant::Legacy, Variant::other);
@@ -107,17 +108,18 @@ impl Firewall {
             .filter_map(|&family| Some((family, self.start_other(other, family, &kernel)?)))
             .collect();
         let nat = self.start_nat(&kernel);
+        let nftables = kernel.own_table();
         let starting = Starting::look();
         Observation {
             variant: self.variant(),
             families: self.finish_own(own),
-            nftables: self.finish_table(table, &kernel),
+            nftables,
             other: others
                 .into_iter()
                 .map(|(family, look)| (other, family, finish_other(family, look)))
                 .collect(),
             native: self.finish_nat(nat).and_then(|nat| {
-                let tables = kernel.tables?;
+                let tables = kernel.state?.tables;
                 Ok(Native { tables, nat })
             }),
             flush: starting.flush(),
@@ -129,11 +131,11 @@ impl Firewall {
     #[must_use]
     pub fn observe_again(&self, before: Observation) -> Observation {
         let kernel = Kernel::ask();
-        let table = self.start_table(&kernel);
         let own = self.start_own(&kernel);
+        let nftables = kernel.own_table();
         Observation {
             families: self.finish_own(own),
-            nftables: self.finish_table(table, &kernel),
+            nftables,
             ..before
         }
     }
@@ -141,27 +143,31 @@ impl Firewall {
     /// Runs the transactions at the same time.
     #[must_use]
     pub fn run(&self, transactions: &[Transaction]) -> Vec<(Place, Result<(), FirewallError>)> {
-        let (of_nftables, of_iptables): (Vec<_>, Vec<_>) = transactions
-            .iter()
-            .partition(|transaction| transaction.place == Place::Nftables);
-        let started: Vec<_> = of_nftables
-            .into_iter()
-            .chain(of_iptables)
-            .map(|Transaction { place, input }| (*place, self.start(*place, input)))
-            .collect();
-        started
-            .into_iter()
-            .map(|(place, started)| (place, started.and_then(Started::finish)))
-            .collect()
+        let mut started = Vec::new();
+        let mut of_nftables = None;
+        for transaction in transactions {
+            match transaction {
+                Transaction::Nftables(commands) => of_nftables = Some(commands),
+                Transaction::Iptables(variant, family, input) => {
+                    started.push((transaction.place(), self.start(*variant, *family, input)));
+                }
+            }
+        }
+        let of_nftables = of_nftables.map(|commands| (Place::Nftables, nftables::run(commands)));
+        let finish = |(place, started): (_, Result<Started<'_>, _>)| {
+            (place, started.and_then(Started::finish))
+        };
+        let of_iptables = started.into_iter().map(finish);
+        of_iptables.chain(of_nftables).collect()
     }
 
-    /// The command line that [`Self::run`] runs for the place.
+    /// The command line that [`Self::run`] runs for the place; of nftables, one that does the same.
     ///
     /// # Errors
     /// Its programs are missing.
     pub fn command_line(&self, place: Place) -> Result<Vec<String>, FirewallError> {
         match place {
-            Place::Nftables => Ok(self.nft()?.transaction_command()),
+            Place::Nftables => Ok(["nft", "-f", "-"].map(str::to_owned).to_vec()),
             Place::Iptables(variant, family) if Some(variant) == self.variant() => {
                 Ok(self.iptables()?.transaction_command(family))
             }
@@ -189,22 +195,20 @@ impl Firewall {
         self.nft.as_ref().ok_or_else(nftables::missing)
     }
 
-    fn start(&self, place: Place, input: &str) -> Result<Started<'_>, FirewallError> {
-        match place {
-            Place::Nftables => {
-                let nft = self.nft()?;
-                Ok(Started::Nft(nft, nft.start_transaction(input)?))
-            }
-            Place::Iptables(variant, family) if Some(variant) == self.variant() => {
-                let iptables = self.iptables()?;
-                let running = iptables.start_transaction(family, input)?;
-                Ok(Started::Own(iptables, family, running))
-            }
-            Place::Iptables(variant, family) => {
-                let other = Iptables::find(variant, &[family], self.wait)?;
-                let running = other.start_transaction(family, input)?;
-                Ok(Started::Other(other, family, running))
-            }
+    fn start(
+        &self,
+        variant: Variant,
+        family: Family,
+        input: &str,
+    ) -> Result<Started<'_>, FirewallError> {
+        if Some(variant) == self.variant() {
+            let iptables = self.iptables()?;
+            let running = iptables.start_transaction(family, input)?;
+            Ok(Started::Own(iptables, family, running))
+        } else {
+            let other = Iptables::find(variant, &[family], self.wait)?;
+            let running = other.start_transaction(family, input)?;
+            Ok(Started::Other(other, family, running))
         }
     }
 
@@ -251,36 +255,6 @@ impl Firewall {
             .collect()
     }
 
-    fn start_table(&self, kernel: &Kernel) -> Result<Option<Running>, FirewallError> {
-        match &kernel.tables {
-            Ok(tables) if !tables.iter().any(is_ours) => Ok(None),
-            Ok(_) => Ok(Some(self.nft()?.start_read()?)),
-            Err(error) => Err(FirewallError::TablesInUse(error.clone())),
-        }
-    }
-
-    fn finish_table(
-        &self,
-        look: Result<Option<Running>, FirewallError>,
-        kernel: &Kernel,
-    ) -> Result<Option<OwnTable>, String> {
-        let read = |running| {
-            let mut own = self.nft()?.read(running)?;
-            own.dormant = kernel
-                .tables
-                .iter()
-                .flatten()
-                .any(|table| is_ours(table) && table.dormant);
-            Ok(own)
-        };
-        let own = look.and_then(|running| running.map(read).transpose());
-        // Another tool may have taken it away between the kernel's list and ours.
-        own.or_else(|error| match netlink::tables() {
-            Ok(tables) if !tables.iter().any(is_ours) => Ok(None),
-            _ => Err(format!("the table inet {TABLE} of nftables: {error}")),
-        })
-    }
-
     /// A variant not used, where it has rules.
     fn start_other(
         &self,
@@ -301,13 +275,13 @@ impl Firewall {
     }
 
     fn start_nat(&self, kernel: &Kernel) -> Result<Vec<StartedNat>, String> {
-        let chains = kernel.chains.as_ref().map_err(Clone::clone)?;
+        let state = kernel.state.as_ref().map_err(Clone::clone)?;
         let mut tables: Vec<StartedNat> = Vec::new();
-        for chain in chains {
-            let Some(local) = chain.translates else {
+        for chain in &state.chains {
+            let Some(local) = chain.translates() else {
                 continue;
             };
-            let shown_by_iptables = chain.is_of_iptables && self.iptables.is_some();
+            let shown_by_iptables = chain.is_nat_of_iptables() && self.iptables.is_some();
             if shown_by_iptables {
                 continue;
             }
@@ -346,7 +320,8 @@ impl Firewall {
             let is_it = |table: &NativeTable| {
                 table.name == started.name && table.families == started.families
             };
-            netlink::tables().is_ok_and(|tables| !tables.iter().any(is_it))
+            let tables = Kernel::ask().state.map(|state| state.tables);
+            tables.is_ok_and(|tables| !tables.iter().any(is_it))
         };
         let finish = |mut started: StartedNat| {
             let look = std::mem::replace(&mut started.look, Err(nftables::missing()));
@@ -366,10 +341,6 @@ impl Firewall {
     }
 }
 
-fn is_ours(table: &NativeTable) -> bool {
-    table.name == TABLE && table.families == Family::ALL
-}
-
 /// A table of someone else that is being read.
 struct StartedNat {
     families: &'static [Family],
@@ -380,7 +351,6 @@ struct StartedNat {
 
 /// A transaction that is under way.
 enum Started<'a> {
-    Nft(&'a Nft, Running),
     Own(&'a Iptables, Family, Running),
     Other(Iptables, Family, Running),
 }
@@ -388,7 +358,6 @@ enum Started<'a> {
 impl Started<'_> {
     fn finish(self) -> Result<(), FirewallError> {
         match self {
-            Self::Nft(nft, running) => nft.ended(running),
             Self::Own(iptables, family, running) => iptables.ended(family, running),
             Self::Other(iptables, family, running) => iptables.ended(family, running),
         }
@@ -402,17 +371,23 @@ fn finish_other(family: Family, look: Result<(Iptables, Running), FirewallError>
 
 /// What the kernel itself says of nf_tables, or why it does not.
 struct Kernel {
-    tables: Result<Vec<NativeTable>, String>,
-    chains: Result<Vec<NativeChain>, String>,
+    state: Result<State, String>,
 }
 
 impl Kernel {
     fn ask() -> Self {
-        let told = |error: io::Error| error.to_string();
+        let state = netlink::state().map_err(|error| error.to_string());
         Self {
-            tables: netlink::tables().map_err(told),
-            chains: netlink::chains().map_err(told),
+            // What a kernel does not have holds nothing.
+            state: state.map(Option::unwrap_or_default),
         }
+    }
+
+    /// Our table, if there is one, or why it could not be read.
+    fn own_table(&self) -> Result<Option<OwnTable>, String> {
+        let state = self.state.as_ref().map_err(Clone::clone);
+        let own = state.and_then(|state| nftables::own_table(state).map_err(|e| e.to_string()));
+        own.map_err(|error| format!("the table inet {TABLE} of nftables: {error}"))
     }
 
     /// Whether tables of the variant's kind are in use in the family.
@@ -421,8 +396,8 @@ impl Kernel {
             Variant::Legacy => legacy_tables(family)
                 .map(|tables| tables == LegacyTables::InUse)
                 .map_err(|error| FirewallError::TablesInUse(error.to_string())),
-            Variant::Nft => match &self.tables {
-                Ok(tables) => Ok(tables.iter().any(|table| table.is_of(family))),
+            Variant::Nft => match &self.state {
+                Ok(state) => Ok(state.tables.iter().any(|table| table.is_of(family))),
                 Err(error) => Err(FirewallError::TablesInUse(error.clone())),
             },
         }
@@ -430,8 +405,9 @@ impl Kernel {
 
     /// Whether a table of the family has a chain of our names, or cannot be looked at.
     fn has_chain_of_ours(&self, family: Family) -> bool {
-        self.chains.as_ref().map_or(true, |chains| {
-            chains
+        self.state.as_ref().map_or(true, |state| {
+            state
+                .chains
                 .iter()
                 .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok())
         })

@@ -1,161 +1,244 @@
-//! What iptables does not show of nf_tables, asked of the kernel itself over netlink.
+//! `nf_tables`, asked and changed over netlink (linux/netfilter/nfnetlink.h, netlink.h).
 //!
-//! Two dumps, of tables and of chains (linux/netfilter/nf_tables.h, nfnetlink.h, netlink.h). All
-//! numbers in headers are in this machine's order, all in attributes in network order.
+//! All numbers in headers are in this machine's order, all in attributes in network order.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
+};
 
-use crate::policy::Family;
-use crate::verify::NativeTable;
+use crate::ruleset::model::ObservedRule;
+use crate::ruleset::nftables::attributes::{aligned, find, number, put_text};
+use crate::ruleset::nftables::object::{self, NativeChain, NativeRule, NativeTable};
+use crate::ruleset::nftables::{TABLE, decode};
 
-/// NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE
-const GET_TABLE: u16 = 10 << 8 | 1;
-/// NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN
-const GET_CHAIN: u16 = 10 << 8 | 4;
-/// NLM_F_REQUEST | NLM_F_DUMP
-const DUMP: u16 = 0x1 | 0x300;
+/// NLM_F_REQUEST, and with NLM_F_DUMP.
+const REQUEST: u16 = 0x1;
+const DUMP: u16 = REQUEST | 0x300;
 /// NLM_F_DUMP_INTR: something was changed while the dump was made.
 const INTERRUPTED: u16 = 0x10;
-/// How often a dump is tried that others interrupt.
+/// How often is asked again while others change what is asked for.
 const TRIES: usize = 10;
 /// struct nlmsghdr: length, type, flags, sequence, port.
 const HEADER: usize = 16;
-/// struct nfgenmsg: family, version, resource.
-const NF_HEADER: usize = 4;
+/// What one read gets at most. The kernel fills 32 KiB (af_netlink.c).
+const BUFFER: usize = 1 << 16;
 /// More objects than any host has; a kernel that sends more is not understood.
 const MAX_OBJECTS: usize = 1 << 20;
 
-/// The tables of the two IP families, and of both.
-///
-/// # Errors
-/// The kernel could not be asked, or its answer is not understood.
-pub(super) fn tables() -> io::Result<Vec<NativeTable>> {
-    // NFTA_TABLE_NAME, NFTA_TABLE_FLAGS; NFT_TABLE_F_DORMANT.
-    let table = |(families, object): (_, &Vec<u8>)| {
-        let flags = attribute(object, 2).and_then(number)?;
-        Some(NativeTable {
-            families,
-            name: text(attribute(object, 1)?),
-            dormant: flags & 1 != 0,
-        })
-    };
-    let objects = dump(GET_TABLE)?;
-    let tables = of_ip(&objects).map(|object| table(object).ok_or_else(unclear));
-    tables.collect()
+/// What `nf_tables` held at one moment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    /// The tables of the two IP families, and of both.
+    pub(super) tables: Vec<NativeTable>,
+    /// The chains of the two IP families, and of both.
+    pub(super) chains: Vec<NativeChain>,
+    /// Each change of whatever rule gives it another number.
+    generation: u32,
 }
 
-/// A chain of nf_tables.
-#[derive(Debug, Clone)]
-pub(super) struct NativeChain {
-    /// The IP families whose packets it meets.
-    pub(super) families: &'static [Family],
-    /// Its table.
-    pub(super) table: String,
-    /// Its name.
-    pub(super) name: String,
-    /// Whether it translates addresses before `filter`: of packets made on this host, or not.
-    pub(super) translates: Option<bool>,
-    /// Whether it is a chain of the table `nat` of iptables-nft, by name, hook and priority.
-    pub(super) is_of_iptables: bool,
-}
-
-/// The chains of the two IP families, and of both.
-///
-/// # Errors
-/// The kernel could not be asked, or its answer is not understood.
-pub(super) fn chains() -> io::Result<Vec<NativeChain>> {
-    // NFTA_CHAIN_TABLE, _NAME, _HOOK, _USE, _TYPE; NFTA_HOOK_HOOKNUM; NF_INET_PRE_ROUTING and
-    // NF_INET_LOCAL_OUT.
-    let translates = |object: &[u8]| {
-        (text(attribute(object, 7)?) == "nat").then_some(())?;
-        // A kernel that does not tell how many rules there are may have some.
-        (attribute(object, 6).and_then(number) != Some(0)).then_some(())?;
-        match number(attribute_in(attribute(object, 4)?, 1)?)? {
-            0 => Some(false),
-            3 => Some(true),
-            _ => None,
-        }
-    };
-    // NFTA_HOOK_PRIORITY; NF_IP_PRI_NAT_DST, in two's complement.
-    let priority = |object: &[u8]| number(attribute_in(attribute(object, 4)?, 2)?);
-    let chain = |(families, object): (&'static [Family], &Vec<u8>)| {
-        let (table, name) = (text(attribute(object, 1)?), text(attribute(object, 3)?));
-        let translates = translates(object);
-        let as_named = matches!(
-            (&*name, translates),
-            ("OUTPUT", Some(true)) | ("PREROUTING", Some(false))
-        );
-        let is_of_iptables = families.len() == 1
-            && table == "nat"
-            && as_named
-            && priority(object) == Some((-100_i32).cast_unsigned());
-        Some(NativeChain {
-            families,
-            table,
-            name,
-            translates,
-            is_of_iptables,
-        })
-    };
-    let objects = dump(GET_CHAIN)?;
-    let chains = of_ip(&objects).map(|object| chain(object).ok_or_else(unclear));
-    chains.collect()
-}
-
-/// The objects that work in an IP family, with their families.
-fn of_ip(objects: &[Vec<u8>]) -> impl Iterator<Item = (&'static [Family], &Vec<u8>)> {
-    let objects = objects.iter().map(|object| (families_of(object), object));
-    objects.filter(|(families, _)| !families.is_empty())
-}
-
-/// The IP families in which an object works: NFPROTO_INET is both.
-fn families_of(object: &[u8]) -> &'static [Family] {
-    match object.first() {
-        Some(1) => &Family::ALL,
-        Some(2) => &[Family::V4],
-        Some(10) => &[Family::V6],
-        _ => &[],
+impl State {
+    /// Our table.
+    pub(super) fn ours(&self) -> Option<&NativeTable> {
+        let mut tables = self.tables.iter();
+        tables.find(|table| decode::is_ours(table.families, &table.name))
     }
 }
 
-/// All objects of a kind, each from its struct nfgenmsg on.
-fn dump(kind: u16) -> io::Result<Vec<Vec<u8>>> {
+/// The tables and chains; `None` if this kernel has no `nf_tables`.
+///
+/// # Errors
+/// The kernel could not be asked, or its answer is not understood.
+pub(super) fn state() -> io::Result<Option<State>> {
     for _ in 0..TRIES {
-        let mut socket = match socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkNetFilter,
-        ) {
-            // A kernel without nfnetlink.
-            Err(Errno::EPROTONOSUPPORT) => return Ok(Vec::new()),
-            socket => File::from(socket?),
+        let Some(generation) = generation()? else {
+            return Ok(None);
         };
-        let mut request = Vec::from(20_u32.to_ne_bytes());
-        request.extend(kind.to_ne_bytes());
-        request.extend(DUMP.to_ne_bytes());
-        request.extend([0; 8 + NF_HEADER]);
-        socket.write_all(&request)?;
-        if let Some(objects) = answer(socket)? {
+        let of_ip = |families: &[_]| !families.is_empty();
+        let mut tables = dump(libc::NFT_MSG_GETTABLE, None, NativeTable::read)?;
+        tables.retain(|table| of_ip(table.families));
+        let mut chains = dump(libc::NFT_MSG_GETCHAIN, None, NativeChain::read)?;
+        chains.retain(|chain| of_ip(chain.families));
+        if self::generation()? == Some(generation) {
+            return Ok(Some(State {
+                tables,
+                chains,
+                generation,
+            }));
+        }
+    }
+    Err(always_changed())
+}
+
+/// The rules of our table, each with the name of its chain; `None` if anything was changed since
+/// that state.
+///
+/// # Errors
+/// As of [`state`].
+pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, ObservedRule)>>> {
+    let ours = |object: &[u8]| {
+        let rule = NativeRule::read(object)?;
+        let ours = decode::is_ours(rule.families, &rule.table);
+        Some(ours.then(|| (rule.chain.clone(), decode::rule(rule))))
+    };
+    let rules = dump(libc::NFT_MSG_GETRULE, Some(TABLE), ours)?;
+    let unchanged = generation()? == Some(state.generation);
+    // Older kernels send the rules of all tables.
+    Ok(unchanged.then(|| rules.into_iter().flatten().collect()))
+}
+
+/// The number of the last change; `None` if this kernel has no `nf_tables`.
+///
+/// # Errors
+/// As of [`state`].
+pub(super) fn generation() -> io::Result<Option<u32>> {
+    let Some(mut socket) = open()? else {
+        return Ok(None);
+    };
+    socket.write_all(&request(libc::NFT_MSG_GETGEN, REQUEST, None))?;
+    let mut buffer = vec![0; BUFFER];
+    let length = socket.read(&mut buffer)?;
+    let bytes = buffer.get(..length).unwrap_or_default();
+    let Message { kind, bytes, .. } = message(bytes).ok_or_else(unclear)?;
+    match error(kind, bytes)? {
+        // nfnetlink.c: nobody answers for that subsystem.
+        Some(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(None),
+        Some(errno) => Err(errno.into()),
+        None => {
+            // NFTA_GEN_ID
+            let attributes = bytes.get(HEADER + object::HEADER..).unwrap_or_default();
+            let generation = find(attributes, 1).and_then(number);
+            generation.map(Some).ok_or_else(unclear)
+        }
+    }
+}
+
+/// Why the kernel did not take a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The number of the message; 0 stands for the whole.
+    pub(super) message: u32,
+    /// Its reason.
+    pub(super) errno: Errno,
+}
+
+/// Sends a transaction ([`crate::ruleset::nftables::encode::transaction`]). When this returns, all
+/// of it is in force, or nothing.
+///
+/// # Errors
+/// The kernel could not be asked, or did not answer.
+pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
+    let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
+    // It has to be sent as one; what does not fit then is refused as such.
+    let _ = setsockopt(&socket, sockopt::SndBufForce, &batch.len());
+    socket.write_all(batch)?;
+    // Writing does not return before the kernel has done all and answered (af_netlink.c, "unicast
+    // to the kernel"), so nothing is waited for.
+    let mut answered = false;
+    let mut refusal = None;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let received = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
+        let mut rest = match received {
+            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Err(Errno::EAGAIN) => break,
+            Err(Errno::EINTR) => continue,
+            // More answers than there is room for; all but one are refusals.
+            Err(Errno::ENOBUFS) => {
+                let errno = Errno::ENOBUFS;
+                refusal.get_or_insert(Refusal { message: 0, errno });
+                continue;
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        while !rest.is_empty() {
+            let Message {
+                kind,
+                sequence,
+                bytes,
+                ..
+            } = message(rest).ok_or_else(unclear)?;
+            if i32::from(kind) == libc::NLMSG_ERROR {
+                answered = true;
+                if let Some(errno) = error(kind, bytes)? {
+                    refusal.get_or_insert(Refusal {
+                        message: sequence,
+                        errno,
+                    });
+                }
+            }
+            rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
+        }
+    }
+    match (refusal, answered) {
+        (Some(refusal), _) => Ok(Err(refusal)),
+        (None, true) => Ok(Ok(())),
+        (None, false) => Err(io::Error::other("the kernel did not answer a transaction")),
+    }
+}
+
+/// A socket; `None` on a kernel without nfnetlink.
+fn open() -> io::Result<Option<File>> {
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkNetFilter,
+    );
+    match socket {
+        Err(Errno::EPROTONOSUPPORT) => Ok(None),
+        socket => Ok(Some(File::from(socket?))),
+    }
+}
+
+/// A question: NFNL_SUBSYS_NFTABLES and one of enum nf_tables_msg_types.
+fn request(kind: libc::c_int, flags: u16, table: Option<&str>) -> Vec<u8> {
+    let kind = u16::try_from(kind).unwrap_or_default();
+    let mut bytes = vec![0; 4];
+    bytes.extend((10 << 8 | kind).to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
+    bytes.extend([0; 8 + object::HEADER]);
+    if let Some(table) = table {
+        // NFTA_RULE_TABLE
+        put_text(&mut bytes, 1, table);
+    }
+    let length = u32::try_from(bytes.len()).unwrap_or_default();
+    for (place, byte) in bytes.iter_mut().zip(length.to_ne_bytes()) {
+        *place = byte;
+    }
+    bytes
+}
+
+/// All objects of a kind, as `read` reads them.
+fn dump<T>(
+    kind: libc::c_int,
+    table: Option<&str>,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<Vec<T>> {
+    for _ in 0..TRIES {
+        let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
+        socket.write_all(&request(kind, DUMP, table))?;
+        if let Some(objects) = answer(socket, &read)? {
             return Ok(objects);
         }
     }
-    Err(io::Error::other(
-        "the firewall was changed all the time while the kernel listed it",
-    ))
+    Err(always_changed())
 }
 
 /// The objects that the kernel answers with; `None` if they changed while it listed them, so that
 /// some may be missing.
-fn answer(mut socket: impl Read) -> io::Result<Option<Vec<Vec<u8>>>> {
+fn answer<T>(
+    mut socket: impl Read,
+    read: &impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<Option<Vec<T>>> {
     let mut objects = Vec::new();
     let mut whole = true;
-    let mut buffer = vec![0; 1 << 16];
+    let mut buffer = vec![0; BUFFER];
     loop {
         let length = socket.read(&mut buffer)?;
         let mut rest = buffer.get(..length).unwrap_or_default();
@@ -163,27 +246,16 @@ fn answer(mut socket: impl Read) -> io::Result<Option<Vec<Vec<u8>>>> {
             return Err(unclear());
         }
         while !rest.is_empty() {
-            let Message { kind, flags, bytes } = message(rest).ok_or_else(unclear)?;
-            whole &= flags & INTERRUPTED == 0;
-            let code = || {
-                let code = bytes.get(HEADER..HEADER + 4)?.try_into().ok()?;
-                i32::from_ne_bytes(code).checked_neg()
-            };
-            match i32::from(kind) {
-                libc::NLMSG_DONE => {
-                    return match code().ok_or_else(unclear)? {
-                        0 => Ok(whole.then_some(objects)),
-                        code => Err(io::Error::from_raw_os_error(code)),
-                    };
+            let message = message(rest).ok_or_else(unclear)?;
+            let Message { kind, bytes, .. } = message;
+            whole &= message.flags & INTERRUPTED == 0;
+            match (i32::from(kind), error(kind, bytes)?) {
+                (_, Some(errno)) => return Err(errno.into()),
+                (libc::NLMSG_DONE, None) => return Ok(whole.then_some(objects)),
+                (_, None) => {
+                    let object = bytes.get(HEADER..).unwrap_or_default();
+                    objects.push(read(object).ok_or_else(unclear)?);
                 }
-                libc::NLMSG_ERROR => {
-                    return match code().ok_or_else(unclear)? {
-                        // nfnetlink.c: nobody answers for that subsystem: no nf_tables.
-                        libc::EINVAL | libc::EOPNOTSUPP => Ok(Some(objects)),
-                        code => Err(io::Error::from_raw_os_error(code)),
-                    };
-                }
-                _ => objects.push(bytes.get(HEADER..).unwrap_or_default().to_vec()),
             }
             rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
@@ -193,14 +265,19 @@ fn answer(mut socket: impl Read) -> io::Result<Option<Vec<Vec<u8>>>> {
     }
 }
 
-fn unclear() -> io::Error {
-    io::Error::other("the kernel's answer to a netlink dump is not understood")
+pub(super) fn always_changed() -> io::Error {
+    io::Error::other("the firewall was changed all the time while the kernel listed it")
+}
+
+pub(super) fn unclear() -> io::Error {
+    io::Error::other("the kernel's answer over netlink is not understood")
 }
 
 /// A netlink message.
 struct Message<'a> {
     kind: u16,
     flags: u16,
+    sequence: u32,
     /// All of it.
     bytes: &'a [u8],
 }
@@ -208,45 +285,28 @@ struct Message<'a> {
 /// The first message.
 fn message(bytes: &[u8]) -> Option<Message<'_>> {
     let two = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-    let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
-    let length = usize::try_from(length).ok()?;
+    let four = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let length = usize::try_from(four(0)?).ok()?;
     (length >= HEADER).then_some(Message {
         kind: two(4)?,
         flags: two(6)?,
+        sequence: four(8)?,
         bytes: bytes.get(..length)?,
     })
 }
 
-/// The value of an object's attribute.
-fn attribute(object: &[u8], kind: u16) -> Option<&[u8]> {
-    attribute_in(object.get(NF_HEADER..)?, kind)
-}
-
-/// The value of an attribute among attributes: length and type, two bytes each, then the value.
-fn attribute_in(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length: usize = u16::from_ne_bytes(attributes.get(..2)?.try_into().ok()?).into();
-        // The two upper bits are flags (NLA_TYPE_MASK).
-        let kind = u16::from_ne_bytes(attributes.get(2..4)?.try_into().ok()?) & 0x3fff;
-        let value = attributes.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(aligned(length)..)?;
+/// The error that a message of NLMSG_ERROR or NLMSG_DONE carries, if it is one and carries one.
+fn error(kind: u16, bytes: &[u8]) -> io::Result<Option<Errno>> {
+    if !matches!(i32::from(kind), libc::NLMSG_ERROR | libc::NLMSG_DONE) {
+        return Ok(None);
     }
-}
-
-fn aligned(length: usize) -> usize {
-    length.next_multiple_of(4)
-}
-
-fn number(value: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(value.try_into().ok()?))
-}
-
-fn text(value: &[u8]) -> String {
-    let text = value.split(|&byte| byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(text).into_owned()
+    let code = bytes.get(HEADER..HEADER + 4);
+    let code = code.and_then(|code| code.try_into().ok());
+    let code = code.and_then(|code| i32::from_ne_bytes(code).checked_neg());
+    match code.ok_or_else(unclear)? {
+        0 => Ok(None),
+        code => Ok(Some(Errno::from_raw(code))),
+    }
 }
 
 #[cfg(test)]
@@ -254,19 +314,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_found_whatever_stands_around_them() {
-        let one = [6, 0, 1, 0, b'a', 0, 0, 0];
-        let two = [8, 0, 2, 0x80, 0, 0, 1, 2];
-        let both = [one, two].concat();
-        assert_eq!(attribute_in(&both, 1).map(text), Some("a".to_owned()));
-        assert_eq!(attribute_in(&both, 2).and_then(number), Some(258));
-        assert_eq!(attribute_in(&both, 3), None);
-    }
-
-    #[test]
-    fn damaged_answers_end_the_search() {
-        for bytes in [&[][..], &[0], &[0; 4], &[3, 0, 1, 0], &[255, 0, 2, 0, 1]] {
-            assert_eq!(attribute_in(bytes, 1), None, "{bytes:?}");
+    fn damaged_messages_are_none() {
+        for bytes in [&[][..], &[0], &[0; 15], &[200, 0, 0, 0, 1, 1, 1, 1]] {
             assert!(message(bytes).is_none(), "{bytes:?}");
         }
     }
@@ -284,10 +333,12 @@ mod tests {
     #[test]
     fn a_dump_that_was_interrupted_or_failed_is_none_that_is_whole() {
         const OBJECT: i32 = 10 << 8;
+        let read = |object: &[u8]| Some(object.to_vec());
+        let answer = |bytes: &[u8]| answer(bytes, &read);
         let good = 0_i32.to_ne_bytes();
         let object = || sent(OBJECT, 2, &[2, 0, 0, 0]);
         let whole = [object(), sent(libc::NLMSG_DONE, 2, &good)].concat();
-        let objects = answer(whole.as_slice()).unwrap();
+        let objects = answer(&whole).unwrap();
         assert_eq!(objects, Some(vec![vec![2, 0, 0, 0]]));
         for flags in [[0x12, 2, 2], [2, 0x12, 2], [2, 2, 0x12]] {
             let changed = [
@@ -295,14 +346,14 @@ mod tests {
                 sent(OBJECT, flags[1], &[2, 0, 0, 0]),
                 sent(libc::NLMSG_DONE, flags[2], &good),
             ];
-            assert_eq!(answer(changed.concat().as_slice()).unwrap(), None);
+            assert_eq!(answer(&changed.concat()).unwrap(), None);
         }
         let no_memory = (-libc::ENOMEM).to_ne_bytes();
         for kind in [libc::NLMSG_DONE, libc::NLMSG_ERROR] {
             let failed = [object(), sent(kind, 2, &no_memory)].concat();
-            let error = answer(failed.as_slice()).unwrap_err();
+            let error = answer(&failed).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
         }
-        assert!(answer(object().as_slice()).is_err(), "it breaks off");
+        assert!(answer(&object()).is_err(), "it breaks off");
     }
 }

@@ -1,22 +1,66 @@
-//! nft as a program: our table as it prints it, and one transaction for both families.
+//! The layer `nftables` in the kernel, and nft as the program that shows tables of others.
 
-use std::io::Read;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use tracing::info;
 
 use super::SEARCH_PATH;
 use super::firewall::FirewallError;
 use super::kernel::{Package, how_to_install};
-use super::program::{self, Output, ProgramError, Running, start};
+use super::netlink::{self, Refusal, State};
+use super::program::{self, ProgramError, Running, start};
 use crate::ruleset::nftables::nat::{self, Listing};
-use crate::ruleset::nftables::{OwnTable, TABLE, Unclear, parse};
+use crate::ruleset::nftables::plan::Command;
+use crate::ruleset::nftables::{OwnTable, decode, encode, render};
+
+/// How often our table is read again while others change what is in nf_tables.
+const TRIES: usize = 10;
+
+/// Our table, if there is one.
+///
+/// # Errors
+/// The kernel could not be asked, or its answer is not understood.
+pub(super) fn own_table(state: &State) -> io::Result<Option<OwnTable>> {
+    let mut newer = None;
+    for _ in 0..TRIES {
+        let state = newer.as_ref().unwrap_or(state);
+        let Some(table) = state.ours() else {
+            return Ok(None);
+        };
+        if let Some(rules) = netlink::own_rules(state)? {
+            let own = decode::own_table(table, &state.chains, rules);
+            return own.map(Some).ok_or_else(netlink::unclear);
+        }
+        newer = Some(netlink::state()?.unwrap_or_default());
+    }
+    Err(netlink::always_changed())
+}
+
+/// Runs a transaction.
+///
+/// # Errors
+/// The kernel refused it, or could not be asked; then nothing is changed.
+pub(super) fn run(commands: &[Command]) -> Result<(), FirewallError> {
+    let answer = netlink::transact(&encode::transaction(commands));
+    let answer = answer.map_err(|source| FirewallError::Refused {
+        what: "a transaction".to_owned(),
+        source,
+    })?;
+    answer.map_err(|Refusal { message, errno }| {
+        let text = render::transaction(commands);
+        let line = usize::try_from(message)
+            .ok()
+            .and_then(|message| message.checked_sub(1));
+        let line = line.and_then(|line| text.lines().nth(line));
+        FirewallError::Refused {
+            what: line.map_or_else(|| "a transaction".to_owned(), |line| format!("`{line}`")),
+            source: errno.into(),
+        }
+    })
+}
 
 /// How long nft may take: it waits for no lock but the kernel's own.
 const LIMIT: Duration = Duration::from_secs(20);
-
-const TRANSACTION: [&str; 2] = ["-f", "-"];
 
 /// The program nft.
 #[derive(Debug, Clone)]
@@ -31,80 +75,29 @@ impl Nft {
         Some(Self { program })
     }
 
-    /// Begins to read our table.
-    pub(super) fn start_read(&self) -> Result<Running, ProgramError> {
-        self.start_list("inet", TABLE)
-    }
-
-    /// Begins to read a table of someone else.
+    /// Begins to list a table of someone else.
     pub(super) fn start_list(&self, family: &str, table: &str) -> Result<Running, ProgramError> {
         let args = ["-j", "list", "table", family, table];
         start(&self.program, &args, "", LIMIT)
     }
 
-    /// Begins a transaction.
-    pub(super) fn start_transaction(&self, input: &str) -> Result<Running, ProgramError> {
-        start(&self.program, &TRANSACTION, input, LIMIT)
-    }
-
-    /// What [`Self::start_read`] gave.
-    pub(super) fn read(&self, running: Running) -> Result<OwnTable, FirewallError> {
-        self.printed(running, |printed| parse::table(printed))
-    }
-
-    /// What [`Self::start_list`] gave.
-    pub(super) fn listed(&self, running: Running) -> Result<Listing, FirewallError> {
-        self.printed(running, |printed| nat::listing(printed))
-    }
-
-    /// How a transaction ended.
-    pub(super) fn ended(&self, running: Running) -> Result<(), FirewallError> {
-        let output = self.succeeded(running.finish()?)?;
-        if !output.stderr.is_empty() {
-            info!(program = %self.name(), stderr = %output.stderr, "said");
-        }
-        Ok(())
-    }
-
-    /// A listing, read while it is printed. An nft that meets what only a later version knows
+    /// What [`Self::start_list`] gave. An nft that meets what only a later version knows
     /// complains, leaves it out, and ends with 0.
-    fn printed<T>(
-        &self,
-        running: Running,
-        read: impl FnOnce(&mut dyn Read) -> Result<T, Unclear>,
-    ) -> Result<T, FirewallError> {
-        let program = self.name();
-        let output = self.succeeded(running.finish_reading(read)?)?;
-        match output.stderr.is_empty() {
-            true => output
+    pub(super) fn listed(&self, running: Running) -> Result<Listing, FirewallError> {
+        let program = self.program.display().to_string();
+        let output = running.finish_reading(|printed| nat::listing(printed))?;
+        let (code, stderr) = (output.code, output.stderr);
+        match (code, stderr.is_empty()) {
+            (0, true) => output
                 .stdout
                 .map_err(|source| FirewallError::Unclear { program, source }),
-            false => Err(FirewallError::Incomplete {
+            (0, false) => Err(FirewallError::Incomplete { program, stderr }),
+            _ => Err(FirewallError::Failed {
                 program,
-                stderr: output.stderr,
-            }),
-        }
-    }
-
-    fn succeeded<T>(&self, output: Output<T>) -> Result<Output<T>, FirewallError> {
-        match output.code {
-            0 => Ok(output),
-            code => Err(FirewallError::Failed {
-                program: self.name(),
                 code,
-                stderr: output.stderr,
+                stderr,
             }),
         }
-    }
-
-    /// The command line of a transaction.
-    pub(super) fn transaction_command(&self) -> Vec<String> {
-        let args = TRANSACTION.map(str::to_owned);
-        std::iter::once(self.name()).chain(args).collect()
-    }
-
-    fn name(&self) -> String {
-        self.program.display().to_string()
     }
 }
 

@@ -21,7 +21,7 @@ pub use behaviour::{Outcome, ProbeResult, Transport, behaviour, not_probed};
 pub use finding::{Check, Finding, Severity, Status, exit_code};
 pub use in_force::{InForce, in_force, in_force_elsewhere};
 pub use names::{LookedUp, names, told_once};
-pub use observation::{Flush, Native, NativeTable, Observation, Seen};
+pub use observation::{Flush, Native, Observation, Seen};
 pub use sample::{Expected, Sample, Witness, sample};
 pub use structure::structure;
 pub use whole::{

@@ -5,28 +5,10 @@ use crate::ruleset::Layer;
 use crate::ruleset::model::{Ruleset, Table, Variant};
 use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::nftables::nat::NatTable;
+use crate::ruleset::nftables::object::NativeTable;
 
 /// One family as one variant shows it, or why it could not be read.
 pub type Seen = Result<Ruleset, String>;
-
-/// A table of nf_tables, as the kernel lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NativeTable {
-    /// The IP families whose packets it can meet: one, or both for family `inet`.
-    pub families: &'static [Family],
-    /// Its name.
-    pub name: String,
-    /// Whether its chains are switched off (`flags dormant`).
-    pub dormant: bool,
-}
-
-impl NativeTable {
-    /// Whether it is of this IP family alone, as the tables of iptables-nft are.
-    #[must_use]
-    pub fn is_of(&self, family: Family) -> bool {
-        self.families == [family]
-    }
-}
 
 /// What nf_tables holds that iptables does not show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

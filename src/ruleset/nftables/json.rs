@@ -263,28 +263,6 @@ pub(super) fn statements(
         .collect()
 }
 
-/// The two sides of a `match`.
-pub(super) struct Match<'a> {
-    /// `==`, `!=`, `<`, `in` and the like.
-    pub(super) op: &'a str,
-    /// What of the packet is compared.
-    pub(super) left: &'a Value,
-    /// With what.
-    pub(super) right: &'a Value,
-}
-
-/// Reads a `match` statement.
-pub(super) fn comparison(value: &Value) -> Result<Match<'_>, Unclear> {
-    let read = || {
-        Some(Match {
-            op: value.get("op")?.as_str()?,
-            left: value.get("left")?,
-            right: value.get("right")?,
-        })
-    };
-    read().ok_or_else(|| Unclear::new("nft prints a match that is not understood", value))
-}
-
 /// The meta key that is compared, such as `skuid`.
 pub(crate) fn meta(left: &Value) -> Option<&str> {
     left.get("meta")?.get("key")?.as_str()

@@ -1,6 +1,7 @@
-//! Values -> nft syntax; the only place that writes it.
+//! Values -> nft syntax, for people to read; the only place that writes it.
 //!
-//! The words are those that nft 0.9 to 1.1 all know (`nft(8)`).
+//! It is what nft shows of what [`super::encode`] sends, and what `nft -f` would make the same of,
+//! in words that nft 0.9 to 1.1 all know (`nft(8)`).
 
 use std::fmt::Write as _;
 
@@ -9,7 +10,8 @@ use super::{PRIORITY, TABLE, written};
 use crate::policy::{AccountName, Family};
 use crate::ruleset::model::{Hook, Rule, Verdict};
 
-/// The input of one `nft -f -`, which is one transaction; nothing to do gives the empty string.
+/// One transaction, as the input of `nft -f -`: a line for each message that
+/// [`super::encode::transaction`] sends. Nothing to do gives the empty string.
 #[must_use]
 pub fn transaction(commands: &[Command]) -> String {
     let mut text = String::new();
@@ -74,7 +76,7 @@ pub fn rule(rule: &Rule) -> String {
     // A socket without a process, or no socket at all, has no uid: the match ends the rule.
     const OWNED: &str = "meta skuid 0-4294967295";
     const TCP_RESET: &str = "meta l4proto tcp counter reject with tcp reset";
-    match rule {
+    let mut text = match rule {
         Rule::Jump(target) => {
             let family = match target.address.family() {
                 Family::V4 => "ip",
@@ -86,24 +88,22 @@ pub fn rule(rule: &Rule) -> String {
                 written(*target)
             )
         }
-        Rule::PassUids { uids, names } => {
-            format!("meta skuid {uids} counter return{}", comment(names))
-        }
+        Rule::PassUids { uids, .. } => format!("meta skuid {uids} counter return"),
         Rule::Goto { uids, chain } => format!("meta skuid {uids} goto {}", written(*chain)),
         // nftables cannot match supplementary groups (no policy with a group is laid here); the
         // primary one alone admits fewer.
-        Rule::PassGroup { gid, names } => {
-            format!("meta skgid {gid} counter return{}", comment(names))
-        }
+        Rule::PassGroup { gid, .. } => format!("meta skgid {gid} counter return"),
         Rule::RefuseOwnedTcp => format!("{OWNED} {TCP_RESET}"),
         Rule::RefuseOwned => format!("{OWNED} {}", refuse(Verdict::Reject)),
         Rule::PassClosing => "tcp flags & (fin|syn|rst|ack) != syn counter return".to_owned(),
         Rule::RefuseTcp => TCP_RESET.to_owned(),
-        Rule::Refuse { verdict, stamp } => {
-            let comment = stamp.map_or_else(String::new, |stamp| format!(" comment \"{stamp}\""));
-            format!("{}{comment}", refuse(*verdict))
-        }
+        Rule::Refuse { verdict, .. } => refuse(*verdict).to_owned(),
+    };
+    if let Some(comment) = comment(rule) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " comment \"{comment}\"");
     }
+    text
 }
 
 fn refuse(verdict: Verdict) -> &'static str {
@@ -113,12 +113,14 @@ fn refuse(verdict: Verdict) -> &'static str {
     }
 }
 
-fn comment(names: &[AccountName]) -> String {
-    match names {
-        [] => String::new(),
-        names => {
+/// What stands beside the rule: the names that the uids or the gid were given by, or the stamp.
+pub(super) fn comment(rule: &Rule) -> Option<String> {
+    match rule {
+        Rule::PassUids { names, .. } | Rule::PassGroup { names, .. } if !names.is_empty() => {
             let names: Vec<&str> = names.iter().map(AccountName::as_str).collect();
-            format!(" comment \"{}\"", names.join(","))
+            Some(names.join(","))
         }
+        Rule::Refuse { stamp, .. } => stamp.map(|stamp| stamp.to_string()),
+        _ => None,
     }
 }

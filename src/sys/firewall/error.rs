@@ -1,5 +1,7 @@
 //! What can go wrong with the firewall's programs, in words for the user.
 
+use std::io;
+
 use thiserror::Error;
 
 use crate::ruleset::nftables::Unclear;
@@ -61,12 +63,20 @@ pub enum FirewallError {
         /// What it said.
         stderr: String,
     },
+    /// The kernel did not take a change of our table of nftables.
+    #[error("the kernel refused {what}: {source}")]
+    Refused {
+        /// The part of it that was refused, as nft writes it.
+        what: String,
+        /// The kernel's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// There is nothing that has the layer.
+    #[error("this kernel has no nf_tables, which the layer nftables needs")]
+    NoNftables,
     /// What nft printed is not understood.
-    #[error(
-        "{program}: {source}; a later version than this program knows may have printed or written \
-         it. `nft delete table inet ip_lockdown` takes the table away, and --layers filter,security \
-         does without it"
-    )]
+    #[error("{program}: {source}; a later version than this program knows may have printed it")]
     Unclear {
         /// The program.
         program: String,
