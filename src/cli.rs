@@ -166,8 +166,8 @@ pub struct CommonArgs {
     pub variant: VariantChoice,
 
     /// Where the rules are laid: `filter`, `nftables` and `security`, with commas. `auto` is
-    /// filter,nftables where iptables and nft are there, nftables where there is no iptables,
-    /// else filter,security. `status` and `remove` look at all of them, whatever is said here
+    /// filter,nftables, or nftables where there is no iptables; filter,security for a policy with
+    /// groups, and where the kernel has no nf_tables. `status` and `remove` look at all of them, whatever is said here
     #[arg(
         long,
         global = true,

@@ -17,7 +17,7 @@ use crate::cli::{ApplyArgs, CommonArgs, Format};
 use crate::exit_code::ExitCode;
 use crate::policy::{Family, Policy};
 use crate::ruleset::model::Variant;
-use crate::ruleset::transaction::Place;
+use crate::ruleset::transaction::{Place, Transaction};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
 use crate::verify::{
@@ -294,7 +294,10 @@ fn dry_run(
                 }
             }
             for (command, transaction) in planned {
-                let command = command.join(" ");
+                let command = match &transaction {
+                    Transaction::Iptables(..) => command.join(" "),
+                    Transaction::Nftables(_) => format!("over netlink, as {}", command.join(" ")),
+                };
                 writeln!(
                     out,
                     "# {}: {command}\n{}",

@@ -3,7 +3,7 @@
 //! ```text
 //! argv, configuration -> words -> policy (names resolved to ids) -> desired rules --+
 //!                                                                                  +-> plan
-//! iptables-save, nft -j ----------------------------------> observed rules --------+
+//! iptables-save, netlink ---------------------------------> observed rules --------+
 //!                                          plan -> transaction -> read back -> probes -> findings
 //! ```
 //! Input is checked before anything is looked at, and privileges before anything is tried.

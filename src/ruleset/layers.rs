@@ -59,9 +59,9 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// What iptables gets where there is nft.
+    /// What iptables gets where the kernel has nf_tables.
     pub const FILTER_AND_NFTABLES: Self = Self::FILTER.with(Layer::Nftables);
-    /// What iptables gets where there is no nft.
+    /// What iptables gets where it has not, and for policies with groups.
     pub const FILTER_AND_SECURITY: Self = Self::FILTER.with(Layer::Security);
     /// What a host without iptables gets.
     pub const NFTABLES: Self = Self { bits: 0 }.with(Layer::Nftables);

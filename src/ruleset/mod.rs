@@ -1,13 +1,13 @@
 //! The firewall as data: what is wanted, what was read, and the step from one to the other.
 //!
 //! ```text
-//! policy -> desired ----------------+
-//!                                   +-> plan -> transaction -> (iptables-restore, nft)
-//! (iptables-save) -> parse -> model +
-//! (nft -j) --------> parse -> model +
+//! policy -> desired -----------------+
+//!                                    +-> plan -> transaction -> (iptables-restore, netlink)
+//! (iptables-save) -> parse --> model +
+//! (netlink) -------> decode -> model +
 //! ```
-//! Only [`render`] writes iptables syntax; only [`parse`], by [`words`], reads it; the same for
-//! nft is in [`nftables`]. Nothing here looks at or changes the system.
+//! Only [`render`] writes iptables syntax; only [`parse`], by [`words`], reads it; what the kernel
+//! is told over netlink is in [`nftables`]. Nothing here looks at or changes the system.
 #![forbid(unsafe_code)]
 
 pub mod desired;

@@ -145,8 +145,7 @@ fn backstop(address: Address, standing: &Standing, layers: Layers) -> Finding {
              the address"
         );
         Finding::fail(check, message).degraded().cure(
-            "install nft, or use a kernel with the table `security`, and apply again with \
-             --layers auto",
+            "apply again with --layers auto, on a kernel with nf_tables or the table `security`",
         )
     } else if let Some(layer) = behind.iter().find(|layer| standing.by.contains(layer)) {
         Finding::pass(check, format!("`{layer}` enforces it too"))

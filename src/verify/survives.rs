@@ -28,7 +28,7 @@ pub(super) fn survives(lock: &Lock, seen: &Observation) -> Vec<Finding> {
                            iptables at each start and reload: the address will be open then";
             Finding::fail(check, message)
                 .degraded()
-                .cure("install nft, and apply again with --layers auto or filter,nftables")
+                .cure("apply again with --layers auto or filter,nftables")
         }
     };
     let check = Check::SurvivesNftFlush;
