@@ -4,12 +4,12 @@ use super::CommandError;
 use crate::cli::LayersChoice;
 use crate::policy::Policy;
 use crate::ruleset::{Layer, Layers, desired};
-use crate::sys::firewall::Firewall;
+use crate::sys::firewall::{Firewall, FirewallError};
 
 /// The layers that the policy is to be laid down in.
 ///
 /// # Errors
-/// A program that they need is not there, or nftables cannot express the policy.
+/// What they need is not there, or nftables cannot express the policy.
 pub(super) fn choose(
     choice: LayersChoice,
     policy: &Policy,
@@ -31,7 +31,8 @@ pub(super) fn choose(
         (LayersChoice::Auto, None) => match (firewall.variant(), firewall.need_nftables()) {
             (None, Ok(())) => Layers::NFTABLES,
             (Some(_), Ok(())) => Layers::FILTER_AND_NFTABLES,
-            (_, Err(_)) => Layers::FILTER_AND_SECURITY,
+            (_, Err(FirewallError::NoNftables)) => Layers::FILTER_AND_SECURITY,
+            (_, Err(error)) => return Err(error.into()),
         },
     };
     if layers.need_iptables() {

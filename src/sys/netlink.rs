@@ -59,11 +59,8 @@ pub(super) fn state() -> io::Result<Option<State>> {
         let Some(generation) = generation()? else {
             return Ok(None);
         };
-        let of_ip = |families: &[_]| !families.is_empty();
-        let mut tables = dump(libc::NFT_MSG_GETTABLE, None, NativeTable::read)?;
-        tables.retain(|table| of_ip(table.families));
-        let mut chains = dump(libc::NFT_MSG_GETCHAIN, None, NativeChain::read)?;
-        chains.retain(|chain| of_ip(chain.families));
+        let tables = dump(libc::NFT_MSG_GETTABLE, None, NativeTable::read)?;
+        let chains = dump(libc::NFT_MSG_GETCHAIN, None, NativeChain::read)?;
         if self::generation()? == Some(generation) {
             return Ok(Some(State {
                 tables,
@@ -214,7 +211,7 @@ fn request(kind: libc::c_int, flags: u16, table: Option<&str>) -> Vec<u8> {
     bytes
 }
 
-/// All objects of a kind, as `read` reads them.
+/// All objects of a kind that work in an IP family, as `read` reads them.
 fn dump<T>(
     kind: libc::c_int,
     table: Option<&str>,
@@ -230,7 +227,7 @@ fn dump<T>(
     Err(always_changed())
 }
 
-/// The objects that the kernel answers with; `None` if they changed while it listed them, so that
+/// The objects in the kernel's answer; `None` if they changed while it listed them, so that
 /// some may be missing.
 fn answer<T>(
     mut socket: impl Read,
@@ -254,7 +251,9 @@ fn answer<T>(
                 (libc::NLMSG_DONE, None) => return Ok(whole.then_some(objects)),
                 (_, None) => {
                     let object = bytes.get(HEADER..).unwrap_or_default();
-                    objects.push(read(object).ok_or_else(unclear)?);
+                    if !object::families(object).is_empty() {
+                        objects.push(read(object).ok_or_else(unclear)?);
+                    }
                 }
             }
             rest = rest.get(aligned(bytes.len())..).unwrap_or_default();

@@ -185,8 +185,9 @@ impl NativeRule {
     }
 }
 
-/// The IP families in which an object works: NFPROTO_INET is both.
-fn families(object: &[u8]) -> &'static [Family] {
+/// The IP families in which an object works: NFPROTO_INET is both; of other families, none.
+#[must_use]
+pub fn families(object: &[u8]) -> &'static [Family] {
     match object.first() {
         Some(1) => &Family::ALL,
         Some(2) => &[Family::V4],
