@@ -86,8 +86,8 @@ pub(crate) fn measure(page: &mut Page) {
     page.section(
         "apply",
         "Milliseconds, on a host as fresh as at boot. *Floor*: `iptables-restore`, `ip6tables-restore` and `nft -f` with \
-         the very rules that `apply` lays, one after the other; no reading back, no probes. *Script*: one `iptables` \
-         process a rule, for both families, in `filter` alone. *Again*: `apply` of what is in force already. *Other list*: \
+         the very rules that `apply` lays, one after the other; no reading back, no probes. (`apply` sends the last part \
+         to the kernel by itself.) *Script*: one `iptables` process a rule, for both families, in `filter` alone. *Again*: `apply` of what is in force already. *Other list*: \
          `apply` of as many other users in their place.",
     );
     page.head(&[
