@@ -1,4 +1,4 @@
-# iptables-legacy, then nftables alone, then neither.
+# iptables-legacy, then nftables alone, then no program, then nothing that could lock.
 
 build() {
     install_package
@@ -56,10 +56,23 @@ boot_3() {
 }
 
 boot_4() {
-    claim "no program: the boot unit has failed" is ip-lockdown.service failed
-    claim "no program: with exit code 3" shows ip-lockdown.service ExecMainStatus 3
-    claim "no program: the boot is degraded" says degraded systemctl is-system-running
-    claim "no program: the journal says what to install" says "apt-get install iptables" warnings ip-lockdown.service
-    claim "no program: the regular verify fails" ends 1 systemctl start ip-lockdown-verify.service
-    claim "no program: nothing can lock, the stranger got through" was_open
+    claim "no program at all: the boot ends well" boots_well
+    claim "no program at all: verify: it holds" ends 0 ip-lockdown verify
+    claim "no program at all: the stranger never got through" never_open
+    claim "no program at all: root did" all_lanes root '.passed > 0'
+
+    # As if the kernel had no nf_tables: only the layer that needs iptables.
+    printf '[Service]\nExecStart=\nExecStart=/usr/sbin/ip-lockdown apply --boot --layers=filter\n' \
+        >/etc/systemd/system/ip-lockdown.service.d/filter.conf
+    printf '[Service]\nExecStart=\nExecStart=/usr/sbin/ip-lockdown apply --boot --settle --layers=filter\n' \
+        >/etc/systemd/system/ip-lockdown-settle.service.d/filter.conf
+}
+
+boot_5() {
+    claim "nothing to lock with: the boot unit has failed" is ip-lockdown.service failed
+    claim "nothing to lock with: with exit code 3" shows ip-lockdown.service ExecMainStatus 3
+    claim "nothing to lock with: the boot is degraded" says degraded systemctl is-system-running
+    claim "nothing to lock with: the journal says what to install" says "apt-get install iptables" warnings ip-lockdown.service
+    claim "nothing to lock with: the regular verify fails" ends 1 systemctl start ip-lockdown-verify.service
+    claim "nothing to lock with: nothing can lock, the stranger got through" was_open
 }
