@@ -2,6 +2,7 @@
 
 /// A message: what its struct nlmsghdr says, and what follows it.
 #[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "not every test asks for all of it")]
 pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
