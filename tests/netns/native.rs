@@ -6,8 +6,8 @@ use std::process::{Child, Stdio};
 use std::{fs, thread};
 
 use ip_lockdown::ruleset::model::Spec;
-use ip_lockdown::ruleset::nftables::decode;
 use ip_lockdown::ruleset::nftables::object::{NativeChain, NativeRule};
+use ip_lockdown::ruleset::nftables::{decode, nat};
 use lab::{Done, IMDS, Lab, User};
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
@@ -294,6 +294,28 @@ fn no_rule_of_others_is_taken_for_ours() {
     println!("{tried} tried, without {refused_by_nft:#?}");
     // How many depends on the version of nft and on the kernel.
     assert!(tried >= 100);
+}
+
+/// Tables of others are read from what nft lists: whatever is in them.
+#[test]
+fn a_table_of_others_is_read_whole() {
+    let lab = alone();
+    let frame = [
+        "table inet x",
+        "chain inet x OUTPUT",
+        "chain inet x FORWARD",
+        "chain inet x IPL-169.254.169.254",
+    ];
+    load(&lab, &frame.map(|one| format!("add {one}")).join("\n")).expect_code(0);
+    let text = include_str!("native/foreign.nft").replace("ip_lockdown", "x");
+    let loaded = commands(&text).filter(|line| load(&lab, line).code == Some(0));
+    let loaded = loaded.filter(|line| line.contains(" rule ")).count();
+    let listing = lab
+        .run(&["nft", "-j", "list", "table", "inet", "x"])
+        .expect_code(0);
+    let listing = nat::listing(listing.stdout.as_bytes()).expect("it is understood");
+    assert_eq!(listing.chains.values().flatten().count(), loaded);
+    assert!(loaded >= 100, "{loaded}");
 }
 
 with_nftables! {
