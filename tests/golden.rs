@@ -1,4 +1,5 @@
-//! The exact text that `iptables-restore` is given, for a reader to judge: `tests/golden/*.txt`.
+//! The exact text that `iptables-restore` is given, and what the kernel is told of nftables as the text that `nft`
+//! would be given, for a reader to judge: `tests/golden/*.txt`.
 //!
 //! `BLESS=1 cargo test --test golden` writes them anew; the difference is then for review.
 #![allow(
@@ -8,6 +9,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "netlink/messages.rs"]
+mod messages;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -15,10 +19,14 @@ use std::path::Path;
 use ip_lockdown::policy::{
     Address, Family, Forwarded, GroupWord, Policy, Subjects, Target, Uid, UserWord,
 };
+use ip_lockdown::ruleset::model::{ChainName, Hook, Rule};
+use ip_lockdown::ruleset::nftables::plan::Command;
+use ip_lockdown::ruleset::nftables::{encode, render};
 use ip_lockdown::ruleset::parse;
 use ip_lockdown::ruleset::transaction;
 use ip_lockdown::ruleset::{LaidLayers, Layers, Lock};
-use pretty_assertions::assert_str_eq;
+use messages::{NEW_CHAIN, NEW_RULE, NEW_TABLE, messages};
+use pretty_assertions::{assert_eq, assert_str_eq};
 
 /// Asserts that the file holds what is sent, family by family.
 fn assert_golden(name: &str, about: &str, sent: &[(Family, String)]) {
@@ -277,12 +285,80 @@ fn long_list_in_sub_chains() {
         policy: long_list(long_address, 40),
         layers: LaidLayers::both(Layers::NFTABLES),
     };
-    let text = transaction::laying_nftables(&[lock], &[Family::V6], None);
+    let commands = transaction::laying_nftables(&[lock], &[Family::V6], None);
     assert_golden(
         "long-list-nftables",
         "the same in the layer nftables, for an address that is too long for a chain's name",
-        &[(Family::V6, text)],
+        &[(Family::V6, render::transaction(&commands))],
     );
+}
+
+/// How a line of the text begins, and the message that does it: its type, and its flags beside NLM_F_REQUEST.
+const MESSAGES: [(&str, u16, u16); 6] = [
+    ("add table ", NEW_TABLE, CREATE),
+    ("add chain ", NEW_CHAIN, CREATE),
+    ("add rule ", NEW_RULE, CREATE | APPEND),
+    // NFT_MSG_DELTABLE, _DELCHAIN, _DELRULE
+    ("delete table ", 10 << 8 | 2, 0),
+    ("delete chain ", 10 << 8 | 5, 0),
+    ("flush chain ", 10 << 8 | 8, 0),
+];
+/// NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE, NLM_F_APPEND (linux/netlink.h)
+const REQUEST: u16 = 0x1;
+const ACKNOWLEDGE: u16 = 0x4;
+const CREATE: u16 = 0x400;
+const APPEND: u16 = 0x800;
+
+/// Every command there is, and long ones.
+fn all_commands() -> Vec<Command> {
+    let lock = Lock {
+        policy: long_list("169.254.169.254", 100),
+        layers: LaidLayers::both(Layers::NFTABLES),
+    };
+    let root = ChainName::root(Hook::Output, "192.0.2.7".parse().unwrap());
+    let mut commands = transaction::laying_nftables(&[lock], &Family::ALL, None);
+    commands.extend([
+        Command::Fill(root, Vec::new()),
+        Command::Fill(root, vec![Rule::RefuseTcp]),
+        Command::Flush(root),
+        Command::Delete(root),
+        Command::FlushBase(Hook::Forward),
+        Command::DeleteBase(Hook::Forward),
+        Command::DeleteTable,
+    ]);
+    commands
+}
+
+#[test]
+fn a_message_does_what_a_line_says() {
+    let all = all_commands();
+    for count in 1..=all.len() {
+        let commands = &all[..count];
+        let (bytes, text) = (encode::transaction(commands), render::transaction(commands));
+        let messages = messages(&bytes);
+        let [begin, changes @ .., end] = &messages[..] else {
+            panic!("no begin and end");
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(changes.len(), lines.len());
+        for (number, (line, change)) in (1..).zip(lines.iter().zip(changes)) {
+            let starts = |(start, ..): &&(&str, u16, u16)| line.starts_with(start);
+            let &(_, kind, flags) = MESSAGES.iter().find(starts).expect(line);
+            let last = usize::try_from(number) == Ok(lines.len());
+            let flags = flags | REQUEST | if last { ACKNOWLEDGE } else { 0 };
+            let as_sent = (change.number, change.kind, change.flags);
+            assert_eq!(as_sent, (number, kind, flags), "{line}");
+            // NFPROTO_INET, NFNETLINK_V0
+            assert_eq!(change.object[..4], [1, 0, 0, 0], "{line}");
+        }
+        // NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, for NFNL_SUBSYS_NFTABLES
+        assert_eq!((begin.kind, begin.flags, begin.number), (16, REQUEST, 0));
+        assert_eq!((end.kind, end.flags), (17, REQUEST));
+        assert_eq!(
+            (begin.object, end.object),
+            (&[0, 0, 0, 10][..], begin.object)
+        );
+    }
 }
 
 #[test]

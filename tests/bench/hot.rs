@@ -1,14 +1,22 @@
-//! What of a change is this program's own work, without any other: desired, plan, render, parse. `make bench`.
+//! What of a change is this program's own work, without any other: desired, plan, render, parse, encode, decode.
+//! `make bench`.
 
 #![expect(
     clippy::expect_used,
     reason = "a measurement that cannot be made must stop loudly"
 )]
 
+#[path = "../netlink/messages.rs"]
+mod messages;
+
 use divan::{Bencher, black_box};
 use ip_lockdown::policy::{Family, Forwarded, IMDS_V4, Policy, Subjects, Target, Uid, UidRange};
-use ip_lockdown::ruleset::model::Ruleset;
+use ip_lockdown::ruleset::model::{ObservedRule, Ruleset};
+use ip_lockdown::ruleset::nftables::object::NativeRule;
+use ip_lockdown::ruleset::nftables::plan::Command;
+use ip_lockdown::ruleset::nftables::{decode, encode};
 use ip_lockdown::ruleset::{LaidLayers, Layers, Lock, parse, transaction};
+use messages::{NEW_RULE, messages};
 
 /// How many users, none of whom are neighbours.
 const SIZES: [u32; 3] = [1, 1000, 10_000];
@@ -58,12 +66,44 @@ fn lay_on_an_empty_host(bencher: Bencher, users: u32) {
     bencher.bench(|| transaction::laying(black_box(&locks), black_box(&empty)));
 }
 
-#[divan::bench(args = SIZES)]
-fn lay_in_nftables(bencher: Bencher, users: u32) {
+fn lock_in_nftables(users: u32) -> [Lock; 1] {
     let mut lock = lock(users);
     lock.layers = LaidLayers::both(Layers::NFTABLES);
-    let locks = [lock];
+    [lock]
+}
+
+fn laid_in_nftables(users: u32) -> Vec<Command> {
+    transaction::laying_nftables(&lock_in_nftables(users), &Family::ALL, None)
+}
+
+#[divan::bench(args = SIZES)]
+fn lay_in_nftables(bencher: Bencher, users: u32) {
+    let locks = lock_in_nftables(users);
     bencher.bench(|| transaction::laying_nftables(black_box(&locks), &Family::ALL, None));
+}
+
+#[divan::bench(args = SIZES)]
+fn encode_for_nftables(bencher: Bencher, users: u32) {
+    let commands = laid_in_nftables(users);
+    bencher.bench(|| encode::transaction(black_box(&commands)));
+}
+
+/// The rules alone: there are many of them.
+#[divan::bench(args = SIZES)]
+fn decode_of_nftables(bencher: Bencher, users: u32) {
+    let bytes = encode::transaction(&laid_in_nftables(users));
+    let messages = messages(&bytes).into_iter();
+    let rules: Vec<&[u8]> = messages
+        .filter(|message| message.kind == NEW_RULE)
+        .map(|message| message.object)
+        .collect();
+    let decoded = |rules: &[&[u8]]| -> Option<Vec<ObservedRule>> {
+        let rules = rules.iter().map(|rule| NativeRule::read(rule));
+        rules.map(|rule| Some(decode::rule(rule?))).collect()
+    };
+    let all = decoded(&rules).expect("they are rules");
+    assert!(all.iter().all(|rule| rule.own().is_some()), "and ours");
+    bencher.bench(|| decoded(black_box(&rules)));
 }
 
 #[divan::bench(args = SIZES)]

@@ -17,10 +17,13 @@
 mod any;
 mod host;
 mod kernel;
+#[path = "../netlink/messages.rs"]
+mod messages;
 mod packet;
 mod restore;
 
 // The promises.
+mod codec;
 mod long_lists;
 mod never_collateral;
 mod never_open;

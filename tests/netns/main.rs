@@ -62,6 +62,7 @@ mod kernel;
 mod layers;
 mod long_lists;
 mod nat;
+mod native;
 mod own_table;
 mod remove;
 mod saved;

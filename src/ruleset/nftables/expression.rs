@@ -321,6 +321,7 @@ impl Expression {
             }),
             "immediate" => {
                 is(1, unsigned(libc::NFT_REG_VERDICT))?;
+                only(2)?;
                 let verdict = find(find(data, 2)?, VERDICT)?;
                 let code = number(find(verdict, 1)?)?.cast_signed();
                 let chain = || find(verdict, 2).map(text);
@@ -334,6 +335,7 @@ impl Expression {
                 }
             }
             "reject" => {
+                only(2)?;
                 let kind = get(1)?;
                 let code = match find(data, 2) {
                     // The kernel does not tell a reset's code.
