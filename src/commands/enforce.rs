@@ -10,6 +10,7 @@ use super::layers::choose;
 use crate::cli::LayersChoice;
 use crate::policy::{Address, Family, Policy, Target};
 use crate::ruleset::model::Ruleset;
+use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::transaction::{self, Place, Transaction};
 use crate::ruleset::{LaidLayers, Layer, Layers, Lock};
 use crate::sys::firewall::{Firewall, FirewallError};
@@ -146,9 +147,13 @@ pub(super) fn enforce(
             break;
         }
         debug!(attempt, ?transactions, "laying");
+        let laid = |table: &Option<OwnTable>| {
+            let own = table.as_ref().map(|own| own.table.own_chains().next());
+            own.flatten().is_some()
+        };
         let order = match (holds_any(&locks, &seen), &seen.nftables) {
             (false, _) => Order::Together,
-            (true, Ok(None)) => Order::NftablesFirst,
+            (true, Ok(table)) if !laid(table) => Order::NftablesFirst,
             (true, _) => Order::NftablesLast,
         };
         failures = lay(firewall, transactions, order, &mut changed);
@@ -214,8 +219,8 @@ pub(super) fn enforce(
 enum Order {
     /// Nothing of ours is there yet: one layer is better than none.
     Together,
-    /// Our table is not there yet, and what is there says what layers there are: only when it
-    /// is laid does it say otherwise.
+    /// Nothing of ours is in nftables yet, and what is elsewhere says what layers there are: only
+    /// when this one is laid does it say otherwise.
     NftablesFirst,
     /// What iptables refuses is not to be in nftables either.
     NftablesLast,

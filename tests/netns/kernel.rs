@@ -64,13 +64,15 @@ on_every_host! {
     }
 }
 
-/// A kernel without the table `security`, as far as iptables-legacy shows it: it cannot be initialised.
-fn without_security(lab: &Lab) {
-    without_security_in(lab, &["iptables", "ip6tables"]);
+/// A host with iptables-legacy, whose kernel has neither nf_tables nor, as far as iptables-legacy shows it, the table
+/// `security`: it cannot be initialised.
+fn without_second_layer() -> Lab {
+    without_second_layer_in(&["iptables", "ip6tables"])
 }
 
-fn without_security_in(lab: &Lab, names: &[&str]) {
-    lab.hide("/usr/sbin/nft");
+fn without_second_layer_in(names: &[&str]) -> Lab {
+    let mut lab = host(Variant::Legacy);
+    lab.take_nf_tables();
     for name in names {
         let restore = format!(
             r#"#!/bin/bash
@@ -94,12 +96,12 @@ fn without_security_in(lab: &Lab, names: &[&str]) {
         lab.stub(&format!("/usr/sbin/{name}-legacy-restore"), &restore);
         lab.stub(&format!("/usr/sbin/{name}-legacy"), &ask);
     }
+    lab
 }
 
 #[test]
 fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
-    let lab = &host(Variant::Legacy);
-    without_security(lab);
+    let lab = &without_second_layer();
     let done = lab.lockdown(&[V4, "root"]).expect_code(4);
     assert!(done.stdout.contains("backstop-present"), "{done}");
     only_root(lab);
@@ -121,8 +123,7 @@ fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
 
 #[test]
 fn a_kernel_without_a_second_layer_is_never_open_while_users_change() {
-    let lab = &host(Variant::Legacy);
-    without_security(lab);
+    let lab = &without_second_layer();
     lab.lockdown(&[V4, "root"]).expect_code(4);
     let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
         for user in ["alice", "bob", "root", "1000-1665"] {
@@ -135,9 +136,37 @@ fn a_kernel_without_a_second_layer_is_never_open_while_users_change() {
 }
 
 #[test]
+fn a_kernel_without_nf_tables_has_security_and_moves_to_nftables_when_it_can() {
+    let mut lab = host(Variant::Legacy);
+    lab.take_nf_tables();
+    lock(&lab, &[V4, "root"]);
+    let layers = |lab: &Lab| -> Value {
+        let status: Value = lock(lab, &["status", "--output=json"]).json();
+        status["locks"][0]["layers"]["ipv4"].clone()
+    };
+    assert_eq!(layers(&lab), serde_json::json!(["filter", "security"]));
+    verify(&lab, 0, &[]);
+    only_root(&lab);
+    for layers in ["nftables", "filter,nftables"] {
+        let done = lab.lockdown(&["--layers", layers, V4, "root"]);
+        assert_eq!(done.code, Some(3), "{done}");
+        assert!(done.stderr.contains("has no nf_tables"), "{done}");
+    }
+    verify(&lab, 0, &[]);
+    lab.give_all_back();
+    let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+        verify(&lab, 0, &[]);
+        lock(&lab, &[V4, "root"]);
+    });
+    assert_eq!(counts.passed(), 0, "{counts:?}");
+    assert_eq!(layers(&lab), serde_json::json!(["filter", "nftables"]));
+    verify(&lab, 0, &[]);
+    only_root(&lab);
+}
+
+#[test]
 fn a_second_layer_that_becomes_available_is_used() {
-    let lab = &host(Variant::Legacy);
-    without_security(lab);
+    let lab = &without_second_layer();
     lab.lockdown(&[V4, "root"]).expect_code(4);
     for name in ["iptables", "ip6tables"] {
         lab.sh(&format!(
@@ -153,8 +182,7 @@ fn a_second_layer_that_becomes_available_is_used() {
 
 #[test]
 fn a_family_without_a_second_layer_takes_nothing_from_the_other() {
-    let lab = &host(Variant::Legacy);
-    without_security_in(lab, &["ip6tables"]);
+    let lab = &without_second_layer_in(&["ip6tables"]);
     lab.lockdown(&[V4, "root"]).expect_code(4);
     lab.lockdown(&[V4, "root", "alice"]).expect_code(4);
     let saved = lab.save(Family::V4);
@@ -170,10 +198,24 @@ fn a_family_without_a_second_layer_takes_nothing_from_the_other() {
     refused(lab, &User::MALLORY, &IMDS);
 }
 
+with_nftables! {
+    fn a_sandbox_that_forbids_netlink_is_no_kernel_without_it(lab) {
+        lock(lab, &[V4, "root"]);
+        let before = state(lab);
+        for words in [&[V4, "alice"][..], &["verify"], &["status"], &["remove"]] {
+            let mut command = lab.without("netlink", lockdown_program());
+            let done = Done::of(command.args(lab.options()).args(words)).expect_code(3);
+            assert!(done.to_string().contains("Address family not supported"), "{done}");
+            assert_eq!(state(lab), before);
+        }
+        only_root(lab);
+    }
+}
+
 on_every_host! {
     fn a_sandbox_that_forbids_ipv6_is_no_kernel_without_it(lab) {
         let before = state(lab);
-        let mut command = lab.forbidden_ipv6(lockdown_program());
+        let mut command = lab.without("ipv6", lockdown_program());
         command.args(lab.options()).args([V4, "root"]);
         let done = Done::of(&mut command).expect_code(3);
         assert!(done.stderr.contains("sandbox"), "{done}");

@@ -26,19 +26,19 @@ pub(crate) fn legacy() -> Lab {
     host(Variant::Legacy)
 }
 
-/// A host with iptables-nft, locked as one without nft.
+/// A host with iptables-nft, locked as on a kernel without the layer nftables.
 #[track_caller]
 pub(crate) fn nft_security() -> Lab {
     called_iptables(Lab::with_layers(Variant::Nft, "filter,security"))
 }
 
-/// A host with iptables-legacy, locked as one without nft.
+/// A host with iptables-legacy, locked as on a kernel without nf_tables.
 #[track_caller]
 pub(crate) fn legacy_security() -> Lab {
     called_iptables(Lab::with_layers(Variant::Legacy, "filter,security"))
 }
 
-/// A host with nft and without iptables.
+/// A host without iptables.
 #[track_caller]
 pub(crate) fn alone() -> Lab {
     Lab::without_iptables()

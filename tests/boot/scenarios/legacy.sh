@@ -62,7 +62,7 @@ boot_4() {
     claim "no program at all: root did" all_lanes root '.passed > 0'
 
     # As if the kernel had no nf_tables: only the layer that needs iptables.
-    printf '[Service]\nExecStart=\nExecStart=/usr/sbin/ip-lockdown apply --boot --layers=filter\n' \
+    printf '[Service]\nExecStopPost=\nExecStart=\nExecStart=/usr/sbin/ip-lockdown apply --boot --layers=filter\n' \
         >/etc/systemd/system/ip-lockdown.service.d/filter.conf
     printf '[Service]\nExecStart=\nExecStart=/usr/sbin/ip-lockdown apply --boot --settle --layers=filter\n' \
         >/etc/systemd/system/ip-lockdown-settle.service.d/filter.conf

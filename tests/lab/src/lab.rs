@@ -88,6 +88,8 @@ pub struct Lab {
     variant: Variant,
     /// What the program under test is told of it.
     options: Vec<String>,
+    /// What its kernel seems to lack.
+    lacks: Option<&'static str>,
     host: Namespace,
     imds: Namespace,
     container: Namespace,
@@ -136,6 +138,16 @@ impl Lab {
         lab
     }
 
+    /// From now on the program under test, and what it starts, sees a kernel without nf_tables.
+    pub fn take_nf_tables(&mut self) {
+        self.lacks = Some("nf-tables");
+    }
+
+    /// From now on it sees the kernel as it is.
+    pub fn give_all_back(&mut self) {
+        self.lacks = None;
+    }
+
     #[track_caller]
     fn told(variant: Variant, options: &[&str]) -> Self {
         check_machine();
@@ -144,6 +156,7 @@ impl Lab {
         Self {
             variant,
             options: options.iter().map(|&option| option.to_owned()).collect(),
+            lacks: None,
             host,
             imds,
             container,
@@ -180,15 +193,16 @@ impl Lab {
             .arg("mount -t tmpfs none /proc/sys/net; exec \"$@\"")
             .arg("bash")
             .arg(lab_program())
-            .args(["no-ipv6", "--"])
+            .args(["without", "ipv6"])
             .arg(program);
         command
     }
 
-    /// A program on the host that a sandbox keeps from IPv6 sockets, as systemd's `RestrictAddressFamilies=` does.
-    pub fn forbidden_ipv6(&self, program: impl AsRef<OsStr>) -> Command {
+    /// A program on the host that cannot make sockets of this kind: `ipv6` or `netlink`, as under systemd's
+    /// `RestrictAddressFamilies=`, or `nf-tables`, as on a kernel without it.
+    pub fn without(&self, what: &str, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.command(lab_program());
-        command.args(["no-ipv6", "--"]).arg(program);
+        command.args(["without", what]).arg(program);
         command
     }
 
@@ -222,7 +236,10 @@ impl Lab {
     /// it is told of this host.
     #[track_caller]
     pub fn lockdown(&self, arguments: &[&str]) -> Done {
-        let mut command = self.command(lockdown_program());
+        let mut command = match self.lacks {
+            None => self.command(lockdown_program()),
+            Some(what) => self.without(what, lockdown_program()),
+        };
         Done::of(command.args(&self.options).args(arguments))
     }
 

@@ -12,12 +12,12 @@ mod hammer;
 mod hold;
 mod identity;
 mod imds;
-mod no_ipv6;
 mod pace;
 mod peak;
 mod requests;
 mod sink;
 mod steady;
+mod without;
 
 use clap::Parser;
 use serde::Serialize;
@@ -34,7 +34,7 @@ enum Command {
     Steady(steady::Steady),
     Try(attempt::Try),
     Hold(hold::Hold),
-    NoIpv6(no_ipv6::NoIpv6),
+    Without(without::Without),
     Pace(pace::PaceArgs),
     Sink(sink::Sink),
     Peak(peak::PeakArgs),
@@ -48,7 +48,7 @@ fn main() {
         Command::Steady(steady) => steady.run(),
         Command::Try(attempt) => report(attempt.run()),
         Command::Hold(hold) => report(hold.run()),
-        Command::NoIpv6(no_ipv6) => no_ipv6.run(),
+        Command::Without(without) => without.run(),
         Command::Pace(pace) => report(pace.run()),
         Command::Sink(sink) => sink.run(),
         Command::Peak(peak) => report(peak.run()),
