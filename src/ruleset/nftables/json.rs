@@ -1,5 +1,5 @@
-//! The JSON of `nft -j` (`libnftables-json(5)`), as far as both our own table and the chains of
-//! others are read: objects, statements and matches.
+//! The JSON of `nft -j` (`libnftables-json(5)`), as far as the tables of others are read: objects,
+//! statements, and what a match looks at.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
