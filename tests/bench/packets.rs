@@ -7,10 +7,10 @@ use lab::{DNS_V4, IMDS_V4, Lab, Pace, User, Variant};
 use crate::page::Page;
 use crate::series::AllSeries;
 
-const ROUNDS: u32 = 9;
+const ROUNDS: u32 = 21;
 
 /// How long each is done at a time, in seconds.
-const MOMENT: f64 = 0.25;
+const MOMENT: f64 = 0.12;
 
 /// The recipe of many a page, for both addresses.
 const RECIPE: &str = "
@@ -40,7 +40,7 @@ pub(crate) fn measure(page: &mut Page) {
             "Between two network namespaces. *New*: microseconds of an HTTP request on a connection of its own, by root, who is \
              listed; one client makes a million divided by them in a second. *Kept*: the same on a connection that is kept, \
              and how many one client makes in a second. *Refused*: microseconds until an unlisted user's connect fails; with DROP it gives up after the second that the \
-             bench waits. *Datagrams* and *stream*: other traffic, to an address that is not locked: thousands of datagrams \
+             bench waits, and so it may with REJECT, whose ICMP messages the kernel limits. *Datagrams* and *stream*: other traffic, to an address that is not locked: thousands of datagrams \
              of 64 bytes in a second, and gigabits in a second by writes of 64 KiB. {ROUNDS} rounds in turns. The two rows of \
              nothing differ by the noise."
         ),

@@ -23,6 +23,10 @@ impl Series {
         (self.at(3, 4) - self.at(1, 4)) / self.median()
     }
 
+    fn highest(&self) -> f64 {
+        self.at(1, 1)
+    }
+
     fn at(&self, part: usize, of: usize) -> f64 {
         let last = self.0.len().saturating_sub(1);
         self.0.get(last * part / of).copied().unwrap_or(f64::NAN)
@@ -33,8 +37,12 @@ impl Series {
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let precision = f.precision().unwrap_or(1);
-        let half = self.spread() * 50.0;
-        write!(f, "{:.precision$} ±{half:.0} %", self.median())
+        let median = self.median();
+        match self.spread() * 50.0 {
+            half if half < 1000.0 => write!(f, "{median:.precision$} ±{half:.0} %"),
+            // Two things, now one and now the other: no spread says that.
+            _ => write!(f, "{median:.precision$}, or {:.precision$}", self.highest()),
+        }
     }
 }
 
