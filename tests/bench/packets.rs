@@ -7,10 +7,13 @@ use lab::{DNS_V4, IMDS_V4, Lab, Pace, User, Variant};
 use crate::page::Page;
 use crate::series::AllSeries;
 
-const ROUNDS: u32 = 21;
+const ROUNDS: usize = 15;
+
+/// How often a refusal is timed: some take a second.
+const REFUSED: usize = 5;
 
 /// How long each is done at a time, in seconds.
-const MOMENT: f64 = 0.12;
+const MOMENT: f64 = 0.15;
 
 /// The recipe of many a page, for both addresses.
 const RECIPE: &str = "
@@ -97,10 +100,10 @@ fn rounds(variant: Variant) -> AllSeries {
     let _sink = lab.sink(&[other]);
     let mut all = AllSeries::default();
     for round in 0..ROUNDS {
-        for turn in 0..WAYS.len() {
-            // No way is always the first after another.
-            let (way, laid) = WAYS[(turn + round as usize) % WAYS.len()];
+        for (way, laid) in in_turn(round) {
             lay(&lab, variant, laid);
+            // A machine that has just waited is slower for a while.
+            lab.pace(&User::ROOT, "datagram", other, MOMENT);
             let fresh = lab.pace(&User::ROOT, "fresh", imds, MOMENT);
             all.add(&format!("{way} fresh"), fresh.median_us);
             let kept = lab.pace(&User::ROOT, "kept", imds, MOMENT);
@@ -110,13 +113,27 @@ fn rounds(variant: Variant) -> AllSeries {
                 let pace = lab.pace(&User::ROOT, what, other, MOMENT);
                 all.add(&format!("{way} {what}"), in_a_second(pace) / unit);
             }
-            if !laid.is_empty() {
-                let pace = lab.pace(&User::NOBODY, "refused", imds, MOMENT);
-                all.add(&format!("{way} refused"), pace.median_us);
-            }
+        }
+    }
+    for round in 0..REFUSED {
+        for (way, laid) in in_turn(round).filter(|(_, laid)| !laid.is_empty()) {
+            lay(&lab, variant, laid);
+            let pace = lab.pace(&User::NOBODY, "refused", imds, MOMENT);
+            all.add(&format!("{way} refused"), pace.median_us);
         }
     }
     all
+}
+
+/// All ways, each round in another order, so that none always comes after the same other one.
+fn in_turn(round: usize) -> impl Iterator<Item = (&'static str, &'static str)> {
+    // Up or down through them, from another one on.
+    let step = if round.is_multiple_of(2) {
+        1
+    } else {
+        WAYS.len() - 1
+    };
+    (0..WAYS.len()).map(move |turn| WAYS[(round + turn * step) % WAYS.len()])
 }
 
 fn in_a_second(pace: Pace) -> f64 {
