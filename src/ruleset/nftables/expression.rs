@@ -247,16 +247,35 @@ impl Expression {
 
     /// The expressions in the list of a rule; `None` if it is no such list.
     pub(crate) fn read_all(list: &[u8]) -> Option<Vec<Self>> {
-        all(list)
-            .map(|element| match element? {
-                (ELEMENT, expression) => {
-                    let name = text(find(expression, NAME)?);
-                    let data = find(expression, DATA).unwrap_or_default();
-                    Some(Self::read(&name, data).unwrap_or(Self::Other(name)))
-                }
-                _ => None,
-            })
-            .collect()
+        let mut expressions = Vec::new();
+        for element in all(list) {
+            let (ELEMENT, expression) = element? else {
+                return None;
+            };
+            let name = text(find(expression, NAME)?);
+            let data = find(expression, DATA).unwrap_or_default();
+            if let Some(both) = Self::read_range(&name, data) {
+                expressions.extend(both);
+            } else {
+                let known = Self::read(&name, data);
+                expressions.push(known.unwrap_or(Self::Other(name)));
+            }
+        }
+        Some(expressions)
+    }
+
+    /// The two comparisons that are one expression where nft 1.1 wrote the rule.
+    fn read_range(name: &str, data: &[u8]) -> Option<[Self; 2]> {
+        // NFTA_RANGE_SREG, _OP, _FROM_DATA, _TO_DATA
+        let is = |kind, wanted| (find(data, kind).and_then(number)? == wanted).then_some(());
+        let value = |kind| Bytes::new(find(find(data, kind)?, VALUE)?);
+        (name == "range" && all(data).count() == 4).then_some(())?;
+        is(1, REGISTER)?;
+        is(2, unsigned(libc::NFT_RANGE_EQ))?;
+        Some([
+            Self::Compare(Comparison::AtLeast, value(3)?),
+            Self::Compare(Comparison::AtMost, value(4)?),
+        ])
     }
 
     /// The expression, if it is one of those that are known in all that they say.
@@ -362,4 +381,42 @@ fn expression(list: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
 /// The constants of the kernel are all small and positive; C has them as `int`.
 const fn unsigned(constant: libc::c_int) -> u32 {
     constant.cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(op: libc::c_int, more: &[u16]) -> Vec<u8> {
+        let mut list = Vec::new();
+        expression(&mut list, "range", |data| {
+            put_number(data, 1, REGISTER);
+            put_number(data, 2, unsigned(op));
+            for (kind, uid) in [(3, 1000_u32), (4, 1005)] {
+                nest(data, kind, |data| put(data, VALUE, &uid.to_be_bytes()));
+            }
+            for kind in more {
+                put_number(data, *kind, 0);
+            }
+        });
+        list
+    }
+
+    #[test]
+    fn a_range_is_two_comparisons() {
+        let [first, last] = [1000_u32, 1005].map(|uid| uid.to_be_bytes().into());
+        let read = Expression::read_all(&range(libc::NFT_RANGE_EQ, &[]));
+        let both = vec![
+            Expression::Compare(Comparison::AtLeast, first),
+            Expression::Compare(Comparison::AtMost, last),
+        ];
+        assert_eq!(read, Some(both));
+        for other in [
+            range(libc::NFT_RANGE_NEQ, &[]),
+            range(libc::NFT_RANGE_EQ, &[5]),
+        ] {
+            let read = Expression::read_all(&other);
+            assert_eq!(read, Some(vec![Expression::Other("range".to_owned())]));
+        }
+    }
 }
