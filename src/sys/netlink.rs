@@ -150,6 +150,7 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
     // to the kernel"), so nothing is waited for.
     let mut answered = false;
     let mut refusal = None;
+    let mut overrun = false;
     let mut buffer = vec![0; BUFFER];
     loop {
         let received = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
@@ -157,10 +158,10 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(Errno::EAGAIN) => break,
             Err(Errno::EINTR) => continue,
-            // More answers than there is room for; all but one are refusals.
+            // Said before any answer is given: there were more than there is room for. All but one
+            // are refusals, and the first one says why.
             Err(Errno::ENOBUFS) => {
-                let errno = Errno::ENOBUFS;
-                refusal.get_or_insert(Refusal { message: 0, errno });
+                overrun = true;
                 continue;
             }
             Err(errno) => return Err(errno.into()),
@@ -184,6 +185,8 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
     }
+    let errno = Errno::ENOBUFS;
+    let refusal = refusal.or_else(|| overrun.then_some(Refusal { message: 0, errno }));
     match (refusal, answered) {
         (Some(refusal), _) => Ok(Err(refusal)),
         (None, true) => Ok(Ok(())),

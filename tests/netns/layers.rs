@@ -359,6 +359,14 @@ fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for()
         .expect_code(3);
     assert_eq!(state(lab), before);
     served(lab, &User::ROOT, &IMDS);
+    // More refusals than the socket has room for: the first one says why.
+    let long: Vec<String> = (0..400).map(|nth| (3 * nth + 2000).to_string()).collect();
+    let words = ["--layers=nftables", V4].into_iter();
+    let words: Vec<&str> = words.chain(long.iter().map(String::as_str)).collect();
+    let done = lab.lockdown(&words).expect_code(3);
+    let why = "refused `add table inet ip_lockdown`: Operation not permitted";
+    assert!(done.stderr.contains(why), "{done}");
+    assert_eq!(state(lab), before);
     // The table goes with its owner.
     drop(owner);
     let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
