@@ -44,6 +44,8 @@ pub struct OwnTable {
     pub foreign: bool,
     /// Whether its chains are switched off (`flags dormant`).
     pub dormant: bool,
+    /// Whether it goes with a process (`flags owner`): what is in it stands only that long.
+    pub owned: bool,
 }
 
 /// The chain's name as nft can read it: letters, digits and `/ - _ .` (its scanner.l).

@@ -55,13 +55,16 @@ impl State {
 /// # Errors
 /// The kernel could not be asked, or its answer is not understood.
 pub(super) fn state() -> io::Result<Option<State>> {
+    let Some(mut socket) = open()? else {
+        return Ok(None);
+    };
     for _ in 0..TRIES {
-        let Some(generation) = generation()? else {
+        let Some(generation) = ask_generation(&mut socket)? else {
             return Ok(None);
         };
-        let tables = dump(libc::NFT_MSG_GETTABLE, None, NativeTable::read)?;
-        let chains = dump(libc::NFT_MSG_GETCHAIN, None, NativeChain::read)?;
-        if self::generation()? == Some(generation) {
+        let tables = dump(&mut socket, libc::NFT_MSG_GETTABLE, None, NativeTable::read)?;
+        let chains = dump(&mut socket, libc::NFT_MSG_GETCHAIN, None, NativeChain::read)?;
+        if ask_generation(&mut socket)? == Some(generation) {
             return Ok(Some(State {
                 tables,
                 chains,
@@ -83,8 +86,12 @@ pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, Observe
         let ours = decode::is_ours(rule.families, &rule.table);
         Some(ours.then(|| (rule.chain.clone(), decode::rule(rule))))
     };
-    let rules = dump(libc::NFT_MSG_GETRULE, Some(TABLE), ours)?;
-    let unchanged = generation()? == Some(state.generation);
+    let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
+    if ask_generation(&mut socket)? != Some(state.generation) {
+        return Ok(None);
+    }
+    let rules = dump(&mut socket, libc::NFT_MSG_GETRULE, Some(TABLE), ours)?;
+    let unchanged = ask_generation(&mut socket)? == Some(state.generation);
     // Older kernels send the rules of all tables.
     Ok(unchanged.then(|| rules.into_iter().flatten().collect()))
 }
@@ -94,9 +101,14 @@ pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, Observe
 /// # Errors
 /// As of [`state`].
 pub(super) fn generation() -> io::Result<Option<u32>> {
-    let Some(mut socket) = open()? else {
-        return Ok(None);
-    };
+    match open()? {
+        Some(mut socket) => ask_generation(&mut socket),
+        None => Ok(None),
+    }
+}
+
+/// The same over a socket that is there.
+fn ask_generation(socket: &mut File) -> io::Result<Option<u32>> {
     socket.write_all(&request(libc::NFT_MSG_GETGEN, REQUEST, None))?;
     let mut buffer = vec![0; BUFFER];
     let length = socket.read(&mut buffer)?;
@@ -138,6 +150,7 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
     // to the kernel"), so nothing is waited for.
     let mut answered = false;
     let mut refusal = None;
+    let mut overrun = false;
     let mut buffer = vec![0; BUFFER];
     loop {
         let received = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
@@ -145,10 +158,10 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(Errno::EAGAIN) => break,
             Err(Errno::EINTR) => continue,
-            // More answers than there is room for; all but one are refusals.
+            // Said before any answer is given: there were more than there is room for. All but one
+            // are refusals, and the first one says why.
             Err(Errno::ENOBUFS) => {
-                let errno = Errno::ENOBUFS;
-                refusal.get_or_insert(Refusal { message: 0, errno });
+                overrun = true;
                 continue;
             }
             Err(errno) => return Err(errno.into()),
@@ -172,6 +185,8 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
     }
+    let errno = Errno::ENOBUFS;
+    let refusal = refusal.or_else(|| overrun.then_some(Refusal { message: 0, errno }));
     match (refusal, answered) {
         (Some(refusal), _) => Ok(Err(refusal)),
         (None, true) => Ok(Ok(())),
@@ -212,15 +227,19 @@ fn request(kind: libc::c_int, flags: u16, table: Option<&str>) -> Vec<u8> {
 }
 
 /// All objects of a kind that work in an IP family, as `read` reads them.
+///
+/// The socket has to have been read from: only then does the kernel know how much one read gets,
+/// and before it takes a page for that (af_netlink.c, `max_recvmsg_len`). A rule that does not fit
+/// where a part of the answer begins ends the list, with no word of the rest.
 fn dump<T>(
+    socket: &mut File,
     kind: libc::c_int,
     table: Option<&str>,
     read: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
     for _ in 0..TRIES {
-        let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
         socket.write_all(&request(kind, DUMP, table))?;
-        if let Some(objects) = answer(socket, &read)? {
+        if let Some(objects) = answer(&mut *socket, &read)? {
             return Ok(objects);
         }
     }

@@ -112,6 +112,12 @@ impl Observation {
         }
     }
 
+    /// Whether the layer's table goes with the process that made it.
+    #[must_use]
+    pub fn goes_with_its_owner(&self, layer: Layer) -> bool {
+        layer == Layer::Nftables && matches!(&self.nftables, Ok(Some(own)) if own.owned)
+    }
+
     /// Whether firewalld has its rules here: its own table, or its chains in that of iptables.
     ///
     /// # Errors

@@ -58,6 +58,13 @@ fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding>
                 continue;
             }
         };
+        let owned = seen.goes_with_its_owner(layer);
+        if owned {
+            let message = "the table goes with the process that made it (`flags owner`)";
+            let finding = Finding::fail(Check::RulesMatch, message);
+            let cure = "end that process, which `nft list tables` names, and apply again";
+            findings.push(about(finding).cure(cure));
+        }
         if dormant {
             let message = "the table is switched off (`flags dormant`): none of its rules count";
             let finding = Finding::fail(Check::RulesMatch, message);
@@ -71,7 +78,9 @@ fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding>
         for locked in wanted.iter().filter(|locked| locked.address == address) {
             let (enforced, mut of_layer) = of_layer(locked, layer, table);
             findings.append(&mut of_layer);
-            standing.by.extend((enforced && !dormant).then_some(layer));
+            standing
+                .by
+                .extend((enforced && !dormant && !owned).then_some(layer));
         }
     }
     findings.push(address_locked(address, &standing, layers));

@@ -54,6 +54,7 @@ fn step(own: Option<OwnTable>, command: &Command) -> Option<OwnTable> {
             },
             foreign: false,
             dormant: false,
+            owned: false,
         });
         own.dormant = false;
         return Some(own);

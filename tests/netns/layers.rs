@@ -306,6 +306,10 @@ struct Owner {
 
 impl Owner {
     fn of_our_table(lab: &Lab) -> Self {
+        Self::who_runs(lab, "add table inet ip_lockdown { flags owner; }")
+    }
+
+    fn who_runs(lab: &Lab, command: &str) -> Self {
         use std::io::Write as _;
         let mut nft = lab
             .command("nft")
@@ -315,7 +319,7 @@ impl Owner {
             .spawn()
             .expect("nft starts");
         let input = nft.stdin.as_mut().expect("a pipe");
-        writeln!(input, "add table inet ip_lockdown {{ flags owner; }}").expect("it reads");
+        writeln!(input, "{command}").expect("it reads");
         while !lab.sh("nft list tables").stdout.contains("ip_lockdown") {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -328,6 +332,27 @@ impl Drop for Owner {
         let _ = self.nft.kill();
         let _ = self.nft.wait();
     }
+}
+
+#[test]
+fn a_table_that_goes_with_a_process_locks_nothing() {
+    let lab = &nft();
+    let words = ["--layers=nftables", V4, "root"];
+    lock(lab, &words);
+    lab.sh(
+        "nft list table inet ip_lockdown | sed '1a flags owner;' > /run/copy.nft
+            nft delete table inet ip_lockdown",
+    )
+    .expect_code(0);
+    let owner = Owner::who_runs(lab, "include \"/run/copy.nft\"");
+    not_open(lab, &User::MALLORY, &IMDS);
+    verify(lab, 1, &[]).expect_said("rules-match", "goes with the process that made it");
+    let done = lab.lockdown(&words).expect_code(3);
+    assert!(done.stderr.contains("the kernel refused"), "{done}");
+    drop(owner);
+    lock(lab, &words);
+    verify(lab, 0, &[]);
+    only_root(lab);
 }
 
 #[test]
@@ -359,6 +384,14 @@ fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for()
         .expect_code(3);
     assert_eq!(state(lab), before);
     served(lab, &User::ROOT, &IMDS);
+    // More refusals than the socket has room for: the first one says why.
+    let long: Vec<String> = (0..400).map(|nth| (3 * nth + 2000).to_string()).collect();
+    let words = ["--layers=nftables", V4].into_iter();
+    let words: Vec<&str> = words.chain(long.iter().map(String::as_str)).collect();
+    let done = lab.lockdown(&words).expect_code(3);
+    let why = "refused `add table inet ip_lockdown`: Operation not permitted";
+    assert!(done.stderr.contains(why), "{done}");
+    assert_eq!(state(lab), before);
     // The table goes with its owner.
     drop(owner);
     let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {

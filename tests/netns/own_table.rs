@@ -72,6 +72,18 @@ with_nftables! {
         ]);
     }
 
+    fn a_rule_of_others_that_is_longer_than_a_page_hides_none_of_ours(lab) {
+        // The first rule of the table: the first chain has it.
+        lab.sh("t='inet ip_lockdown'; nft add table $t && nft add chain $t first \\
+                && nft add rule $t first $(seq -f 'ip saddr != 192.0.2.%g' 60) accept").expect_code(0);
+        verify(lab, 1, &[]);
+        lock(lab, &[V4, "root", "alice"]);
+        verify(lab, 0, &[]);
+        let again = lock(lab, &[V4, "root", "alice"]);
+        assert!(again.stdout.contains("(as it was)"), "{again}");
+        refused(lab, &User::MALLORY, &IMDS);
+    }
+
     fn damage_to_its_hooks_is_told_and_mended(lab) {
         told_and_mended(lab, &[
             ("nft flush chain $t OUTPUT", &["jump-first"]),

@@ -61,6 +61,7 @@ pub fn own_table<'a>(
         },
         foreign,
         dormant: table.dormant,
+        owned: table.owned,
     })
 }
 

@@ -21,6 +21,8 @@ pub struct NativeTable {
     pub name: String,
     /// Whether its chains are switched off (`flags dormant`).
     pub dormant: bool,
+    /// Whether it goes with the process that made it (`flags owner`), and nobody else changes it.
+    pub owned: bool,
     /// How many chains, sets and other objects it has.
     pub objects: u32,
 }
@@ -29,12 +31,14 @@ impl NativeTable {
     /// Reads a table.
     #[must_use]
     pub fn read(object: &[u8]) -> Option<Self> {
-        // NFTA_TABLE_NAME, _FLAGS, _USE; NFT_TABLE_F_DORMANT
+        // NFTA_TABLE_NAME, _FLAGS, _USE; NFT_TABLE_F_DORMANT, _OWNER
         let attributes = object.get(HEADER..)?;
+        let flags = number(find(attributes, 2)?)?;
         Some(Self {
             families: families(object),
             name: text(find(attributes, 1)?),
-            dormant: number(find(attributes, 2)?)? & 1 != 0,
+            dormant: flags & 1 != 0,
+            owned: flags & 2 != 0,
             objects: number(find(attributes, 3)?)?,
         })
     }

@@ -81,7 +81,10 @@ pub fn plan(wanted: &[LockedAddress], gone: &[Address], seen: Option<&OwnTable>)
         .into_iter()
         .filter(|&hook| !jumps_stand(table, hook, jumps(hook)))
         .collect();
-    if delete.is_empty() && (wanted.is_empty() || fill.is_empty() && bases.is_empty() && !asleep) {
+    // The kernel refuses that, and so says that the table is none to rely on.
+    let owned = seen.is_some_and(|own| own.owned);
+    let stands = fill.is_empty() && bases.is_empty() && !asleep && !owned;
+    if delete.is_empty() && (wanted.is_empty() || stands) {
         return Vec::new();
     }
     if asleep && !wanted.is_empty() {
