@@ -1,5 +1,5 @@
-//! The JSON of `nft -j` (`libnftables-json(5)`), as far as both our own table and the chains of
-//! others are read: objects, statements and matches.
+//! The JSON of `nft -j` (`libnftables-json(5)`), as far as the chains of others are read: objects,
+//! statements and matches.
 
 use std::fmt;
 use std::io::{self, BufReader, Read};

@@ -1,4 +1,4 @@
-//! Desired and observed -> the commands of one `nft -f -`.
+//! Desired and observed -> the commands of one transaction.
 //!
 //! As in the iptables layers, a chain is filled anew only if it differs, so that counters live on;
 //! the chains at the hooks hold nothing but our jumps, and are filled anew as a whole.
