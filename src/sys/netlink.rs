@@ -143,8 +143,10 @@ pub(super) struct Refusal {
 /// The kernel could not be asked, or did not answer.
 pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
     let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
-    // It has to be sent as one; what does not fit then is refused as such.
-    let _ = setsockopt(&socket, sockopt::SndBufForce, &batch.len());
+    // It has to be sent as one. Beyond net.core.wmem_max only the host's root may go, not that of a
+    // user namespace; what does not fit is refused as such.
+    let _ = setsockopt(&socket, sockopt::SndBufForce, &batch.len())
+        .or_else(|_| setsockopt(&socket, sockopt::SndBuf, &batch.len()));
     socket.write_all(batch)?;
     // Writing does not return before the kernel has done all and answered (af_netlink.c, "unicast
     // to the kernel"), so nothing is waited for.
