@@ -130,13 +130,8 @@ nft:*nf_tables* | legacy:*legacy*) ;;
     suffix=-$variant
     ;;
 esac
-# What stands behind `filter`: the command that shows it, a line of it, and how curl ends at it. The layer nftables
-# refuses at once; `security` can only drop, so that curl times out.
-if [ "$variant" = legacy ]; then
-    behind=security show=("iptables$suffix" -t security -S) line='-j DROP' refused=28
-else
-    behind=nftables show=(nft list chain inet ip_lockdown IPL-169.254.169.254) line='reject with tcp reset' refused=7
-fi
+# What stands behind `filter`: the command that shows it, a line of it, and how curl ends at it, which is refused at once.
+behind=nftables show=(nft list chain inet ip_lockdown IPL-169.254.169.254) line='reject with tcp reset' refused=7
 tables=("iptables$suffix")
 [ "$families" = 1 ] || tables+=("ip6tables$suffix")
 

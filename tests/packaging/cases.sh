@@ -174,7 +174,6 @@ case_deb_purge_that_cannot_open() {
     expect 0 ip-lockdown enable --now 169.254.169.254 root
     expect 0 dpkg --remove ip-lockdown
     dpkg-divert --quiet --local --rename --add /usr/sbin/xtables-nft-multi
-    dpkg-divert --quiet --local --rename --add /usr/sbin/nft
     expect 0 dpkg --purge ip-lockdown
     says "could not open what is locked"
     locked

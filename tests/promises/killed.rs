@@ -1,5 +1,6 @@
 //! Killed half-way: each table is swapped whole, old or new and never neither, and the next apply mends.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
@@ -81,6 +82,64 @@ fn killed_at_any_instant_it_is_never_open_and_the_next_apply_mends(lab: &Lab) {
     assert_eq!(stale_iptables(lab), [""; 0]);
 }
 on_every_host!(killed_at_any_instant_it_is_never_open_and_the_next_apply_mends);
+
+/// A list whose transaction takes so long that a kill comes in the middle of it, and of the look before it: all of it
+/// is in force, or nothing. Unlike with a short list, a part of it would be seen.
+fn killed_within_a_long_transaction_all_of_it_stands_or_nothing(lab: &Lab) {
+    const KILLS: usize = 16;
+    let _turn = turn_to_hammer();
+    assert_hammer_gets_through(lab);
+    // mallory (1666) is on neither.
+    let lists = [5001_u32, 2001].map(|first| -> Vec<String> {
+        let uids = (0..1500).map(|nth| first + 2 * nth);
+        uids.map(|uid| uid.to_string()).collect()
+    });
+    let words = lists
+        .each_ref()
+        .map(|list| -> Vec<&str> { list.iter().map(String::as_str).collect() });
+    let sets: Vec<BTreeSet<String>> = lists
+        .iter()
+        .map(|list| list.iter().cloned().collect())
+        .collect();
+    let longest = words.each_ref().map(|words| apply(lab, words).took);
+    let mut chance = Chance(0x1234_5678_9abc_def1);
+    let mut in_time = 0;
+    for round in 0..4 {
+        let counts = hammered(lab, || {
+            for nth in round * KILLS / 4..(round + 1) * KILLS / 4 {
+                let delay = longest[nth % 2].mul_f64(chance.fraction());
+                let victim = [Victim::Program, Victim::Everyone][nth / 2 % 2];
+                in_time += usize::from(killed(lab, &words[nth % 2], victim, delay));
+                assert_eq!(stale_iptables(lab), [""; 0]);
+                for (place, uids) in whole_lists(lab) {
+                    assert!(sets.contains(&uids), "{nth} {place}: {} uids", uids.len());
+                }
+            }
+        });
+        assert_kept_out(counts, 100);
+    }
+    println!("{in_time} of {KILLS} kills came before the end, within {longest:?}");
+    assert!(in_time > KILLS / 3, "{in_time}");
+    apply(lab, &words[0]);
+    assert!(whole_lists(lab).values().all(|uids| *uids == sets[0]));
+    lab.lockdown(&["verify"]).expect_code(0);
+}
+on_every_host!(killed_within_a_long_transaction_all_of_it_stands_or_nothing);
+
+/// The lists of each layer and address, of all its sub-chains together.
+#[track_caller]
+fn whole_lists(lab: &Lab) -> BTreeMap<String, BTreeSet<String>> {
+    let mut whole = BTreeMap::<_, BTreeSet<String>>::new();
+    for (place, uids) in lists(lab) {
+        // `IPL07-169.254.169.254` belongs to `IPL-169.254.169.254`.
+        let (layer, chain) = place.rsplit_once(' ').expect("a layer and a chain");
+        let (_, address) = chain.split_once('-').expect("a chain of ours");
+        let list = whole.entry(format!("{layer} {address}")).or_default();
+        // A range leads to a sub-chain: these lists have none.
+        list.extend(uids.into_iter().filter(|uid| !uid.contains('-')));
+    }
+    whole
+}
 
 /// The first apply of all: nothing stands yet, so that it may leave nothing behind, and the next one mends.
 fn killed_at_any_instant_the_first_apply_leaves_nothing_that_stops_the_second(lab: &Lab) {
