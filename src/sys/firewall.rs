@@ -217,7 +217,7 @@ impl Firewall {
         let look = |family| {
             let Some(iptables) = &self.iptables else {
                 // Tables of these names are made with nft too; what we never laid is not missed.
-                return match kernel.has_chain_of_ours(family) {
+                return match kernel.has_chain_of_ours(family)? {
                     true => Err(Iptables::missing()),
                     false => Ok(None),
                 };
@@ -403,13 +403,13 @@ impl Kernel {
         }
     }
 
-    /// Whether a table of the family has a chain of our names, or cannot be looked at.
-    fn has_chain_of_ours(&self, family: Family) -> bool {
-        self.state.as_ref().map_or(true, |state| {
-            state
-                .chains
-                .iter()
-                .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok())
-        })
+    /// Whether a table of the family has a chain of our names.
+    fn has_chain_of_ours(&self, family: Family) -> Result<bool, FirewallError> {
+        let state = self.state.as_ref();
+        let state = state.map_err(|error| FirewallError::TablesInUse(error.clone()))?;
+        Ok(state
+            .chains
+            .iter()
+            .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok()))
     }
 }

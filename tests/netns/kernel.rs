@@ -4,7 +4,7 @@ use lab::{Done, Family, IMDS, IMDS_V4, IMDS_V6, Lab, User, Variant, lockdown_pro
 use serde_json::Value;
 
 use crate::saved::state;
-use crate::support::{V4, V6, host, lock, only_root, other, refused, served, verify};
+use crate::support::{V4, V6, alone, host, lock, only_root, other, refused, served, verify};
 
 /// The program under test, on a kernel without IPv6.
 #[track_caller]
@@ -206,10 +206,27 @@ with_nftables! {
             let mut command = lab.without("netlink", lockdown_program());
             let done = Done::of(command.args(lab.options()).args(words)).expect_code(3);
             assert!(done.to_string().contains("Address family not supported"), "{done}");
+            // What could not be looked at is not missing.
+            assert!(!done.to_string().contains("install"), "{done}");
             assert_eq!(state(lab), before);
         }
         only_root(lab);
     }
+}
+
+#[test]
+fn without_iptables_a_sandbox_that_forbids_netlink_is_no_host_that_lacks_something() {
+    let lab = alone();
+    let done = Done::of(
+        lab.without("netlink", lockdown_program())
+            .args([V4, "root"]),
+    );
+    assert_eq!(done.code, Some(3), "{done}");
+    assert!(
+        done.stderr.contains("Address family not supported"),
+        "{done}"
+    );
+    assert!(!done.stderr.contains("install"), "{done}");
 }
 
 on_every_host! {

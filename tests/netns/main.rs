@@ -53,6 +53,7 @@ macro_rules! with_nftables {
 mod addresses;
 mod apply;
 mod boot;
+mod busy;
 mod config;
 mod drift;
 mod enable;

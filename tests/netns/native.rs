@@ -75,22 +75,30 @@ impl Drop for Inhabitant {
     }
 }
 
-/// The chains of our table, and its rules, as the kernel lists them on the lab's host.
+/// Does something in the network namespace of the lab's host.
 #[track_caller]
-fn dumps(lab: &Lab) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+pub(crate) fn within<T: Send>(lab: &Lab, work: impl FnOnce() -> T + Send) -> T {
     let inhabitant = Inhabitant::of(lab);
     let network = format!("/proc/{}/ns/net", inhabitant.0.id());
     let network = fs::File::open(network).expect("its network namespace");
-    let (mut chains, mut rules) = thread::scope(|scope| {
+    thread::scope(|scope| {
         // A thread has a namespace of its own.
-        let looking = scope.spawn(|| {
+        let working = scope.spawn(|| {
             setns(network, CloneFlags::CLONE_NEWNET).expect("root may enter it");
-            (
-                listed(libc::NFT_MSG_GETCHAIN),
-                listed(libc::NFT_MSG_GETRULE),
-            )
+            work()
         });
-        looking.join().expect("it could look")
+        working.join().expect("it came to an end")
+    })
+}
+
+/// The chains of our table, and its rules, as the kernel lists them on the lab's host.
+#[track_caller]
+fn dumps(lab: &Lab) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let (mut chains, mut rules) = within(lab, || {
+        (
+            listed(libc::NFT_MSG_GETCHAIN),
+            listed(libc::NFT_MSG_GETRULE),
+        )
     });
     chains.retain(|chain| {
         let chain = NativeChain::read(chain).expect("a chain");

@@ -1,12 +1,7 @@
 //! The layer nftables: what others and accidents do to our own table is told, held by the other layer if there
 //! is one, and mended.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Child;
-
 use lab::{Done, Family, How, IMDS, IMDS_V4, Lab, User, lockdown_program};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::saved::own_table;
@@ -205,30 +200,6 @@ with_nftables! {
         verify(lab, 0, &[V4, "alice"]);
     }
 
-    fn a_table_that_others_change_all_the_time_is_never_misread(lab) {
-        lock(lab, &[V4, "root"]);
-        let before = own_table(lab);
-        // Each change gives the kernel's rules another generation, in which what was read before is void.
-        let script = "while :; do nft 'add table ip busy'; nft 'delete table ip busy'; done";
-        let mut busy = lab.command("bash").args(["-c", script]).process_group(0).spawn().expect("bash starts");
-        for round in 0..30 {
-            let verdict = lab.lockdown(&["verify"]);
-            assert_eq!(verdict.code, Some(0), "{round}: {verdict}");
-            let done = lab.lockdown(&[V4, "root"]);
-            assert_eq!(done.code, Some(0), "{round}: {done}");
-            assert!(done.stdout.contains("as it was"), "{round}: {done}");
-        }
-        for round in 0..30 {
-            let list: &[&str] = if round % 2 == 0 { &[V4, "root", "alice"] } else { &[V4, "root"] };
-            let done = lab.lockdown(list);
-            assert_eq!(done.code, Some(0), "{round}: {done}");
-        }
-        kill_group(&mut busy);
-        verify(lab, 0, &[V4, "root"]);
-        assert_eq!(own_table(lab), before);
-        only_root(lab);
-    }
-
     fn without_nft_everything_of_ours_works(lab) {
         lab.hide("/usr/sbin/nft");
         lock(lab, &[V4, "root"]);
@@ -248,13 +219,6 @@ with_nftables! {
         assert!(verdict.stdout.contains("nft is not in /usr/sbin"), "{verdict}");
         assert!(verdict.stdout.contains("apt-get install nftables"), "{verdict}");
     }
-}
-
-/// Ends a process and its children.
-fn kill_group(process: &mut Child) {
-    let group = i32::try_from(process.id()).expect("a process id");
-    let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    let _ = process.wait();
 }
 
 #[test]
