@@ -51,8 +51,8 @@ on_every_host! {
         let before = state(lab);
         // Each change gives the kernel's rules another generation, in which what was read before is void. Long
         // tables of others make a look long, so that more of them come in between.
-        let rules: String = (1..2000).map(|port| format!("tcp dport {port} accept;")).collect();
-        lab.sh(&format!("nft 'table inet long {{ chain c {{ {rules} }}; }}'")).expect_code(0);
+        let rules: Vec<_> = (1..2000).map(|port| format!("tcp dport {port} accept")).collect();
+        lab.sh(&format!("nft 'table inet long {{ chain c {{ {}; }}; }}'", rules.join("; "))).expect_code(0);
         let script = "for nth in {1..5}; do
             nft 'add table ip busy; add chain ip busy c; add rule ip busy c tcp dport 1 accept'
             nft 'add rule inet long c tcp dport 2 accept'

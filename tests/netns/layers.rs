@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::saved::{own_table, rules, state};
 use crate::support::{
-    V4, host, legacy, lock, lockdown_as, nft, not_open, only_root, refused, served, verify,
+    V4, alone, host, legacy, lock, lockdown_as, nft, not_open, only_root, refused, served, verify,
 };
 
 /// The layers that `status` says the first lock is laid in.
@@ -400,6 +400,50 @@ fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for()
     assert_eq!(counts.passed(), 0, "{counts:?}");
     assert_eq!(laid(lab), json!(["filter", "nftables"]));
     verify(lab, 0, &[]);
+}
+
+#[test]
+fn a_kernel_that_refuses_the_only_layer_is_no_lockdown_until_it_takes_it() {
+    let lab = &alone();
+    let owner = Owner::of_our_table(lab);
+    let before = own_table(lab);
+    for words in [&["--layers=nftables", V4, "root"][..], &[V4, "root"]] {
+        let done = Done::of(lab.command(lockdown_program()).args(words)).expect_code(3);
+        let told = "the kernel refused `add table inet ip_lockdown`: Operation not permitted";
+        assert!(done.stderr.contains(told), "{done}");
+        assert!(done.stdout.contains("OPEN"), "{done}");
+    }
+    verify(lab, 1, &[]).expect_failed("something-locked", "no address is locked");
+    let done = lock(lab, &["remove"]);
+    assert!(done.stdout.contains("nothing was locked"), "{done}");
+    assert_eq!(own_table(lab), before, "what others own is left to them");
+    drop(owner);
+    lock(lab, &[V4, "root"]);
+    only_root(lab);
+    verify(lab, 0, &[]);
+}
+
+#[test]
+fn a_table_that_its_owner_keeps_is_told_by_legacy_too_and_nothing_changes_halfway() {
+    let lab = &legacy();
+    lock(lab, &["--layers=filter,security", V4, "root"]);
+    let owner = Owner::of_our_table(lab);
+    let before = state(lab);
+    let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
+        lab.lockdown(&["--layers=filter,nftables", V4, "root", "alice"])
+            .expect_code(3);
+        assert_eq!(state(lab), before);
+        let done = lab.lockdown(&[V4, "root", "alice"]).expect_code(0);
+        assert!(done.stderr.contains("`security` takes its place"), "{done}");
+        assert_eq!(laid(lab), json!(["filter", "security"]));
+        served(lab, &User::ALICE, &IMDS);
+        verify(lab, 0, &[V4, "root", "alice"]);
+        drop(owner);
+        lock(lab, &[V4, "root"]);
+    });
+    assert_eq!(counts.passed(), 0, "{counts:?}");
+    assert_eq!(found(lab), ["filter", "nftables"]);
+    only_root(lab);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use lab::{IMDS, IMDS_V4, Lab, User};
 use serde_json::Value;
 
 use crate::saved::{own_table, state};
-use crate::support::{V4, V6, lock, not_open, refused, served, settle, verify};
+use crate::support::{V4, V6, alone, lock, not_open, refused, served, settle, verify};
 
 /// Each odd uid from 1 on: alice is one of them, mallory and root are not.
 fn odd_uids(count: u32) -> Vec<String> {
@@ -163,6 +163,71 @@ on_hosts! {
         assert!(!after.contains("IPL"), "{after}");
         assert_eq!(own_table(lab), "");
     }
+}
+
+on_every_host! {
+    fn many_addresses_are_locked_in_one_go_and_nothing_of_them_is_left(lab) {
+        lock(lab, &[V4, "root"]);
+        lock(lab, &["remove"]);
+        let before = state(lab);
+        // Long and short ones, each with a list of its own, all of one transaction.
+        let addresses: Vec<String> = (1..=60).flat_map(|nth| {
+            [format!("192.0.2.{nth}"), format!("2001:db8:1234:5678:9abc:def0:1234:{nth}")]
+        }).collect();
+        let lockdowns = addresses.iter().enumerate().map(|(nth, address)| {
+            let uids: Vec<String> = (0..20).map(|uid| (3000 + 100 * nth + 2 * uid).to_string()).collect();
+            format!("[[lockdown]]\naddress = \"{address}\"\nusers = [{}]\n", uids.join(", "))
+        });
+        let lockdowns: Vec<String> = lockdowns.collect();
+        let text = crate::config::imds("\"alice\"") + &lockdowns.concat();
+        crate::config::write(lab, crate::config::CONFIG, &text);
+        lock(lab, &["apply"]);
+        assert_eq!(verify(lab, 4, &["--no-probe"]).failed(), [""; 0]);
+        let again = lock(lab, &["apply"]);
+        assert!(again.stdout.lines().all(|line| line.contains("as it was")), "{again}");
+        served(lab, &User::ALICE, &IMDS);
+        refused(lab, &User::MALLORY, &IMDS);
+        for address in [&addresses[0], &addresses[119]] {
+            refused(lab, &User::ALICE, &[address.parse().expect("an address")]);
+        }
+        lock(lab, &["remove", &addresses[60]]);
+        assert!(!state(lab).contains(&addresses[60]));
+        verify(lab, 0, &[V4, "alice"]);
+        lock(lab, &["remove"]);
+        assert_eq!(state(lab), before);
+    }
+}
+
+#[test]
+fn the_root_of_a_user_namespace_lays_a_list_that_exceeds_a_socket_s_buffer() {
+    let lab = alone();
+    // 400 rules of each family are more than net.core.wmem_default, 208 KiB, and less than what the limit
+    // net.core.wmem_max of the same size gives.
+    let script = r#"
+        unshare --user --net sleep 60 & inside=$!
+        until [ "$(readlink /proc/self/ns/user)" != "$(readlink /proc/$inside/ns/user)" ]; do sleep 0.01; done
+        echo 0 0 65536 > /proc/$inside/uid_map; echo 0 0 65536 > /proc/$inside/gid_map
+        within() { nsenter --user --net --target $inside "$@"; }
+        within "$@"
+        within nft list table inet ip_lockdown | grep --count 'skuid [0-9]* counter .*return'
+        within "$1" remove
+        within nft list tables
+        kill $inside"#;
+    let uids = odd_uids(400);
+    let mut command = lab.command("bash");
+    command
+        .args(["-euc", script, "inside"])
+        .arg(lab::lockdown_program())
+        .arg("--layers=nftables")
+        .args(words(&uids));
+    let done = lab::Done::of(&mut command).expect_code(0);
+    let says = |text: &str| assert!(done.stdout.contains(text), "{text}: {done}");
+    says("locked: uid 1,");
+    says("\n800\n");
+    assert!(
+        done.stdout.ends_with("is open to every user again\n"),
+        "{done}"
+    );
 }
 
 on_both_variants! {
