@@ -1,7 +1,8 @@
 //! Locks and what is observed -> the transactions that put them in force.
 //!
 //! A transaction is the whole input of `iptables-restore` for a family, or what the kernel is told
-//! of our table of nftables for both. First everything wanted is laid; only when all of it stands is cleared what is not wanted.
+//! of our table of nftables for both. First everything wanted is laid; only when all of it stands
+//! is cleared what is not wanted.
 
 use std::fmt;
 

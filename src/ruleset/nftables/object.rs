@@ -104,8 +104,8 @@ impl NativeChain {
         })
     }
 
-    /// Whether it translates addresses before `filter`: of packets made on this host (NF_INET_LOCAL_OUT), or
-    /// of others (NF_INET_PRE_ROUTING).
+    /// Whether it translates addresses before `filter`: of packets made on this host
+    /// (NF_INET_LOCAL_OUT), or of others (NF_INET_PRE_ROUTING).
     #[must_use]
     pub fn translates(&self) -> Option<bool> {
         let base = self.base.as_ref()?;
