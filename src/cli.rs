@@ -167,7 +167,8 @@ pub struct CommonArgs {
 
     /// Where the rules are laid: `filter`, `nftables` and `security`, with commas. `auto` is
     /// filter,nftables, or nftables where there is no iptables; filter,security for a policy with
-    /// groups, and where the kernel has no nf_tables. `status` and `remove` look at all of them, whatever is said here
+    /// groups, and where the kernel has no nf_tables. `status` and `remove` look at all of them,
+    /// whatever is said here
     #[arg(
         long,
         global = true,

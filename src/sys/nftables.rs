@@ -39,8 +39,8 @@ pub(super) fn own_table(state: &State) -> io::Result<Option<OwnTable>> {
 /// Runs a transaction.
 ///
 /// # Errors
-/// The kernel refused it, or could not be asked; then nothing is changed. (Of an answer that is lost
-/// or not understood, only the next look says what came of it.)
+/// The kernel refused it, or could not be asked; then nothing is changed. (Of an answer that is
+/// lost or not understood, only the next look says what came of it.)
 pub(super) fn run(commands: &[Command]) -> Result<(), FirewallError> {
     let answer = netlink::transact(&encode::transaction(commands));
     let answer = answer.map_err(|source| FirewallError::Refused {

@@ -1,5 +1,6 @@
 //! Netlink attributes (linux/netlink.h, struct nlattr): length and type, two bytes each in this
-//! machine's order, then the value, filled up to four bytes. nf_tables has numbers in network order.
+//! machine's order, then the value, filled up to four bytes. nf_tables has numbers in network
+//! order.
 
 /// Length and type.
 const HEADER: usize = 4;
