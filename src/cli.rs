@@ -1,13 +1,11 @@
 //! The command line, as types. No I/O.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::ruleset::{Layers, LayersError};
+use crate::ruleset::LayerChoice;
 
 mod trust_policy;
 
@@ -47,7 +45,7 @@ impl Cli {
     ///
     /// # Errors
     /// The words do not fit, or ask for help or the version; clap's error says how to print it.
-    pub fn from_words(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
+    pub fn from_arguments(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut definition = Self::command();
         definition.build();
         let first = first_positional(&definition, words.get(1..).unwrap_or_default());
@@ -176,7 +174,7 @@ pub struct CommonArgs {
         default_value_t,
         value_name = "LAYERS"
     )]
-    pub layers: LayersChoice,
+    pub layers: LayerChoice,
 
     /// How to print the result; JSON is described in json.md of the documentation
     #[arg(
@@ -201,6 +199,10 @@ pub struct CommonArgs {
     /// Log what is done on standard error; twice: everything
     #[arg(short, long, global = true, display_order = 505, action = clap::ArgAction::Count)]
     pub verbose: u8,
+
+    /// Print nothing but errors and failed checks
+    #[arg(short, long, global = true, display_order = 506, conflicts_with = "verbose")]
+    pub quiet: bool,
 }
 
 /// Which iptables.
@@ -213,36 +215,6 @@ pub enum VariantChoice {
     Nft,
     /// iptables-legacy
     Legacy,
-}
-
-/// Where the rules are laid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LayersChoice {
-    /// What this host can give.
-    #[default]
-    Auto,
-    /// Just these.
-    These(Layers),
-}
-
-impl FromStr for LayersChoice {
-    type Err = LayersError;
-
-    fn from_str(text: &str) -> Result<Self, LayersError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            layers => layers.parse().map(Self::These),
-        }
-    }
-}
-
-impl fmt::Display for LayersChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::These(layers) => layers.fmt(f),
-        }
-    }
 }
 
 /// How to print.
@@ -407,7 +379,7 @@ mod tests {
 
     fn command(words: &str) -> Command {
         let words = std::iter::once("ip-lockdown").chain(words.split(' '));
-        Cli::from_words(words.map(OsString::from).collect())
+        Cli::from_arguments(words.map(OsString::from).collect())
             .unwrap()
             .command
     }
@@ -448,7 +420,7 @@ mod tests {
     fn a_mistyped_command_is_no_address() {
         for word in ["stauts", "verfy", "removee", "trustpolicy"] {
             let words = ["ip-lockdown", word].map(OsString::from).to_vec();
-            let error = Cli::from_words(words).unwrap_err();
+            let error = Cli::from_arguments(words).unwrap_err();
             assert_eq!(
                 error.kind(),
                 clap::error::ErrorKind::InvalidSubcommand,
@@ -463,7 +435,7 @@ mod tests {
             let words = ["ip-lockdown", "verify", option]
                 .map(OsString::from)
                 .to_vec();
-            assert!(Cli::from_words(words).is_err(), "{option}");
+            assert!(Cli::from_arguments(words).is_err(), "{option}");
         }
     }
 

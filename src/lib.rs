@@ -1,30 +1,37 @@
 //! Locks an address, such as the EC2 instance metadata service, to named OS users.
 //!
 //! ```text
-//! argv, configuration -> policy (names resolved to ids) -> desired rules --+
-//!                                                                          +-> plan -> transaction
-//! firewall read-out ---------------------------------> observed rules -----+   -> read back
-//!                                                                              -> probes -> findings
+//! argv, configuration -> settings, requests -> policies -> desired ---+
+//!                                                                     +-> plan -> transactions
+//! system -> observed (firewall, host facts) --------------------------+     |
+//!                              output <- findings <- probes <- read back <--+
 //! ```
-//! One direction, no way back. Left of the plan everything is pure data:
+//! Data flows in one direction. Everything left of the plan, and everything that judges, is pure:
 //!
 //! - [`cli`]: the command line as types
-//! - [`config`]: the configuration: TOML text -> policies with names not looked up yet
+//! - [`config`]: the configuration: TOML text -> requests, whose names are not resolved yet
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
-//! - [`ruleset`]: the firewall as data: desired, parse, plan, render
-//! - [`verify`]: what was seen -> findings
-//! - [`trust_policy`]: the companion, which knows nothing of all this: who may assume an IAM role
-//! - [`exit_code`]: what the findings mean to a script
+//! - [`ruleset`]: the firewall as data: desired, observed, plan
+//! - [`probe`]: who is probed, and what became of it
+//! - [`host`]: what other tools of the host would do
+//! - [`verify`]: observations -> findings
+//! - [`exit_code`]: what the result means to a script
 //!
-//! Effects live in [`sys`], which decides nothing; [`commands`] wires the two together.
+//! Effects live in [`sys`], which decides nothing. [`engine`] is where deciding meets doing, and
+//! returns reports; [`output`] prints them; [`commands`] joins the three, one page for each command.
+//! Imports go in one direction only: `commands` -> `output`, `engine` -> `sys`, `verify` -> `host`,
+//! `ruleset`, `probe` -> `policy`. [`trust_policy`] stands apart: it knows nothing of firewalls.
 #![warn(unreachable_pub)]
 
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod engine;
 pub mod exit_code;
-mod logging;
+pub mod host;
+pub mod output;
 pub mod policy;
+pub mod probe;
 pub mod ruleset;
 pub mod sys;
 pub mod trust_policy;

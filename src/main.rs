@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
-    ip_lockdown::commands::main(&words).into()
+    let arguments: Vec<_> = std::env::args_os().collect();
+    ip_lockdown::commands::main(&arguments).into()
 }

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use files::{file_name, read, sorted};
 use ip_lockdown::policy::{Address, Family};
 use ip_lockdown::ruleset::model::{ChainName, Ruleset, Table, Variant};
-use ip_lockdown::ruleset::parse::{self, ParseError};
-use ip_lockdown::ruleset::render;
-use ip_lockdown::verify::{Flush, Native, Observation, in_force};
+use ip_lockdown::ruleset::iptables::parse::{self, ParseError};
+use ip_lockdown::ruleset::iptables::render;
+use ip_lockdown::verify::{Flush, Native, Observation, installed};
 use pretty_assertions::assert_eq;
 
 /// One captured listing.
@@ -441,7 +441,7 @@ fn nothing_in_force(parsed: Ruleset) -> bool {
         flush: Flush::No,
         firewalld: Ok(false),
     };
-    in_force(&seen).locks.is_empty()
+    installed(&seen).locks.is_empty()
 }
 
 /// What becomes of each file of `rubbish` that is read; all others must be errors.

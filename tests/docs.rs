@@ -517,7 +517,7 @@ fn the_tour_of_readme_goes_as_printed() {
 
 #[test]
 fn readme_shows_the_rules_that_are_installed() {
-    // With iptables-legacy other layers are laid, and the stamp tells.
+    // With iptables-legacy other layers are laid, and the marker tells.
     let lab = readers_host(Variant::Nft);
     lab.run(&["ip-lockdown", "169.254.169.254", "root"])
         .expect_code(0);

@@ -20,11 +20,11 @@ use ip_lockdown::policy::{
     Address, Family, Forwarded, GroupWord, Policy, Subjects, Target, Uid, UserWord,
 };
 use ip_lockdown::ruleset::model::{ChainName, Hook, Rule};
-use ip_lockdown::ruleset::nftables::plan::Command;
+use ip_lockdown::ruleset::nftables::plan::Operation;
 use ip_lockdown::ruleset::nftables::{encode, render};
-use ip_lockdown::ruleset::parse;
+use ip_lockdown::ruleset::iptables::parse;
 use ip_lockdown::ruleset::transaction;
-use ip_lockdown::ruleset::{LaidLayers, Layers, Lock};
+use ip_lockdown::ruleset::{LayersByFamily, Layers, Lockdown};
 use messages::{NEW_CHAIN, NEW_RULE, NEW_TABLE, messages};
 use pretty_assertions::{assert_eq, assert_str_eq};
 
@@ -78,9 +78,9 @@ fn applied(policy: &Policy, layers: Layers, seen: [&str; 2]) -> Vec<(Family, Str
         .zip(seen)
         .map(|(family, seen)| {
             let seen = parse::ruleset(family, seen).unwrap();
-            let lock = Lock {
+            let lock = Lockdown {
                 policy: policy.clone(),
-                layers: LaidLayers::both(layers),
+                layers: LayersByFamily::both(layers),
             };
             let text = transaction::laying(&[lock], &seen);
             (family, text)
@@ -179,7 +179,7 @@ fn only() {
     };
     assert_golden(
         "only",
-        "--only fd00:ec2::254: the other half of the pair is not locked, and the stamp says so",
+        "--only fd00:ec2::254: the other half of the pair is not locked, and the marker says so",
         &applied(&policy, Layers::FILTER_AND_SECURITY, FRESH),
     );
 }
@@ -281,9 +281,9 @@ fn long_list_in_sub_chains() {
         ),
     );
     let long_address = "2001:db8:1234:5678:9abc:def0:1234:5678";
-    let lock = Lock {
+    let lock = Lockdown {
         policy: long_list(long_address, 40),
-        layers: LaidLayers::both(Layers::NFTABLES),
+        layers: LayersByFamily::both(Layers::NFTABLES),
     };
     let commands = transaction::laying_nftables(&[lock], &[Family::V6], None);
     assert_golden(
@@ -311,9 +311,9 @@ const APPEND: u16 = 0x800;
 
 /// Every command there is, and long ones.
 fn all_commands() -> Vec<Command> {
-    let lock = Lock {
+    let lock = Lockdown {
         policy: long_list("169.254.169.254", 100),
-        layers: LaidLayers::both(Layers::NFTABLES),
+        layers: LayersByFamily::both(Layers::NFTABLES),
     };
     let root = ChainName::root(Hook::Output, "192.0.2.7".parse().unwrap());
     let mut commands = transaction::laying_nftables(&[lock], &Family::ALL, None);

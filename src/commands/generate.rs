@@ -7,7 +7,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use super::CommandError;
-use super::report::print;
+use crate::output::print;
 use crate::cli::{Cli, ENVIRONMENT, EXIT_CODES, FILES, Generate};
 use crate::config::KEYS;
 use crate::exit_code::ExitCode;

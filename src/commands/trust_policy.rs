@@ -8,9 +8,10 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::CommandError;
-use super::report::{print, print_json};
+use super::arguments::Settings;
+use crate::output::{Format, json, print};
 use crate::cli::{
-    BuildArgs, CheckArgs, CommonArgs, Format, GuardArgs, GuardName, PartitionChoice, PolicyFormat,
+    BuildArgs, CheckArgs, GuardArgs, GuardName, PartitionChoice, PolicyFormat,
     PresetName, TrustPolicy,
 };
 use crate::exit_code::ExitCode;
@@ -43,11 +44,11 @@ pub(super) enum TrustPolicyError {
     Provider(String),
 }
 
-pub(super) fn run(what: &TrustPolicy, common: &CommonArgs) -> Result<ExitCode, CommandError> {
+pub(super) fn run(what: &TrustPolicy, settings: &Settings) -> Result<ExitCode, CommandError> {
     match what {
         TrustPolicy::Build(args) => build(args),
         TrustPolicy::Guard(args) => guard(args),
-        TrustPolicy::Check(args) => check(args, common),
+        TrustPolicy::Check(args) => check(args, settings),
     }
 }
 
@@ -302,7 +303,7 @@ fn partition(choice: PartitionChoice) -> Partition {
     }
 }
 
-fn check(args: &CheckArgs, common: &CommonArgs) -> Result<ExitCode, CommandError> {
+fn check(args: &CheckArgs, settings: &Settings) -> Result<ExitCode, CommandError> {
     // One byte more tells what is too large.
     let text = input::read(&args.file, MAX_BYTES as u64 + 1).map_err(TrustPolicyError::from)?;
     let options = CheckOptions {
@@ -317,11 +318,11 @@ fn check(args: &CheckArgs, common: &CommonArgs) -> Result<ExitCode, CommandError
         false => ExitCode::Done,
     };
     let file = input::name(&args.file);
-    match common.output {
+    match settings.output.format {
         Format::Text => print(in_words(&input::in_words(&file), &findings).as_bytes())?,
         Format::Json => {
             let findings = findings.iter().map(FindingView::from).collect();
-            print_json("trust-policy", code, CheckView { file, findings })?;
+            json::print("trust-policy", code, CheckView { file, findings })?;
         }
     }
     Ok(code)

@@ -3,14 +3,14 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::{ConfigError, LOCKDOWN, Reason, Source, parse};
-use crate::policy::{Address, Forwarded, GroupWord, Target, Unresolved, UserWord};
+use crate::policy::{Address, Forwarded, GroupWord, Target, Request, UserWord};
 
 /// The text of `source` with this lockdown in the place of what it says for the same addresses.
 /// Where it locks one address of the metadata service alone, an entry for both keeps the other.
 ///
 /// # Errors
 /// The text is no configuration.
-pub fn with_lockdown(source: &Source, lockdown: &Unresolved) -> Result<String, ConfigError> {
+pub fn with_lockdown(source: &Source, lockdown: &Request) -> Result<String, ConfigError> {
     parse(std::slice::from_ref(source))?;
     let mut document = source
         .text
@@ -86,7 +86,7 @@ fn left(known: &Target, taken: &Target) -> Option<Vec<Address>> {
     (!lost.is_empty()).then_some(left)
 }
 
-fn write(entry: &mut Table, lockdown: &Unresolved) {
+fn write(entry: &mut Table, lockdown: &Request) {
     if target(entry).as_ref() != Some(&lockdown.target)
         && let [address, ..] = lockdown.target.addresses()
     {
@@ -155,8 +155,8 @@ mod tests {
     use crate::policy::{IMDS_V4, IMDS_V6};
     use pretty_assertions::assert_eq;
 
-    fn lockdown(address: Address, only: bool, users: &[&str]) -> Unresolved {
-        Unresolved {
+    fn lockdown(address: Address, only: bool, users: &[&str]) -> Request {
+        Request {
             target: Target::new(address, only),
             users: users.iter().map(|word| word.parse().unwrap()).collect(),
             groups: Vec::new(),
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    fn edited(text: &str, lockdown: &Unresolved) -> String {
+    fn edited(text: &str, lockdown: &Request) -> String {
         let source = Source {
             name: "c".to_owned(),
             text: text.to_owned(),

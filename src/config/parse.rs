@@ -6,7 +6,7 @@ use std::str::FromStr;
 use toml_edit::{Document, Item, Table, Value};
 
 use super::{ConfigError, KEYS, LOCKDOWN, Place, Reason, Source};
-use crate::policy::{Address, Forwarded, SubjectError, Target, Unresolved};
+use crate::policy::{Address, Forwarded, SubjectError, Target, Request};
 
 /// How alike a key must be to be suggested, 0 to 1 (Jaro-Winkler).
 const NEAR: f64 = 0.7;
@@ -17,14 +17,14 @@ struct Entry {
     address: Address,
     only: Option<(bool, Place)>,
     forwarded: Option<(Forwarded, Place)>,
-    policy: Unresolved,
+    policy: Request,
 }
 
 /// Reads all files of a configuration as one. No lockdown at all is no error here.
 ///
 /// # Errors
 /// The first thing that cannot be understood, or two entries that contradict each other.
-pub fn parse(sources: &[Source]) -> Result<Vec<Unresolved>, ConfigError> {
+pub fn parse(sources: &[Source]) -> Result<Vec<Request>, ConfigError> {
     let mut entries = Vec::new();
     for source in sources {
         entries.extend(entries_of(source)?);
@@ -116,7 +116,7 @@ fn entry(source: &Source, table: &Table) -> Result<Entry, ConfigError> {
         address,
         only,
         forwarded,
-        policy: Unresolved {
+        policy: Request {
             target: Target::new(address, false),
             users,
             groups,
@@ -171,7 +171,7 @@ fn unknown(key: &str, known: &[&'static str]) -> Reason {
 }
 
 /// One lockdown a target, in the order in which they are first named.
-fn merge(entries: Vec<Entry>) -> Result<Vec<Unresolved>, ConfigError> {
+fn merge(entries: Vec<Entry>) -> Result<Vec<Request>, ConfigError> {
     let mut merged: Vec<Entry> = Vec::new();
     for mut entry in entries {
         let holds = |known: &&mut Entry| {
@@ -250,11 +250,11 @@ mod tests {
         }
     }
 
-    fn read(text: &str) -> Result<Vec<Unresolved>, String> {
+    fn read(text: &str) -> Result<Vec<Request>, String> {
         parse(&[source("c", text)]).map_err(|error| error.to_string())
     }
 
-    fn read_two(first: &str, second: &str) -> Result<Vec<Unresolved>, String> {
+    fn read_two(first: &str, second: &str) -> Result<Vec<Request>, String> {
         parse(&[source("a", first), source("b", second)]).map_err(|error| error.to_string())
     }
 

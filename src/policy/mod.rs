@@ -1,44 +1,48 @@
-//! What is wanted: which address, for whom. Pure data, no look-ups.
+//! What is to be locked, and for whom. Pure data, no lookups.
 //!
-//! Words from the command line become typed values here, once; nothing further in
-//! re-checks them. Names become ids in [`crate::sys::accounts`].
+//! The text of arguments and configuration becomes typed values here, once; later code does not
+//! check them again. [`resolve`](self::resolve) decides which id counts for a name;
+//! [`crate::sys::accounts`] looks names up.
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod floor;
 mod id;
+mod request;
+pub mod resolve;
 mod subject;
 mod subjects;
-mod unresolved;
 
 pub use address::{Address, AddressError, Family, IMDS_V4, IMDS_V6, Target};
 pub use id::{Gid, Uid, UidRange};
+pub use request::Request;
 pub use subject::{AccountName, GroupWord, MAX_WORDS, SubjectError, UserWord};
 pub use subjects::Subjects;
-pub use unresolved::Unresolved;
 
-/// What becomes of packets to the address that this host forwards for others (containers, VMs).
+
+/// What happens to packets to the address that this host forwards for containers and VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Forwarded {
-    /// Refused: a forwarded packet has no local owner, so nobody can be named for it.
+    /// They are refused: a forwarded packet has no local owner that could be listed.
     #[default]
     Refuse,
-    /// Left alone: the opt-out for container hosts whose containers need the address.
+    /// They are not filtered: for container hosts whose containers need the address.
     Allow,
 }
 
-/// One lockdown: a target, who may pass, and what becomes of forwarded packets.
+/// A target, the allowed subjects, and the rule for forwarded packets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The address, or the pair of addresses, that is locked.
     pub target: Target,
-    /// Who may pass.
+    /// The allowed subjects.
     pub subjects: Subjects,
-    /// What becomes of forwarded packets.
+    /// The rule for forwarded packets.
     pub forwarded: Forwarded,
 }
 
 impl Policy {
-    /// Whether both let the same ids pass in the same way, by whatever names they were given.
+    /// Whether both allow the same ids in the same way, whatever names they were given by.
     #[must_use]
     pub fn means(&self, other: &Self) -> bool {
         self.target == other.target
@@ -46,7 +50,7 @@ impl Policy {
             && self.subjects.means(&other.subjects)
     }
 
-    /// Takes the addresses of `other` out of this policy's target; `None` when nothing is left.
+    /// This policy without the addresses of `other`; `None` when no address is left.
     ///
     /// Locking one half of the IMDS pair with `--only` leaves the other half under its old
     /// policy, which from then on is an `--only` lock of its own.

@@ -2,7 +2,7 @@
 
 use super::model::{ChainName, Hook, Rule, Verdict};
 use super::tree::{OfUids, split};
-use super::{Layer, Layers, Stamp};
+use super::{Layer, Layers, Marker};
 use crate::policy::{AccountName, Address, Family, Forwarded, Policy, Subjects, UidRange};
 
 /// Room for names in a rule's comment, in bytes (255 in all, `XT_MAX_COMMENT_LEN`).
@@ -32,15 +32,15 @@ impl LockedAddress {
     }
 }
 
-/// Why the policy cannot be laid down in the layer `nftables`, if it cannot.
+/// Why layer `nftables` cannot express the policy, if it cannot.
 #[must_use]
-pub fn not_for_nftables(policy: &Policy) -> Option<&'static str> {
+pub fn nftables_obstacle(policy: &Policy) -> Option<&'static str> {
     let subjects = &policy.subjects;
     let mut names = subjects.named().values().flatten();
     if !subjects.groups().is_empty() {
-        Some("nftables cannot match a process by its supplementary groups")
+        Some("nftables cannot match supplementary groups")
     } else if names.any(|name| name.as_str().len() >= MAX_NFT_COMMENT) {
-        Some("the name of a user is too long for a comment of nftables")
+        Some("a user name is too long for an nftables comment")
     } else {
         None
     }
@@ -54,18 +54,18 @@ pub fn desired(
     layer: Layer,
     family: Family,
 ) -> Vec<LockedAddress> {
-    let stamp = Stamp::new(policy, layers);
-    let refusal = |stamp| match layer {
+    let marker = Marker::new(policy, layers);
+    let refusal = |marker| match layer {
         Layer::Filter | Layer::Nftables => vec![
             Rule::RefuseTcp,
             Rule::Refuse {
                 verdict: Verdict::Reject,
-                stamp,
+                marker,
             },
         ],
         Layer::Security => vec![Rule::Refuse {
             verdict: Verdict::Drop,
-            stamp,
+            marker,
         }],
     };
     let max_comment = match layer {
@@ -79,7 +79,7 @@ pub fn desired(
         ending.extend([Rule::RefuseOwnedTcp, Rule::RefuseOwned]);
     }
     ending.push(Rule::PassClosing);
-    ending.extend(refusal(Some(stamp)));
+    ending.extend(refusal(Some(marker)));
     let lock = |address| {
         let (mut chains, mut rules) = split(address, users.clone(), &refusal(None));
         // Where a goto leads, no group passes any more.

@@ -109,17 +109,47 @@ impl fmt::Display for Layers {
     }
 }
 
-/// The words name no layers.
+/// Which layers a lockdown is to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayerChoice {
+    /// Those that this host offers.
+    #[default]
+    Auto,
+    /// Exactly these.
+    These(Layers),
+}
+
+impl FromStr for LayerChoice {
+    type Err = LayersError;
+
+    fn from_str(text: &str) -> Result<Self, LayersError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            layers => layers.parse().map(Self::These),
+        }
+    }
+}
+
+impl fmt::Display for LayerChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::These(layers) => layers.fmt(f),
+        }
+    }
+}
+
+/// The text names no layers.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LayersError {
     /// No such layer.
-    #[error("there is no layer \"{0}\": give filter, nftables and security, with commas, or auto")]
+    #[error("there is no layer \"{0}\"; use filter, nftables and security, separated by commas, or auto")]
     Unknown(String),
     /// A layer given twice.
-    #[error("the layer {0} is given twice")]
+    #[error("layer {0} is listed twice")]
     Twice(Layer),
     /// `security` without `filter`.
-    #[error("the layer security can only drop, and needs filter before it, which refuses at once")]
+    #[error("layer security can only drop packets, so it requires layer filter, which refuses them at once")]
     Slow,
 }
 
@@ -157,12 +187,12 @@ impl Serialize for Layers {
 
 /// The layers of each family: a kernel may have a table for one and not for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub struct LaidLayers {
+pub struct LayersByFamily {
     ipv4: Layers,
     ipv6: Layers,
 }
 
-impl LaidLayers {
+impl LayersByFamily {
     /// The same for both.
     #[must_use]
     pub fn both(layers: Layers) -> Self {

@@ -1,28 +1,35 @@
-//! The firewall as data: what is wanted, what was read, and the step from one to the other.
+//! The firewall as data: what is desired, what was observed, and the plan from one to the other.
 //!
 //! ```text
-//! policy -> desired -----------------+
-//!                                    +-> plan -> transaction -> (iptables-restore, netlink)
-//! (iptables-save) -> parse --> model +
-//! (netlink) -------> decode -> model +
+//! policy -> desired ----------------------------+
+//!                                               +-> plan -> transactions -> (iptables-restore, netlink)
+//! (iptables-save) -> iptables::parse --+        |
+//! (netlink) -------> nftables::decode -+-> observation -> installed, counters
 //! ```
-//! Only [`render`] writes iptables syntax; only [`parse`], by [`words`], reads it; what the kernel
-//! is told over netlink is in [`nftables`]. Nothing here looks at or changes the system.
+//! [`plan`] is the one place that decides what changes: it takes lockdowns and an observation, and
+//! returns transactions as data. [`iptables`] and [`nftables`] are the two dialects of [`model`].
+//! Nothing here reads or changes the system.
 #![forbid(unsafe_code)]
 
+pub mod compare;
+mod counters;
 pub mod desired;
+mod installed;
+pub mod iptables;
 mod layers;
-mod lock;
+mod lockdown;
+mod marker;
 pub mod model;
 pub mod nftables;
-pub mod parse;
+mod not_read;
+mod observation;
 pub mod plan;
-pub mod render;
-mod stamp;
-pub mod transaction;
 mod tree;
-pub mod words;
 
-pub use layers::{LaidLayers, Layer, Layers, LayersError};
-pub use lock::Lock;
-pub use stamp::Stamp;
+pub use counters::{Counted, counted};
+pub use installed::{Installed, installed, installed_elsewhere, installed_for};
+pub use layers::{Layer, LayerChoice, Layers, LayersByFamily, LayersError};
+pub use lockdown::Lockdown;
+pub use marker::Marker;
+pub use not_read::{NotRead, Readable};
+pub use observation::{Native, Observation};

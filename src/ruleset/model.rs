@@ -8,7 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use self::name::{ChainName, Hook, NotOurs, Part};
-use super::Stamp;
+use super::Marker;
 use crate::policy::{AccountName, Address, Family, Gid, UidRange};
 
 /// Which iptables: the same rules, kept in two places of the kernel that do not see each other.
@@ -88,12 +88,12 @@ pub enum Rule {
     PassClosing,
     /// TCP is refused with a reset, which ends a connect at once.
     RefuseTcp,
-    /// Everything else is refused. The stamp says what `apply` wrote.
+    /// Everything else is refused. The marker says what `apply` wrote.
     Refuse {
         /// How.
         verdict: Verdict,
-        /// In an output chain, the stamp.
-        stamp: Option<Stamp>,
+        /// In an output chain, the marker.
+        marker: Option<Marker>,
     },
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! desired ----------------------------+
-//!                                     +-> plan -> encode -> (netlink)
-//! (netlink) -> object -> decode ------+        -> render -> what people read
+//!                                     +-> operations -> encode -> (netlink)
+//! (netlink) -> object -> decode ------+              -> render -> what people read
 //! ```
 //! nft is not needed for it: the kernel is told and asked over netlink. So no listing of it leaves
 //! anything out, as those of nft do with what a later version wrote.
@@ -22,10 +22,11 @@ pub(crate) mod expression;
 pub(crate) mod json;
 pub mod nat;
 pub mod object;
-pub mod plan;
+mod operation;
 pub mod render;
 
 pub use self::json::Unclear;
+pub use self::operation::Operation;
 use super::model::{ChainName, Table};
 
 /// The name of the table, of family `inet`.

@@ -33,12 +33,12 @@ const MAX_LINKS: usize = 40;
 pub enum ReadError {
     /// There is none.
     #[error(
-        "there is no configuration: {} is not there; `ip-lockdown enable ADDRESS USER...` writes it", shown(.0)
+        "there is no configuration: {} does not exist", shown(.0)
     )]
     Missing(PathBuf),
     /// Something on the way to it, or the file itself, is another user's.
     #[error(
-        "{} {fault}, so that others could change who may pass; {cure}",
+        "{} {fault}, so other users could change who is allowed",
         shown(path)
     )]
     Untrusted {
@@ -46,8 +46,8 @@ pub enum ReadError {
         path: PathBuf,
         /// What is wrong with it.
         fault: String,
-        /// What to do.
-        cure: String,
+        /// What the user can do about it.
+        help: String,
     },
     /// It is no file of text.
     #[error("{} is {what}", shown(path))]
@@ -74,11 +74,21 @@ impl ReadError {
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing(_))
     }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => Some("`ip-lockdown enable ADDRESS USER...` writes it".to_owned()),
+            Self::Untrusted { help, .. } => Some(help.clone()),
+            Self::NotText { .. } | Self::Io { .. } => None,
+        }
+    }
 }
 
 /// Why the configuration was not written.
 #[derive(Debug, Error)]
-#[error("cannot write {}: {source}; it is as it was", shown(path))]
+#[error("cannot write {}: {source}; the file is unchanged", shown(path))]
 pub struct WriteError {
     path: PathBuf,
     source: io::Error,
@@ -258,28 +268,29 @@ fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
         return Ok(());
     }
     let fault = format!(
-        "can be written by others (mode {:04o})",
+        "is writable by other users (mode {:04o})",
         stat.st_mode & 0o7777
     );
     Err(untrusted(path, stat, fault, "chmod go-w"))
 }
 
 /// Whether it belongs to root; what it may be written by says nothing of a link.
-fn roots(path: &Path, stat: &FileStat, cure: &str) -> Result<(), ReadError> {
+fn roots(path: &Path, stat: &FileStat, command: &str) -> Result<(), ReadError> {
     match stat.st_uid {
         0 => Ok(()),
-        uid => Err(untrusted(path, stat, format!("belongs to uid {uid}"), cure)),
+        uid => Err(untrusted(path, stat, format!("belongs to uid {uid}"), command)),
     }
 }
 
-fn untrusted(path: &Path, stat: &FileStat, fault: String, cure: &str) -> ReadError {
+fn untrusted(path: &Path, stat: &FileStat, fault: String, command: &str) -> ReadError {
     ReadError::Untrusted {
         path: path.to_owned(),
         fault,
-        cure: match Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX) {
-            // It is meant to be everybody's.
-            true => "keep the configuration elsewhere".to_owned(),
-            false => format!("mend it with `{cure} {}`", shown(path)),
+        // A sticky folder is meant to be writable by all.
+        help: if Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX) {
+            "keep the configuration in another folder".to_owned()
+        } else {
+            format!("run `{command} {}`", shown(path))
         },
     }
 }

@@ -1,23 +1,24 @@
-//! The whole firewall of the host: iptables and nftables, looked at and changed together.
+//! The firewall of the host: iptables and nftables, read and changed together.
 //!
-//! Programs that do not depend on each other run at the same time.
+//! Independent programs run at the same time.
 
-mod error;
+use std::io;
+use std::sync::Arc;
 
-pub use self::error::FirewallError;
+use super::error::FirewallError;
 use super::iptables::Iptables;
 use super::kernel::{LegacyTables, legacy_tables};
 use super::netlink::{self, State};
 use super::nftables::{self, Nft};
 use super::program::Running;
-use super::services::Starting;
 use crate::policy::Family;
 use crate::ruleset::model::{ChainName, Ruleset, Variant};
 use crate::ruleset::nftables::nat::{NatChain, NatTable};
 use crate::ruleset::nftables::object::NativeTable;
-use crate::ruleset::nftables::{OwnTable, TABLE};
-use crate::ruleset::transaction::{Place, Transaction};
-use crate::verify::{Native, Observation, Seen};
+use crate::ruleset::iptables::render;
+use crate::ruleset::nftables::OwnTable;
+use crate::ruleset::plan::{Place, Transaction};
+use crate::ruleset::{Native, NotRead, Observation, Readable};
 
 /// The firewall of this host.
 #[derive(Debug)]
@@ -60,47 +61,40 @@ impl Firewall {
         self.iptables.as_ref().map(Iptables::variant)
     }
 
-    /// Makes sure that there is an iptables.
-    ///
-    /// # Errors
-    /// There is none: what to install.
-    pub fn need_iptables(&self) -> Result<(), FirewallError> {
-        self.iptables
-            .as_ref()
-            .map(|_| ())
-            .ok_or_else(Iptables::missing)
-    }
-
-    /// Makes sure that this kernel has nf_tables.
-    ///
-    /// # Errors
-    /// It has not, or could not be asked.
-    pub fn need_nftables(&self) -> Result<(), FirewallError> {
-        match netlink::generation() {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(FirewallError::NoNftables),
-            Err(error) => Err(FirewallError::TablesInUse(error.to_string())),
-        }
-    }
-
-    /// Whether a change would bring the first legacy tables into being on a host whose `iptables`
-    /// is iptables-nft.
+    /// The error of a host without iptables, with the command that installs it.
     #[must_use]
-    pub fn brings_legacy_to_nft_host(&self) -> bool {
-        let unused =
-            |family| matches!(legacy_tables(family), Ok(tables) if tables != LegacyTables::InUse);
-        self.variant() == Some(Variant::Legacy)
-            && self.families.iter().all(|&family| unused(family))
-            && matches!(Iptables::host_variant(self.wait), Ok(Some(Variant::Nft)))
+    pub fn iptables_missing() -> FirewallError {
+        Iptables::missing()
     }
 
-    /// Reads every family of this variant, our table of nftables and, where they have rules, the
-    /// other variants: all at the same time. Changes nothing, and brings no legacy table into being.
+    /// The variant of `iptables` on this host; `None` where it has none.
+    ///
+    /// # Errors
+    /// The variant cannot be determined.
+    pub fn host_variant(&self) -> Result<Option<Variant>, FirewallError> {
+        Iptables::host_variant(self.wait)
+    }
+
+    /// Whether any iptables-legacy table exists.
+    ///
+    /// # Errors
+    /// The list of tables cannot be read.
+    pub fn has_legacy_tables(&self) -> io::Result<bool> {
+        for &family in &self.families {
+            if legacy_tables(family)? == LegacyTables::InUse {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads every family of the variant in use, our nftables table and, where it has rules, the
+    /// other variant, all at the same time. Changes nothing, and creates no legacy table.
     #[must_use]
     pub fn observe(&self) -> Observation {
         let kernel = Kernel::ask();
         let own = self.start_own(&kernel);
-        // Without iptables, what iptables-nft may have left counts as our own layers.
+        // Without iptables, rules that iptables-nft may have left count as our own layers.
         let other = self.variant().map_or(Variant::Legacy, Variant::other);
         let others: Vec<_> = self
             .families
@@ -109,35 +103,28 @@ impl Firewall {
             .collect();
         let nat = self.start_nat(&kernel);
         let nftables = kernel.own_table();
-        let starting = Starting::look();
         Observation {
             variant: self.variant(),
             families: self.finish_own(own),
+            nf_tables: kernel.is_there(),
             nftables,
             other: others
                 .into_iter()
-                .map(|(family, look)| (other, family, finish_other(family, look)))
+                .map(|(family, look)| (other, family, finish_other(other, family, look)))
                 .collect(),
             native: self.finish_nat(nat).and_then(|nat| {
-                let tables = kernel.state?.tables;
+                let tables = kernel.state()?.tables.clone();
                 Ok(Native { tables, nat })
             }),
-            flush: starting.flush(),
-            firewalld: starting.firewalld(),
         }
     }
 
-    /// Reads our own layers again, after a change that concerned them alone.
-    #[must_use]
-    pub fn observe_again(&self, before: Observation) -> Observation {
+    /// Reads our own layers again, after a change of these alone.
+    pub fn observe_again(&self, seen: &mut Observation) {
         let kernel = Kernel::ask();
         let own = self.start_own(&kernel);
-        let nftables = kernel.own_table();
-        Observation {
-            families: self.finish_own(own),
-            nftables,
-            ..before
-        }
+        seen.nftables = kernel.own_table();
+        seen.families = self.finish_own(own);
     }
 
     /// Runs the transactions at the same time.
@@ -147,13 +134,15 @@ impl Firewall {
         let mut of_nftables = None;
         for transaction in transactions {
             match transaction {
-                Transaction::Nftables(commands) => of_nftables = Some(commands),
-                Transaction::Iptables(variant, family, input) => {
-                    started.push((transaction.place(), self.start(*variant, *family, input)));
+                Transaction::Nftables(operations) => of_nftables = Some(operations),
+                Transaction::Iptables(variant, family, tables) => {
+                    let input = render::transaction(*family, tables);
+                    started.push((transaction.place(), self.start(*variant, *family, &input)));
                 }
             }
         }
-        let of_nftables = of_nftables.map(|commands| (Place::Nftables, nftables::run(commands)));
+        let of_nftables =
+            of_nftables.map(|operations| (Place::Nftables, nftables::run(operations)));
         let finish = |(place, started): (_, Result<Started<'_>, _>)| {
             (place, started.and_then(Started::finish))
         };
@@ -161,7 +150,7 @@ impl Firewall {
         of_iptables.chain(of_nftables).collect()
     }
 
-    /// The command line that [`Self::run`] runs for the place; of nftables, one that does the same.
+    /// The command line that [`Self::run`] runs for the place; for nftables, an equivalent one.
     ///
     /// # Errors
     /// Its programs are missing.
@@ -212,11 +201,11 @@ impl Firewall {
         }
     }
 
-    /// Where no table is in use there is no rule, and no program has to say so.
+    /// Where no table is in use, there is no rule, and no program has to run.
     fn start_own(&self, kernel: &Kernel) -> Vec<(Family, Result<Option<Running>, FirewallError>)> {
         let look = |family| {
             let Some(iptables) = &self.iptables else {
-                // Tables of these names are made with nft too; what we never laid is not missed.
+                // Without iptables, only chains of ours would have to be read.
                 return match kernel.has_chain_of_ours(family)? {
                     true => Err(Iptables::missing()),
                     false => Ok(None),
@@ -225,8 +214,8 @@ impl Firewall {
             match kernel.in_use(iptables.variant(), family) {
                 Ok(false) => Ok(None),
                 Ok(true) => iptables.start_read(family).map(Some),
-                // iptables-nft-save asks the kernel again and says so if it cannot; where the lists
-                // of legacy tables cannot be read, iptables-legacy-save shows none.
+                // iptables-nft-save asks the kernel itself and reports a failure. But where the list
+                // of legacy tables cannot be read, iptables-legacy-save prints no table.
                 Err(_) if iptables.variant() == Variant::Nft => {
                     iptables.start_read(family).map(Some)
                 }
@@ -242,7 +231,9 @@ impl Firewall {
     fn finish_own(
         &self,
         looks: Vec<(Family, Result<Option<Running>, FirewallError>)>,
-    ) -> Vec<(Family, Seen)> {
+    ) -> Vec<(Family, Result<Ruleset, NotRead>)> {
+        // Without iptables, the chains that count are those of iptables-nft.
+        let variant = self.variant().unwrap_or(Variant::Nft);
         looks
             .into_iter()
             .map(|(family, look)| {
@@ -250,7 +241,9 @@ impl Firewall {
                     None => Ok(Ruleset::empty(family)),
                     Some(running) => self.iptables()?.read(family, running),
                 });
-                (family, seen.map_err(|error| error.to_string()))
+                let not_read =
+                    |error| NotRead::new(Readable::Iptables(variant, family), error);
+                (family, seen.map_err(not_read))
             })
             .collect()
     }
@@ -274,8 +267,8 @@ impl Firewall {
         }
     }
 
-    fn start_nat(&self, kernel: &Kernel) -> Result<Vec<StartedNat>, String> {
-        let state = kernel.state.as_ref().map_err(Clone::clone)?;
+    fn start_nat(&self, kernel: &Kernel) -> Result<Vec<StartedNat>, NotRead> {
+        let state = kernel.state()?;
         let mut tables: Vec<StartedNat> = Vec::new();
         for chain in &state.chains {
             let Some(local) = chain.translates() else {
@@ -315,13 +308,13 @@ impl Firewall {
         }
     }
 
-    fn finish_nat(&self, tables: Result<Vec<StartedNat>, String>) -> Result<Vec<NatTable>, String> {
+    fn finish_nat(&self, tables: Result<Vec<StartedNat>, NotRead>) -> Result<Vec<NatTable>, NotRead> {
         let gone = |started: &StartedNat| {
             let is_it = |table: &NativeTable| {
                 table.name == started.name && table.families == started.families
             };
-            let tables = Kernel::ask().state.map(|state| state.tables);
-            tables.is_ok_and(|tables| !tables.iter().any(is_it))
+            let kernel = Kernel::ask();
+            (kernel.state()).is_ok_and(|state| !state.tables.iter().any(is_it))
         };
         let finish = |mut started: StartedNat| {
             let look = std::mem::replace(&mut started.look, Err(nftables::missing()));
@@ -364,52 +357,76 @@ impl Started<'_> {
     }
 }
 
-fn finish_other(family: Family, look: Result<(Iptables, Running), FirewallError>) -> Seen {
+fn finish_other(
+    variant: Variant,
+    family: Family,
+    look: Result<(Iptables, Running), FirewallError>,
+) -> Result<Ruleset, NotRead> {
     look.and_then(|(iptables, running)| iptables.read(family, running))
-        .map_err(|error| error.to_string())
+        .map_err(|error| NotRead::new(Readable::Iptables(variant, family), error))
 }
 
-/// What the kernel itself says of nf_tables, or why it does not.
-struct Kernel {
-    state: Result<State, String>,
-}
+/// What the kernel returned for nf_tables: `None` if it has no nf_tables.
+struct Kernel(Result<Option<State>, Arc<io::Error>>);
+
+/// A kernel without nf_tables holds nothing.
+static EMPTY: State = State::EMPTY;
 
 impl Kernel {
     fn ask() -> Self {
-        let state = netlink::state().map_err(|error| error.to_string());
-        Self {
-            // What a kernel does not have holds nothing.
-            state: state.map(Option::unwrap_or_default),
+        Self(netlink::state().map_err(Arc::new))
+    }
+
+    fn state(&self) -> Result<&State, NotRead> {
+        match &self.0 {
+            Ok(state) => Ok(state.as_ref().unwrap_or(&EMPTY)),
+            Err(error) => Err(NotRead::new(Readable::NfTables, Arc::clone(error))),
         }
     }
 
-    /// Our table, if there is one, or why it could not be read.
-    fn own_table(&self) -> Result<Option<OwnTable>, String> {
-        let state = self.state.as_ref().map_err(Clone::clone);
-        let own = state.and_then(|state| nftables::own_table(state).map_err(|e| e.to_string()));
-        own.map_err(|error| format!("the table inet {TABLE} of nftables: {error}"))
+    /// Whether this kernel has nf_tables.
+    fn is_there(&self) -> Result<bool, NotRead> {
+        match &self.0 {
+            Ok(state) => Ok(state.is_some()),
+            Err(error) => Err(NotRead::new(Readable::NfTables, Arc::clone(error))),
+        }
     }
 
-    /// Whether tables of the variant's kind are in use in the family.
+    /// Our table, if it exists.
+    fn own_table(&self) -> Result<Option<OwnTable>, NotRead> {
+        let not_read = |error: Arc<io::Error>| NotRead::new(Readable::OwnTable, error);
+        match &self.0 {
+            Ok(None) => Ok(None),
+            Ok(Some(state)) => {
+                nftables::own_table(state).map_err(|error| not_read(Arc::new(error)))
+            }
+            Err(error) => Err(not_read(Arc::clone(error))),
+        }
+    }
+
     fn in_use(&self, variant: Variant, family: Family) -> Result<bool, FirewallError> {
         match variant {
             Variant::Legacy => legacy_tables(family)
                 .map(|tables| tables == LegacyTables::InUse)
-                .map_err(|error| FirewallError::TablesInUse(error.to_string())),
-            Variant::Nft => match &self.state {
-                Ok(state) => Ok(state.tables.iter().any(|table| table.is_of(family))),
-                Err(error) => Err(FirewallError::TablesInUse(error.clone())),
-            },
+                .map_err(|error| FirewallError::TablesInUse(Arc::new(error))),
+            Variant::Nft => {
+                let mut tables = self.listed()?.tables.iter();
+                Ok(tables.any(|table| table.is_of(family)))
+            }
         }
     }
 
-    /// Whether a table of the family has a chain of our names.
+    /// Whether a table of the family has a chain with a name of ours.
     fn has_chain_of_ours(&self, family: Family) -> Result<bool, FirewallError> {
-        let state = self.state.as_ref();
-        let state = state.map_err(|error| FirewallError::TablesInUse(error.clone()))?;
-        Ok(state
-            .chains
-            .iter()
+        let mut chains = self.listed()?.chains.iter();
+        Ok(chains
             .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok()))
+    }
+
+    fn listed(&self) -> Result<&State, FirewallError> {
+        match &self.0 {
+            Ok(state) => Ok(state.as_ref().unwrap_or(&EMPTY)),
+            Err(error) => Err(FirewallError::TablesInUse(Arc::clone(error))),
+        }
     }
 }

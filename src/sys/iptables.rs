@@ -9,11 +9,11 @@ use tracing::{debug, info};
 
 pub(super) use self::programs::Programs;
 use self::programs::{ask, limit};
-use super::firewall::FirewallError;
+use super::error::FirewallError;
 use super::program::{Output, ProgramError, Running, start};
 use crate::policy::Family;
 use crate::ruleset::model::{Ruleset, Variant};
-use crate::ruleset::parse;
+use crate::ruleset::iptables::parse;
 
 /// The programs of one variant.
 #[derive(Debug)]

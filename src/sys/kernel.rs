@@ -1,4 +1,4 @@
-//! What this kernel and this machine have.
+//! What this kernel and this machine offer.
 
 use std::io;
 use std::path::Path;
@@ -11,8 +11,8 @@ use crate::policy::Family;
 /// Whether the kernel has IPv6 at all. Interfaces without an IPv6 address do not matter.
 ///
 /// # Errors
-/// The socket that would tell cannot be made for another reason, such as too many open files, or
-/// because a sandbox refuses it.
+/// The socket for the test cannot be made for another reason, such as too many open files or a
+/// sandbox.
 pub fn has_ipv6() -> io::Result<bool> {
     let socket = socket(
         AddressFamily::Inet6,
@@ -22,17 +22,16 @@ pub fn has_ipv6() -> io::Result<bool> {
     );
     match socket {
         Ok(_) => Ok(true),
-        // socket(2): the implementation does not support the address family. A seccomp filter
-        // (systemd's RestrictAddressFamilies=) says the same, but the kernel's settings for IPv6
-        // are there then.
+        // The kernel has no IPv6, or a seccomp filter (systemd's RestrictAddressFamilies=) returns
+        // the same code. In the second case the kernel's IPv6 settings exist.
         Err(Errno::EAFNOSUPPORT) => {
             std::fs::metadata("/proc/sys/net")?;
             match std::fs::metadata("/proc/sys/net/ipv6") {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
                 Err(error) => Err(error),
                 Ok(_) => Err(io::Error::other(
-                    "the kernel has it, but this process may not open IPv6 sockets: a sandbox \
-                     such as RestrictAddressFamilies= must let AF_INET6 through",
+                    "the kernel has IPv6, but this process must not open IPv6 sockets: a sandbox such as \
+                     RestrictAddressFamilies= has to allow AF_INET6",
                 )),
             }
         }
@@ -40,19 +39,19 @@ pub fn has_ipv6() -> io::Result<bool> {
     }
 }
 
-/// What the kernel says of the legacy tables of one family in this network namespace.
+/// The state of the iptables-legacy tables of one family in this network namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegacyTables {
-    /// Some table is in use.
+    /// Some table exists.
     InUse,
-    /// No table is in use: there can be no legacy rule.
+    /// No table exists, so no legacy rule does.
     None,
-    /// The code for them is not loaded: there can be no legacy rule.
+    /// The module is not loaded, so no legacy rule exists.
     NotLoaded,
 }
 
-/// Looks without bringing any legacy table into being (net/netfilter/x_tables.c lists the tables
-/// that exist in `/proc/net/ip_tables_names` and `ip6_tables_names`).
+/// Reads the state without creating a table (net/netfilter/x_tables.c lists the existing tables in
+/// `/proc/net/ip_tables_names` and `ip6_tables_names`).
 ///
 /// # Errors
 /// The list is there but cannot be read, or `/proc/net` is not there.
@@ -65,7 +64,7 @@ pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
         Ok(names) if names.trim().is_empty() => Ok(LegacyTables::None),
         Ok(_) => Ok(LegacyTables::InUse),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Every kernel has this one beside it.
+            // Present on every kernel: /proc/net itself is readable.
             std::fs::metadata("/proc/net/dev")?;
             Ok(LegacyTables::NotLoaded)
         }
@@ -73,51 +72,10 @@ pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
     }
 }
 
-/// What a distribution may have to be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Package {
-    /// The programs of iptables.
-    Iptables,
-    /// The program nft.
-    Nftables,
-}
-
-/// The command that installs it on this distribution (`os-release(5)`).
+/// The text of `os-release(5)`; empty where there is none.
 #[must_use]
-pub fn how_to_install(package: Package) -> &'static str {
-    let release = std::fs::read_to_string("/etc/os-release")
+pub fn os_release() -> String {
+    std::fs::read_to_string("/etc/os-release")
         .or_else(|_| std::fs::read_to_string("/usr/lib/os-release"))
-        .unwrap_or_default();
-    let ids: Vec<&str> = release
-        .lines()
-        .filter_map(|line| {
-            line.strip_prefix("ID=")
-                .or_else(|| line.strip_prefix("ID_LIKE="))
-        })
-        .flat_map(|value| value.trim_matches(['"', '\'']).split(' '))
-        .collect();
-    let is = |wanted: &[&str]| wanted.iter().any(|id| ids.contains(id));
-    let (iptables, nftables) = if is(&["debian", "ubuntu"]) {
-        ("`apt-get install iptables`", "`apt-get install nftables`")
-    } else if is(&["amzn", "fedora", "rhel", "centos"]) {
-        (
-            "`dnf install iptables-nft` (older releases: `yum install iptables`)",
-            "`dnf install nftables`",
-        )
-    } else if is(&["suse", "opensuse", "sles"]) {
-        ("`zypper install iptables`", "`zypper install nftables`")
-    } else if is(&["alpine"]) {
-        ("`apk add iptables`", "`apk add nftables`")
-    } else if is(&["arch"]) {
-        ("`pacman -S iptables-nft`", "`pacman -S nftables`")
-    } else {
-        (
-            "the package iptables of this distribution",
-            "the package nftables of this distribution",
-        )
-    };
-    match package {
-        Package::Iptables => iptables,
-        Package::Nftables => nftables,
-    }
+        .unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! One change at a time: a lock file that every changing command holds, and with it every program
-//! that it starts. When the command is killed, a transaction that it began goes on by itself; the
-//! next change must come after it, not before. What is only about a file has the lock of its folder.
+//! One change at a time: every command that changes rules holds a lock file, and so does every
+//! program that it starts. When the command is killed, a transaction that it started continues; the
+//! next change must wait for it. A change of the configuration locks the file's folder instead.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,11 +15,11 @@ use thiserror::Error;
 /// The lock file. `/run` belongs to root and is emptied at boot, as the rules are.
 pub const PATH: &str = "/run/ip-lockdown.lock";
 
-/// How long to wait between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Held until dropped; the kernel lets go when the process ends, however it ends. After
-/// [`exclusive`] the programs that it started must have ended as well.
+/// A lock, held until dropped. The kernel releases it when the process ends, however that happens;
+/// after [`exclusive`], when the programs that it started have ended as well.
 #[derive(Debug)]
 pub struct Held(#[expect(dead_code, reason = "holds the lock")] Flock<File>);
 
@@ -40,7 +40,7 @@ pub enum LockError {
     },
     /// Another run holds it.
     #[error(
-        "another ip-lockdown held {} for {limit:?}; nothing was changed by this one: run it again",
+        "another ip-lockdown has held {} for {limit:?}; this run changed nothing",
         path.display()
     )]
     Busy {
@@ -49,6 +49,17 @@ pub enum LockError {
         /// How long.
         limit: Duration,
     },
+}
+
+impl LockError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Busy { .. } => Some("run it again, or wait longer with --wait".to_owned()),
+            Self::Open(_) | Self::Lock { .. } => None,
+        }
+    }
 }
 
 /// Takes the lock for a change, waiting at most `limit`.
@@ -69,8 +80,8 @@ pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
     )
 }
 
-/// Takes the lock of a folder, to change a file in it: that of [`exclusive`] is about rules, and
-/// cannot be had everywhere, as in an image whose `/run` is not there.
+/// Takes the lock of a folder, to change a file in it. The lock of [`exclusive`] is about rules, and
+/// is not available everywhere, such as in an image without `/run`.
 ///
 /// # Errors
 /// As for [`exclusive`].
@@ -79,8 +90,8 @@ pub fn folder(path: &Path, limit: Duration) -> Result<Held, LockError> {
     take(folder, path, FlockArg::LockExclusiveNonblock, limit)
 }
 
-/// Takes the lock for a look, so that no change happens in the middle of it. Writes nothing:
-/// where no change was ever made there is no file, and nothing to wait for.
+/// Takes the lock for reading, so that no change happens meanwhile. Writes nothing: before the
+/// first change there is no file, and nothing to wait for.
 ///
 /// # Errors
 /// As for [`exclusive`].

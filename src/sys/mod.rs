@@ -1,11 +1,12 @@
-//! Every effect on or look at the system: programs, files, accounts, sockets, privileges.
+//! Every effect on the system, and every look at it: programs, files, accounts, sockets, privileges.
 //!
-//! No decisions here: each function does one thing and says truthfully how it went. "Could not
-//! look" is always an error, never an empty answer.
+//! Nothing is decided here: a function does one thing and reports the result. "Could not look" is
+//! always an error, never an empty answer.
 
 pub mod accounts;
 mod child;
 pub mod config;
+mod error;
 mod ffi;
 pub mod firewall;
 pub mod input;
@@ -18,11 +19,12 @@ mod pipe;
 pub mod privileges;
 pub mod probe;
 mod program;
-pub mod services;
 pub mod systemd;
+pub mod units;
 
+pub use error::FirewallError;
 pub(crate) use ffi::{clear_environment, wait_for_children};
 pub use program::ProgramError;
 
-/// Where programs are looked for, and nowhere else.
+/// Where programs are searched for, and nowhere else.
 pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -43,6 +43,13 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Nothing at all.
+    pub(super) const EMPTY: Self = Self {
+        tables: Vec::new(),
+        chains: Vec::new(),
+        generation: 0,
+    };
+
     /// Our table.
     pub(super) fn ours(&self) -> Option<&NativeTable> {
         let mut tables = self.tables.iter();

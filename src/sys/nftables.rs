@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SEARCH_PATH;
-use super::firewall::FirewallError;
-use super::kernel::{Package, how_to_install};
+use super::error::FirewallError;
 use super::netlink::{self, Refusal, State};
 use super::program::{self, ProgramError, Running, start};
 use crate::ruleset::nftables::nat::{self, Listing};
-use crate::ruleset::nftables::plan::Command;
-use crate::ruleset::nftables::{OwnTable, decode, encode, render};
+use crate::ruleset::nftables::{Operation, OwnTable, decode, encode, render};
 
 /// How often our table is read again while others change what is in nf_tables.
 const TRIES: usize = 10;
@@ -41,14 +39,14 @@ pub(super) fn own_table(state: &State) -> io::Result<Option<OwnTable>> {
 /// # Errors
 /// The kernel refused it, or could not be asked; then nothing is changed. (Of an answer that is
 /// lost or not understood, only the next look says what came of it.)
-pub(super) fn run(commands: &[Command]) -> Result<(), FirewallError> {
-    let answer = netlink::transact(&encode::transaction(commands));
+pub(super) fn run(operations: &[Operation]) -> Result<(), FirewallError> {
+    let answer = netlink::transact(&encode::transaction(operations));
     let answer = answer.map_err(|source| FirewallError::Refused {
         what: "a transaction".to_owned(),
         source,
     })?;
     answer.map_err(|Refusal { message, errno }| {
-        let text = render::transaction(commands);
+        let text = render::transaction(operations);
         let line = usize::try_from(message)
             .ok()
             .and_then(|message| message.checked_sub(1));
@@ -113,6 +111,6 @@ pub(super) fn is_plain(name: &str) -> bool {
 pub(super) fn missing() -> FirewallError {
     FirewallError::Missing {
         program: "nft".to_owned(),
-        package: how_to_install(Package::Nftables),
+        install: "the package nftables of this distribution",
     }
 }

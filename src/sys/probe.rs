@@ -1,9 +1,9 @@
-//! Real sockets of real users: a child becomes the witness, without any privilege in effect, and
+//! Real sockets of real users: a child becomes the identity, without any privilege in effect, and
 //! tries to reach the addresses.
 //!
 //! No server is needed and none is waited for: the kernel's verdict on a UDP datagram comes from
 //! `sendto(2)` itself (EPERM when a rule refuses it), and a connect that is not refused within
-//! 40 ms is reported as such. An unlisted witness has a child of its own, which cannot go back; of
+//! 40 ms is reported as such. An unlisted identity has a child of its own, which cannot go back; of
 //! listed ones several take turns in one child, since a process costs more than a probe.
 
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tracing::debug;
 
 use super::child::{Child, NoReport, reports};
 use crate::policy::{Address, Family};
-use crate::verify::{Expected, Outcome, ProbeResult, Transport, Witness};
+use crate::probe::{Expected, Identity, Outcome, ProbeResult, Transport};
 
 /// The port of the metadata service, and of every probe.
 const PORT: u16 = 80;
@@ -38,25 +38,25 @@ const LIMITS: [Duration; 3] = [
     Duration::from_secs(2),
 ];
 
-/// How many listed witnesses take turns in one child.
+/// How many listed identities take turns in one child.
 const TURNS: usize = 16;
 
-/// What was tried as one witness: the address by its place, how, and what became of it.
+/// What was tried as one identity: the address by its place, how, and what became of it.
 type Report = Vec<(usize, Transport, Outcome)>;
 
-/// Probes every address as every witness, all at the same time.
+/// Probes every address as every identity, all at the same time.
 #[must_use]
-pub fn probe(witnesses: &[Witness], addresses: &[Address]) -> Vec<ProbeResult> {
+pub fn probe(identities: &[Identity], addresses: &[Address]) -> Vec<ProbeResult> {
     let mut results = Vec::new();
     let mut failures = Vec::new();
-    let mut left: Vec<&Witness> = witnesses.iter().collect();
+    let mut left: Vec<&Identity> = identities.iter().collect();
     for (round, limit) in LIMITS.into_iter().enumerate() {
         let mut late = Vec::new();
-        for (witness, made) in ask(&left, addresses, limit) {
+        for (identity, made) in ask(&left, addresses, limit) {
             match made {
                 Ok(made) => results.extend(made),
-                Err(NoReport::TimedOut) if round + 1 < LIMITS.len() => late.push(witness),
-                Err(reason) => failures.push((witness, reason.to_string())),
+                Err(NoReport::TimedOut) if round + 1 < LIMITS.len() => late.push(identity),
+                Err(reason) => failures.push((identity, reason.to_string())),
             }
         }
         left = late;
@@ -68,9 +68,9 @@ pub fn probe(witnesses: &[Witness], addresses: &[Address]) -> Vec<ProbeResult> {
             "probes did not end in time, trying them again"
         );
     }
-    for (witness, reason) in failures {
+    for (identity, reason) in failures {
         results.extend(addresses.iter().map(|&address| ProbeResult {
-            witness: witness.clone(),
+            identity: identity.clone(),
             address,
             transport: Transport::Udp,
             outcome: Outcome::NotMade(reason.clone()),
@@ -79,15 +79,15 @@ pub fn probe(witnesses: &[Witness], addresses: &[Address]) -> Vec<ProbeResult> {
     results
 }
 
-/// One round: children for the witnesses, and what was reported of each within the limit.
+/// One round: children for the identities, and what was reported of each within the limit.
 fn ask<'a>(
-    witnesses: &[&'a Witness],
+    identities: &[&'a Identity],
     addresses: &[Address],
     limit: Duration,
-) -> Vec<(&'a Witness, Result<Vec<ProbeResult>, NoReport>)> {
-    let (listed, unlisted): (Vec<&Witness>, Vec<&Witness>) = witnesses
+) -> Vec<(&'a Identity, Result<Vec<ProbeResult>, NoReport>)> {
+    let (listed, unlisted): (Vec<&Identity>, Vec<&Identity>) = identities
         .iter()
-        .partition(|witness| witness.expected == Expected::Served);
+        .partition(|identity| identity.expected == Expected::Served);
     let turns = unlisted.chunks(1).chain(listed.chunks(TURNS));
     let mut answers = Vec::new();
     let mut asked = Vec::new();
@@ -99,7 +99,7 @@ fn ask<'a>(
                 children.push(child);
             }
             Err(errno) => {
-                let failed = |&witness| (witness, Err(NoReport::NoChild(errno)));
+                let failed = |&identity| (identity, Err(NoReport::NoChild(errno)));
                 answers.extend(turn.iter().map(failed));
             }
         }
@@ -109,24 +109,24 @@ fn ask<'a>(
         .zip(reports::<Vec<Report>>(children, limit))
     {
         let mut made = reported.map(Vec::into_iter);
-        for witness in turn {
+        for identity in turn {
             let report = match &mut made {
                 Ok(reports) => reports.next().ok_or(NoReport::TimedOut),
                 Err(reason) => Err(*reason),
             };
-            let results = report.map(|report| results(witness, addresses, report));
-            answers.push((witness, results));
+            let results = report.map(|report| results(identity, addresses, report));
+            answers.push((identity, results));
         }
     }
     answers
 }
 
-fn results(witness: &Witness, addresses: &[Address], report: Report) -> Vec<ProbeResult> {
+fn results(identity: &Identity, addresses: &[Address], report: Report) -> Vec<ProbeResult> {
     report
         .into_iter()
         .filter_map(|(address, transport, outcome)| {
             Some(ProbeResult {
-                witness: witness.clone(),
+                identity: identity.clone(),
                 address: *addresses.get(address)?,
                 transport,
                 outcome,
@@ -135,15 +135,15 @@ fn results(witness: &Witness, addresses: &[Address], report: Report) -> Vec<Prob
         .collect()
 }
 
-/// In the child: become each witness in turn, and try.
-fn reports_of(witnesses: &[&Witness], addresses: &[Address]) -> Vec<Report> {
-    match witnesses {
-        [witness] => vec![report(witness, addresses, become_for_good(witness))],
-        witnesses => witnesses
+/// In the child: become each identity in turn, and try.
+fn reports_of(identities: &[&Identity], addresses: &[Address]) -> Vec<Report> {
+    match identities {
+        [identity] => vec![report(identity, addresses, become_for_good(identity))],
+        identities => identities
             .iter()
-            .map(|witness| {
-                let turn = Turn::begin(witness);
-                let report = report(witness, addresses, turn.as_ref().map(|_| ()));
+            .map(|identity| {
+                let turn = Turn::begin(identity);
+                let report = report(identity, addresses, turn.as_ref().map(|_| ()));
                 // A turn that cannot be ended shows in the next one, which cannot begin.
                 drop(turn.map(Turn::end));
                 report
@@ -152,8 +152,8 @@ fn reports_of(witnesses: &[&Witness], addresses: &[Address]) -> Vec<Report> {
     }
 }
 
-/// Tries, if it became the witness.
-fn report<E: ToString>(witness: &Witness, addresses: &[Address], became: Result<(), E>) -> Report {
+/// Tries, if it became the identity.
+fn report<E: ToString>(identity: &Identity, addresses: &[Address], became: Result<(), E>) -> Report {
     let became = became.map_err(|reason| Outcome::NotMade(reason.to_string()));
     let mut report = Vec::new();
     let mut connects = Vec::new();
@@ -164,7 +164,7 @@ fn report<E: ToString>(witness: &Witness, addresses: &[Address], became: Result<
             Err(not_made) => not_made.clone(),
         };
         report.push((nth, Transport::Udp, udp));
-        if witness.expected == Expected::Refused {
+        if identity.expected == Expected::Refused {
             let tcp = match &became {
                 Ok(()) => start_connect(address.family(), target),
                 Err(not_made) => Err(not_made.clone()),
@@ -190,32 +190,32 @@ fn cannot(what: &'static str) -> impl Fn(Errno) -> String {
     move |errno| format!("cannot {what}: {errno}")
 }
 
-/// Gives up all capabilities and becomes the witness, and makes sure of it. There is no way back.
-fn become_for_good(witness: &Witness) -> Result<(), String> {
-    let uid = Uid::from_raw(witness.uid.get());
-    become_groups(witness)?;
+/// Gives up all capabilities and becomes the identity, and makes sure of it. There is no way back.
+fn become_for_good(identity: &Identity) -> Result<(), String> {
+    let uid = Uid::from_raw(identity.uid.get());
+    become_groups(identity)?;
     setresuid(uid, uid, uid).map_err(cannot("set the user"))?;
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::clear(None, set).map_err(|error| format!("cannot drop capabilities: {error}"))?;
     }
     let now = getresuid().map_err(cannot("read the user"))?;
-    is_witness(witness, CapSet::Permitted, now.saved == uid)
+    is_witness(identity, CapSet::Permitted, now.saved == uid)
 }
 
-/// A process that is the witness until the turn ends: with its ids, and no capability in effect.
+/// A process that is the identity until the turn ends: with its ids, and no capability in effect.
 struct Turn {
     before: Uid,
 }
 
 impl Turn {
-    fn begin(witness: &Witness) -> Result<Self, String> {
+    fn begin(identity: &Identity) -> Result<Self, String> {
         let before = getresuid().map_err(cannot("read the user"))?.saved;
-        let uid = Uid::from_raw(witness.uid.get());
-        become_groups(witness)?;
+        let uid = Uid::from_raw(identity.uid.get());
+        become_groups(identity)?;
         setresuid(uid, uid, Uid::from_raw(UNCHANGED)).map_err(cannot("set the user"))?;
         caps::clear(None, CapSet::Effective)
             .map_err(|error| format!("cannot drop capabilities: {error}"))?;
-        is_witness(witness, CapSet::Effective, true)?;
+        is_witness(identity, CapSet::Effective, true)?;
         Ok(Self { before })
     }
 
@@ -227,9 +227,9 @@ impl Turn {
     }
 }
 
-fn become_groups(witness: &Witness) -> Result<(), String> {
-    let gid = Gid::from_raw(witness.gid.get());
-    let groups: Vec<Gid> = witness
+fn become_groups(identity: &Identity) -> Result<(), String> {
+    let gid = Gid::from_raw(identity.gid.get());
+    let groups: Vec<Gid> = identity
         .groups
         .iter()
         .map(|gid| Gid::from_raw(gid.get()))
@@ -238,10 +238,10 @@ fn become_groups(witness: &Witness) -> Result<(), String> {
     setresgid(gid, gid, gid).map_err(cannot("set the group"))
 }
 
-/// Whether this process is the witness, with no capability in the set.
-fn is_witness(witness: &Witness, empty: CapSet, and: bool) -> Result<(), String> {
-    let uid = Uid::from_raw(witness.uid.get());
-    let gid = Gid::from_raw(witness.gid.get());
+/// Whether this process is the identity, with no capability in the set.
+fn is_witness(identity: &Identity, empty: CapSet, and: bool) -> Result<(), String> {
+    let uid = Uid::from_raw(identity.uid.get());
+    let gid = Gid::from_raw(identity.gid.get());
     let now = getresuid().map_err(cannot("read the user"))?;
     let group = getresgid().map_err(cannot("read the group"))?;
     let held = caps::read(None, empty).map_err(|error| error.to_string())?;

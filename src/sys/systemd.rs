@@ -23,15 +23,13 @@ const LIMIT: Duration = Duration::from_secs(90);
 #[derive(Debug, Error)]
 pub enum SystemdError {
     /// There is no systemctl.
-    #[error(
-        "systemctl is not there: this host does not boot with systemd, so nothing would apply the lockdown at boot"
-    )]
+    #[error("systemctl is missing: without systemd, nothing applies the lockdown at boot")]
     Missing,
     /// It gave no answer.
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// It refused.
-    #[error("`systemctl {call}` failed: {complaint}{}", hint(complaint))]
+    #[error("`systemctl {call}` failed: {complaint}")]
     Refused {
         /// What it was asked.
         call: String,
@@ -40,10 +38,16 @@ pub enum SystemdError {
     },
 }
 
-fn hint(complaint: &str) -> &'static str {
-    match complaint.contains("does not exist") {
-        true => "; the units come with the package, and with `make install`",
-        false => "",
+impl SystemdError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Refused { complaint, .. } if complaint.contains("does not exist") => {
+                Some("install the units: they are part of the package and of `make install`".to_owned())
+            }
+            _ => None,
+        }
     }
 }
 

@@ -1,75 +1,28 @@
-//! What the probes say.
-//!
-//! The rules' text is one thing, what the kernel does another: for listed and unlisted users a
-//! child that has become that user sends one UDP datagram to the address. The kernel says at once
-//! whether it was sent or denied (EPERM), with no server in reach. Unlisted ones also try a TCP
-//! connect, which must be refused at once.
-
-use serde::{Deserialize, Serialize};
+//! Probe results -> findings.
 
 use super::finding::{Check, Finding};
-use super::sample::{Expected, Sample, Witness};
 use crate::policy::Address;
+use crate::probe::{Expected, Outcome, ProbeResult, Sample, Transport};
 
-/// Which way a probe goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// One datagram.
-    Udp,
-    /// One connect.
-    Tcp,
-}
-
-/// What became of a probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The kernel sent the datagram, or the connect was answered.
-    Sent,
-    /// The kernel denied it (EPERM).
-    Denied,
-    /// The connect was refused at once.
-    Refused,
-    /// The connect was still without an answer when the probe's time was over.
-    NoAnswer,
-    /// There is no route to the address: nobody can send.
-    NoRoute,
-    /// The probe could not be made, with the reason.
-    NotMade(String),
-}
-
-/// One probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ProbeResult {
-    /// Who.
-    pub witness: Witness,
-    /// Where to.
-    pub address: Address,
-    /// How.
-    pub transport: Transport,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// What the probes of one address say.
+/// The findings on the probes of one address.
 #[must_use]
 pub fn behaviour(address: Address, sample: &Sample, results: &[ProbeResult]) -> Vec<Finding> {
-    let of = |expected, transport| {
-        results.iter().filter(move |result| {
+    let of = |expected, transport| -> Vec<&ProbeResult> {
+        let results = results.iter().filter(|result| {
             result.address == address
-                && result.witness.expected == expected
+                && result.identity.expected == expected
                 && result.transport == transport
-        })
+        });
+        results.collect()
     };
+    let refused_udp = of(Expected::Refused, Transport::Udp);
+    let refused_tcp = of(Expected::Refused, Transport::Tcp);
     let mut findings = vec![
-        unlisted_refused(
-            of(Expected::Refused, Transport::Udp).chain(of(Expected::Refused, Transport::Tcp)),
-        ),
-        refused_at_once(of(Expected::Refused, Transport::Tcp)),
+        unlisted_refused(&[refused_udp, refused_tcp.clone()].concat()),
+        refused_at_once(&refused_tcp),
     ];
     if sample.listed > 0 {
-        findings.push(listed_served(of(Expected::Served, Transport::Udp), sample));
+        findings.push(listed_served(&of(Expected::Served, Transport::Udp), sample));
     }
     findings
         .into_iter()
@@ -77,122 +30,117 @@ pub fn behaviour(address: Address, sample: &Sample, results: &[ProbeResult]) -> 
         .collect()
 }
 
-/// The findings where probes were left out on request: not looked at, hence unknown.
+/// The finding where the user asked for no probes: behaviour is unknown.
 #[must_use]
 pub fn not_probed(address: Address) -> Finding {
     Finding::unknown(
         Check::UnlistedRefused,
-        "not probed (--no-probe): what the kernel does with real packets was not looked at",
+        "no probes were sent (--no-probe), so it is not known what the kernel does with packets",
     )
     .degraded()
     .about(address)
-    .cure("run it without --no-probe")
+    .help("run it without --no-probe")
 }
 
-fn unlisted_refused<'a>(results: impl Iterator<Item = &'a ProbeResult>) -> Finding {
+const NO_ROUTE: &str = "no route to the address";
+
+fn unlisted_refused(results: &[&ProbeResult]) -> Finding {
     let check = Check::UnlistedRefused;
-    let results: Vec<_> = results.collect();
-    let through: Vec<String> = users(&results, |outcome| *outcome == Outcome::Sent);
+    let through = users(results, |outcome| *outcome == Outcome::Sent);
     if !through.is_empty() {
         return Finding::fail(check, format!("got through: {}", through.join(", ")))
-            .cure("look at the findings on the rules; apply again");
+            .help("apply the lockdown again; the findings on the rules show what is wrong");
     }
-    if let Some(reason) = not_made(&results) {
+    if let Some(reason) = failed_probe(results) {
         return Finding::unknown(check, reason);
     }
-    let refused = users(&results, |_| true);
-    match refused.as_slice() {
-        [] => Finding::pass(check, "every uid is listed, so there is nobody to refuse"),
-        _ if results
-            .iter()
-            .all(|result| result.outcome == Outcome::NoRoute) =>
-        {
-            Finding::pass(
-                check,
-                "no route from here: nobody can send to it now, listed or not; the rules stand for \
-             when there is one",
-            )
-        }
-        refused => Finding::pass(check, format!("refused: {}", refused.join(", "))),
+    if results.is_empty() {
+        return Finding::not_tested(check, "every uid is allowed, so nobody is to be refused");
     }
+    if !any_route(results) {
+        return Finding::not_tested(check, NO_ROUTE);
+    }
+    let refused = users(results, |_| true);
+    Finding::pass(check, format!("refused: {} (UDP, TCP)", refused.join(", ")))
 }
 
-fn refused_at_once<'a>(results: impl Iterator<Item = &'a ProbeResult>) -> Finding {
+fn refused_at_once(results: &[&ProbeResult]) -> Finding {
     let check = Check::RefusedAtOnce;
-    let results: Vec<_> = results.collect();
-    let waiting = users(&results, |outcome| *outcome == Outcome::NoAnswer);
+    let waiting = users(results, |outcome| *outcome == Outcome::NoAnswer);
     if !waiting.is_empty() {
-        return Finding::fail(
-            check,
-            format!(
-                "a connect was left without an answer: {}",
-                waiting.join(", ")
-            ),
-        )
-        .cure(
-            "apply again; if the findings on the rules pass, the host's INPUT rules drop the reset",
+        let message = format!("a TCP connect was not answered: {}", waiting.join(", "));
+        return Finding::fail(check, message).help(
+            "apply the lockdown again; if the findings on the rules pass, the INPUT rules of this \
+             host drop the TCP reset",
         );
     }
-    match not_made(&results) {
+    match failed_probe(results) {
         Some(reason) => Finding::unknown(check, reason),
-        None => Finding::pass(check, "no unlisted user's connect is kept waiting"),
+        None if results.is_empty() => {
+            Finding::not_tested(check, "every uid is allowed, so nobody is to be refused")
+        }
+        None if !any_route(results) => Finding::not_tested(check, NO_ROUTE),
+        None => Finding::pass(check, "refused connections fail at once"),
     }
 }
 
-fn listed_served<'a>(results: impl Iterator<Item = &'a ProbeResult>, sample: &Sample) -> Finding {
+fn listed_served(results: &[&ProbeResult], sample: &Sample) -> Finding {
     let check = Check::ListedServed;
-    let results: Vec<_> = results.collect();
-    let denied = users(&results, |outcome| *outcome == Outcome::Denied);
+    let denied = users(results, |outcome| *outcome == Outcome::Denied);
     if !denied.is_empty() {
-        return Finding::fail(
-            check,
-            format!("refused though listed: {}", denied.join(", ")),
-        )
-        .cure(
-            "if the findings on the rules pass, another rule of this host refuses them: look at \
+        let message = format!("refused although allowed: {}", denied.join(", "));
+        return Finding::fail(check, message).help(
+            "if the findings on the rules pass, a foreign rule refuses them: see \
              `iptables -S OUTPUT`",
         );
     }
-    if let Some(reason) = not_made(&results) {
+    if let Some(reason) = failed_probe(results) {
         return Finding::unknown(check, reason);
     }
-    let counted = match (sample.probed, sample.listed) {
-        (probed, listed) if probed == listed => format!("{probed} of {listed} listed"),
-        (probed, listed) => format!("a sample, {probed} of {listed} listed"),
-    };
-    if results
-        .iter()
-        .all(|result| result.outcome == Outcome::NoRoute)
-    {
-        let message = format!("{counted}: none is refused, there is no route from here");
-        return Finding::pass(check, message);
+    if !any_route(results) {
+        return Finding::not_tested(check, NO_ROUTE);
     }
-    Finding::pass(check, format!("{counted}: sent"))
+    let Sample { probed, listed, .. } = sample;
+    Finding::pass(
+        check,
+        if probed == listed {
+            format!("allowed: {probed} of {listed} got through")
+        } else {
+            format!("allowed: a sample of {probed} of {listed} got through")
+        },
+    )
 }
 
-/// The witnesses whose outcome is such, each once.
+/// Whether any probe had a route to the address.
+fn any_route(results: &[&ProbeResult]) -> bool {
+    results
+        .iter()
+        .any(|result| result.outcome != Outcome::NoRoute)
+}
+
+/// The probed users with such an outcome, each once.
 fn users(results: &[&ProbeResult], such: impl Fn(&Outcome) -> bool) -> Vec<String> {
     let mut users: Vec<String> = results
         .iter()
         .filter(|result| such(&result.outcome))
         .map(|result| {
-            let witness = &result.witness;
-            match witness.groups.first() {
-                Some(group) => format!("uid {} in group {group}", witness.uid),
-                None => format!("uid {}", witness.uid),
+            let identity = &result.identity;
+            match identity.groups.first() {
+                Some(group) => format!("uid {} in group {group}", identity.uid),
+                None => format!("uid {}", identity.uid),
             }
         })
         .collect();
-    users.dedup();
     users.sort();
     users.dedup();
     users
 }
 
-fn not_made(results: &[&ProbeResult]) -> Option<String> {
+fn failed_probe(results: &[&ProbeResult]) -> Option<String> {
     results.iter().find_map(|result| match &result.outcome {
         Outcome::NotMade(reason) => {
-            Some(format!("no probe as uid {}: {reason}", result.witness.uid))
+            let uid = result.identity.uid;
+            Some(format!("the probe as uid {uid} failed: {reason}"))
         }
         _ => None,
     })
@@ -200,10 +148,10 @@ fn not_made(results: &[&ProbeResult]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::Status::{self, Fail, Pass, Unknown};
-    use super::super::sample::sample;
+    use super::super::finding::Status::{self, Fail, NotTested, Pass, Unknown};
     use super::*;
     use crate::policy::{IMDS_V4, Subjects, Uid};
+    use crate::probe::sample;
 
     #[test]
     fn outcomes_become_findings() {
@@ -211,8 +159,8 @@ mod tests {
         let sample = sample(&Subjects::new([], [root], []));
         let judge = |refused_udp: Outcome, refused_tcp: Outcome, served_udp: Outcome| {
             let mut results = Vec::new();
-            for witness in &sample.witnesses {
-                let outcomes = match witness.expected {
+            for identity in &sample.identities {
+                let outcomes = match identity.expected {
                     Expected::Served => vec![(Transport::Udp, &served_udp)],
                     Expected::Refused => {
                         vec![
@@ -225,7 +173,7 @@ mod tests {
                     outcomes
                         .into_iter()
                         .map(|(transport, outcome)| ProbeResult {
-                            witness: witness.clone(),
+                            identity: identity.clone(),
                             address: IMDS_V4,
                             transport,
                             outcome: outcome.clone(),
@@ -262,7 +210,7 @@ mod tests {
         );
         assert_eq!(
             judge(Outcome::NoRoute, Outcome::NoRoute, Outcome::NoRoute),
-            expect([Pass, Pass, Pass])
+            expect([NotTested, NotTested, NotTested])
         );
     }
 }

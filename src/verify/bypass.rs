@@ -1,15 +1,15 @@
-//! Whether a foreign rule could let an address through, or send it elsewhere.
+//! Whether a foreign rule could accept packets to an address, or rewrite the address.
 //!
-//! Conservative: a match that is not understood may match, a target that is not known may
-//! accept. Only what certainly concerns other packets is ruled out.
+//! Conservative: a match that is not understood may match, and an unknown target may accept. Only a
+//! rule that certainly concerns other packets is ruled out.
 
 use std::net::IpAddr;
 
 use crate::policy::{Address, Target};
 use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
-use crate::ruleset::words;
+use crate::ruleset::iptables::tokens;
 
-/// Targets after which the packet goes on to the next rule (iptables-extensions(8)).
+/// Targets after which a packet continues at the next rule (iptables-extensions(8)).
 const GOES_ON: &[&str] = &[
     "AUDIT",
     "CHECKSUM",
@@ -40,14 +40,13 @@ const GOES_ON: &[&str] = &[
     "ULOG",
 ];
 
-/// How deep chains may call each other before we stop following and assume the worst; the kernel
-/// bounds it as well.
+/// The depth of nested calls after which a rule is assumed to match. The kernel has a limit too.
 const MAX_DEPTH: usize = 32;
 
-/// The first of the `above` rules at the head of a built-in chain after which a packet to
-/// `address` might leave the table accepted.
+/// The first of the rules `above` our jump in a built-in chain that may accept a packet to
+/// `address`.
 #[must_use]
-pub(super) fn lets_through(
+pub(super) fn accepts(
     table: &Table,
     above: &[ObservedRule],
     address: Address,
@@ -72,7 +71,7 @@ fn may_accept(
         // A jump to the chain of another address: no packet to this one takes it.
         return matches!(rule.own(), Some(Rule::Jump(chain)) if chain.address == address);
     };
-    let words = words::words(spec);
+    let words = tokens::tokens(spec);
     if !may_match(&words, address) {
         return false;
     }
@@ -101,7 +100,7 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
         let Spec::Foreign(spec) = &rule.spec else {
             return None;
         };
-        let words = words::words(spec);
+        let words = tokens::tokens(spec);
         if !may_match(&words, address) || !may_match_service(&words, address) {
             return None;
         }
@@ -113,7 +112,7 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
     })
 }
 
-/// The first of the rules that is none of ours.
+/// The first foreign rule.
 #[must_use]
 pub(super) fn first_foreign(above: &[ObservedRule]) -> Option<String> {
     above.iter().find(|rule| rule.own().is_none()).map(text)
@@ -127,8 +126,8 @@ fn text(rule: &ObservedRule) -> String {
     }
 }
 
-/// Whatever may be the target, and whether it is a goto. A comment can be `-j` too, so there may
-/// be several.
+/// Every possible target, and whether it is a goto. A comment can contain `-j`, so there may be
+/// several.
 fn targets(words: &[String]) -> impl Iterator<Item = (bool, &str)> {
     words.windows(2).filter_map(|pair| match pair[0].as_str() {
         "-j" => Some((false, pair[1].as_str())),
@@ -146,7 +145,7 @@ fn may_match(words: &[String], address: Address) -> bool {
             ("-d" | "--destination", Some(network)) => {
                 contains(network, address.ip()).is_none_or(|inside| inside != negated)
             }
-            // The metadata service is never this host itself; another address may be.
+            // The metadata service is never a local address; another target may be.
             ("--dst-type", Some("LOCAL")) => !is_imds(address) || negated,
             ("--dst-type", Some("MULTICAST")) => address.ip().is_multicast() || negated,
             // No packet made on this host comes in by an interface; forwarded ones do.
@@ -155,7 +154,7 @@ fn may_match(words: &[String], address: Address) -> bool {
     })
 }
 
-/// Whether it is one of the metadata service's.
+/// Whether the address belongs to the metadata service.
 pub(super) fn is_imds(address: Address) -> bool {
     Target::new(address, false).addresses().len() > 1
 }
@@ -175,17 +174,17 @@ fn may_match_service(words: &[String], address: Address) -> bool {
         })
 }
 
-/// Whether `PORT` or `PORT:PORT` takes in port 80.
+/// Whether `PORT` or `PORT:PORT` includes port 80.
 pub(super) fn is_http(ports: &str) -> bool {
     let (first, last) = ports.split_once(':').unwrap_or((ports, ports));
     match (first.parse::<u16>(), last.parse::<u16>()) {
         (Ok(first), Ok(last)) => (first..=last).contains(&80),
-        // A service's name, or something newer: it may.
+        // A service name, or a newer syntax: it may include it.
         _ => true,
     }
 }
 
-/// Whether the network has the address; `None` when it cannot be told.
+/// Whether the network contains the address; `None` if that is not known.
 pub(super) fn contains(network: &str, address: IpAddr) -> Option<bool> {
     let (base, mask) = network.split_once('/').unwrap_or((network, ""));
     match (base.parse().ok()?, address) {
@@ -208,7 +207,7 @@ pub(super) fn contains(network: &str, address: IpAddr) -> Option<bool> {
     }
 }
 
-/// The prefix length, the whole address where there is none.
+/// The prefix length; without a mask, that of a single address.
 fn bits(mask: &str, all: u32) -> Option<u32> {
     match mask {
         "" => Some(all),
@@ -220,7 +219,7 @@ fn bits(mask: &str, all: u32) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::policy::{Family, IMDS_V4, IMDS_V6};
-    use crate::ruleset::parse;
+    use crate::ruleset::iptables::parse;
 
     fn table(text: &str, family: Family) -> Table {
         parse::ruleset(family, text).unwrap().tables.remove(0)
@@ -233,11 +232,11 @@ mod tests {
         );
         let table = table(&text, Family::V4);
         let output = table.chain("OUTPUT").unwrap();
-        lets_through(&table, &output.rules, IMDS_V4, Some("ACCEPT")).is_some()
+        accepts(&table, &output.rules, IMDS_V4, Some("ACCEPT")).is_some()
     }
 
     #[test]
-    fn what_may_let_the_address_through_is_found() {
+    fn rules_that_may_accept_the_address_are_found() {
         for rule in [
             "-j ACCEPT",
             "-d 169.254.0.0/16 -j ACCEPT",
@@ -260,11 +259,11 @@ mod tests {
         let named = "*filter\n:OUTPUT ACCEPT [0:0]\n:REJECT - [0:0]\n-A OUTPUT -j REJECT\n-A REJECT -j ACCEPT\nCOMMIT\n";
         let table = table(named, Family::V4);
         let output = &table.chain("OUTPUT").unwrap().rules;
-        assert!(lets_through(&table, output, IMDS_V4, Some("ACCEPT")).is_some());
+        assert!(accepts(&table, output, IMDS_V4, Some("ACCEPT")).is_some());
     }
 
     #[test]
-    fn what_cannot_let_it_through_is_not_held_against_anyone() {
+    fn rules_that_cannot_accept_the_address_are_no_bypass() {
         for rule in [
             "-d 10.0.0.0/8 -j ACCEPT",
             "-d 127.0.0.1 -j ACCEPT",

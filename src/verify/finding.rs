@@ -1,4 +1,4 @@
-//! One result of looking.
+//! One result of a check.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::exit_code::ExitCode;
 use crate::policy::Address;
 use crate::ruleset::Layer;
 
-/// What was looked at. The kebab-case ids are stable; docs/findings.md lists cause and cure.
+/// A check. The kebab-case ids are stable; docs/findings.md lists causes and help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
@@ -70,7 +70,25 @@ impl Check {
         Self::ListedServed,
     ];
 
-    /// Whether it is about packets, not about rules.
+    /// The group in which the check is reported.
+    #[must_use]
+    pub fn group(self) -> Group {
+        match self {
+            Self::ConfigUsable | Self::SomethingLocked | Self::AsAsked => Group::Lockdown,
+            Self::AddressLocked | Self::RulesMatch | Self::JumpFirst | Self::NoBypass => {
+                Group::Rules
+            }
+            Self::BackstopPresent => Group::Backstop,
+            Self::UnlistedRefused | Self::RefusedAtOnce | Self::ListedServed => Group::Packets,
+            Self::NatUntouched => Group::Nat,
+            Self::OtherVariantClear | Self::SurvivesFirewalld | Self::SurvivesNftFlush => {
+                Group::OtherTools
+            }
+            Self::NamesResolved | Self::NamesCurrent => Group::Names,
+        }
+    }
+
+    /// Whether the check is about packets, not about rules.
     #[must_use]
     pub fn is_behaviour(self) -> bool {
         matches!(
@@ -110,26 +128,37 @@ impl fmt::Display for Check {
     }
 }
 
-/// How it came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Looked, and it is so.
-    Pass,
-    /// Looked, and it is not so.
-    Fail,
-    /// Could not look.
-    Unknown,
+/// A group of checks, reported together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// What is locked, and whether that was asked for.
+    Lockdown,
+    /// The rules of each layer.
+    Rules,
+    /// The second layer.
+    Backstop,
+    /// The probes.
+    Packets,
+    /// Address translation before our rules.
+    Nat,
+    /// What other tools did or would do.
+    OtherTools,
+    /// Users and groups.
+    Names,
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Pass => "pass",
-            Self::Fail => "FAIL",
-            Self::Unknown => "unknown",
-        })
-    }
+/// The result of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It holds.
+    Pass,
+    /// It does not hold.
+    Fail,
+    /// It could not be checked.
+    Unknown,
+    /// There was nothing to test, such as no route to the address.
+    NotTested,
 }
 
 /// What it means for the lockdown when a check does not pass.
@@ -142,24 +171,25 @@ pub enum Severity {
     Degraded,
 }
 
-/// One result of looking.
+/// One result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// The check.
     #[serde(rename = "id")]
     pub check: Check,
-    /// How it came out.
+    /// The result of a check.
     pub status: Status,
-    /// What it means, unless it is `pass`.
+    /// How much it matters; none for a check that passed or had nothing to test.
     pub severity: Option<Severity>,
     /// The address concerned, if one is.
     pub address: Option<Address>,
     /// The layer concerned, if one is.
     pub layer: Option<Layer>,
-    /// What was seen, in the reader's words.
+    /// What was observed.
     pub message: String,
-    /// What to do about it; only where there is something to do.
-    pub cure: Option<String>,
+    /// What the user can do about it, if anything.
+    #[serde(rename = "cure")]
+    pub help: Option<String>,
 }
 
 impl Finding {
@@ -171,29 +201,38 @@ impl Finding {
             address: None,
             layer: None,
             message: message.into(),
-            cure: None,
+            help: None,
         }
     }
 
-    /// It is so.
+    /// The check passed.
     #[must_use]
     pub fn pass(check: Check, message: impl Into<String>) -> Self {
         Self::new(check, Status::Pass, message)
     }
 
-    /// It is not so.
+    /// The check failed.
     #[must_use]
     pub fn fail(check: Check, message: impl Into<String>) -> Self {
         Self::new(check, Status::Fail, message)
     }
 
-    /// Nobody could look.
+    /// The check could not be made.
     #[must_use]
     pub fn unknown(check: Check, message: impl Into<String>) -> Self {
         Self::new(check, Status::Unknown, message)
     }
 
-    /// Not passing here weakens the lockdown, but does not break it.
+    /// There was nothing to test. No failure, but no pass either.
+    #[must_use]
+    pub fn not_tested(check: Check, message: impl Into<String>) -> Self {
+        Self {
+            severity: None,
+            ..Self::new(check, Status::NotTested, message)
+        }
+    }
+
+    /// If this check does not pass, the lockdown is weaker, but not broken.
     #[must_use]
     pub fn degraded(self) -> Self {
         Self {
@@ -202,7 +241,7 @@ impl Finding {
         }
     }
 
-    /// About this address.
+    /// Sets the address that the finding is about.
     #[must_use]
     pub fn about(self, address: Address) -> Self {
         Self {
@@ -211,7 +250,7 @@ impl Finding {
         }
     }
 
-    /// In this layer.
+    /// Sets the layer that the finding is about.
     #[must_use]
     pub fn within(self, layer: Layer) -> Self {
         Self {
@@ -220,48 +259,14 @@ impl Finding {
         }
     }
 
-    /// What to do about it.
+    /// What the user can do about it.
     #[must_use]
-    pub fn cure(self, cure: impl Into<String>) -> Self {
+    pub fn help(self, help: impl Into<String>) -> Self {
         Self {
-            cure: Some(cure.into()),
+            help: Some(help.into()),
             ..self
         }
     }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<8} {:<20}", self.status, self.check)?;
-        if let Some(address) = self.address {
-            write!(f, " {address}")?;
-        }
-        if let Some(layer) = self.layer {
-            write!(f, " {layer}")?;
-        }
-        let colon = if self.address.is_some() || self.layer.is_some() {
-            ":"
-        } else {
-            ""
-        };
-        write!(f, "{colon} {}", printable(&self.message))?;
-        match &self.cure {
-            Some(cure) => write!(f, "\n{:30}cure: {}", "", printable(cure)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Without control characters: messages quote rules and programs, which may hold anything.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter.is_control() {
-            true => out.extend(letter.escape_default()),
-            false => out.push(letter),
-        }
-    }
-    out
 }
 
 /// 1 when something does not hold, else 3 when something could not be looked at, else 4 when the
@@ -282,6 +287,15 @@ pub fn exit_code(findings: &[Finding]) -> ExitCode {
     } else {
         ExitCode::Done
     }
+}
+
+/// How many findings mean that the lockdown does not hold as it should, or may not.
+#[must_use]
+pub fn broken(findings: &[Finding]) -> usize {
+    findings
+        .iter()
+        .filter(|finding| finding.severity == Some(Severity::Broken))
+        .count()
 }
 
 #[cfg(test)]
@@ -307,13 +321,6 @@ mod tests {
             code(&[&unknown, &fail.clone().degraded()]),
             ExitCode::CouldNot
         );
-    }
-
-    #[test]
-    fn a_terminal_never_gets_control_characters() {
-        let finding = Finding::fail(Check::NoBypass, "\u{1b}[31mred\u{7}\n").cure("\u{9b}x");
-        let text = finding.to_string();
-        assert_eq!(text.matches(char::is_control).count(), 1, "{text:?}");
     }
 
     #[test]

@@ -1,52 +1,39 @@
-//! Do the names still mean the ids that the rules admit?
+//! Whether the names still belong to the ids in the rules.
 
 use super::finding::{Check, Finding, Status};
-use crate::policy::AccountName;
+use crate::policy::resolve::Current;
 
-/// What a look-up of a name said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LookedUp {
-    /// The id that the name has now.
-    Id(u32),
-    /// There is no such name any more.
-    Gone,
-    /// The look-up failed, with this reason.
-    Failed(String),
-}
-
-/// Whether the names in the rules still belong to the ids that the rules admit.
-///
-/// `looked_up`: name, the id in the rules, and what a look-up says now.
+/// Whether the names in the rules still belong to the ids that the rules allow.
 #[must_use]
-pub fn names(looked_up: &[(&AccountName, u32, LookedUp)]) -> Finding {
+pub fn names(current: &[Current<'_>]) -> Finding {
     let check = Check::NamesCurrent;
     let mut wrong = Vec::new();
     let mut failed = Vec::new();
-    for (name, id, now) in looked_up {
+    for Current { name, id, now } in current {
         match now {
-            LookedUp::Id(now) if now == id => {}
-            LookedUp::Id(now) => wrong.push(format!("{name} was {id} and is {now} now")),
-            LookedUp::Gone => wrong.push(format!("{name} ({id}) does not exist any more")),
-            LookedUp::Failed(reason) => failed.push(format!("{name}: {reason}")),
+            Ok(Some(now)) if now == id => {}
+            Ok(Some(now)) => wrong.push(format!("{name} had id {id} and now has {now}")),
+            Ok(None) => wrong.push(format!("{name} ({id}) no longer exists")),
+            Err(error) => failed.push(format!("{name}: {error}")),
         }
     }
     if !wrong.is_empty() {
-        Finding::fail(check, wrong.join("; "))
-            .cure("apply again with the names that are meant; the rules admit the old ids")
-    } else if !failed.is_empty() {
-        Finding::unknown(check, failed.join("; "))
-    } else {
-        match looked_up.len() {
-            0 => Finding::pass(check, "no subject was given by name"),
-            1 => Finding::pass(check, "the name still belongs to the id in the rules"),
-            count => Finding::pass(check, format!("{count} names still belong to their ids")),
-        }
+        return Finding::fail(check, wrong.join("; "))
+            .help("the rules allow the old ids; apply the lockdown again");
+    }
+    if !failed.is_empty() {
+        return Finding::unknown(check, failed.join("; "));
+    }
+    match current.len() {
+        0 => Finding::pass(check, "no subject was given by name"),
+        1 => Finding::pass(check, "the name still belongs to the id in the rules"),
+        count => Finding::pass(check, format!("{count} names still belong to their ids")),
     }
 }
 
-/// A name of the configuration without an id is told by that finding, once: that the id in the
-/// rules is no more its own is then no worse.
-pub fn told_once(findings: &mut [Finding]) {
+/// A configured name without an id is reported by that finding. The finding on the id in the rules
+/// is a consequence, and no worse.
+pub fn degrade_reported_names(findings: &mut [Finding]) {
     let failed =
         |finding: &Finding, check| finding.check == check && finding.status == Status::Fail;
     if findings

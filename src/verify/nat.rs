@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::bypass::{self, contains, is_http, is_imds};
 use super::finding::{Check, Finding};
-use super::{Lock, Observation};
+use crate::ruleset::{Lockdown, Observation};
 use crate::policy::{Address, Family, Forwarded};
 use crate::ruleset::nftables::json;
 use crate::ruleset::nftables::nat::{Listing, NatRule, NatTable};
@@ -16,29 +16,29 @@ use crate::ruleset::nftables::nat::{Listing, NatRule, NatTable};
 const MAX_DEPTH: usize = 16;
 
 /// Whether anything that could be read rewrites the address, or could not be read.
-pub(super) fn nat(lock: &Lock, seen: &Observation, address: Address) -> Finding {
+pub(super) fn nat(lockdown: &Lockdown, seen: &Observation, address: Address) -> Finding {
     let check = Check::NatUntouched;
-    let forwarded_too = lock.policy.forwarded == Forwarded::Refuse;
+    let forwarded_too = lockdown.policy.forwarded == Forwarded::Refuse;
     let finding = match by_iptables(seen, address, forwarded_too) {
         Some(rule) => Finding::fail(check, format!("nat {rule}"))
-            .cure("remove that rule, or guard the service that it leads to by itself"),
+            .help("remove that rule, or guard the service that it leads to by itself"),
         None => match by_nftables(seen, address, forwarded_too) {
             Ok(None) => match not_read(seen, address.family()) {
                 None => Finding::pass(check, "nat leaves it as it is"),
-                Some(reason) => unknown(reason),
+                Some(reason) => unknown(&reason),
             },
             Ok(Some(rule)) => Finding::fail(check, rule)
-                .cure("remove that rule, or guard the service that it leads to by itself"),
-            Err(reason) => unknown(reason),
+                .help("remove that rule, or guard the service that it leads to by itself"),
+            Err(reason) => unknown(&reason),
         },
     };
     finding.about(address)
 }
 
-fn unknown(reason: String) -> Finding {
-    Finding::unknown(Check::NatUntouched, reason)
+fn unknown(reason: &dyn ToString) -> Finding {
+    Finding::unknown(Check::NatUntouched, reason.to_string())
         .degraded()
-        .cure("look whether they rewrite the address: `nft list ruleset`")
+        .help("look whether they rewrite the address: `nft list ruleset`")
 }
 
 fn by_iptables(seen: &Observation, address: Address, forwarded_too: bool) -> Option<String> {
@@ -70,7 +70,7 @@ fn not_read(seen: &Observation, family: Family) -> Option<String> {
                 Some("iptables cannot show the table nat, since `nft` has put rules into it".into())
             }
             Ok(_) => None,
-            Err(reason) => Some(reason.clone()),
+            Err(reason) => Some(reason.to_string()),
         })
 }
 

@@ -1,115 +1,130 @@
-//! Do the rules that were read say what the policy wants?
+//! Whether the observed rules enforce a lockdown.
 
 use super::finding::{Check, Finding};
+use super::layer::of_layer;
 use super::nat::nat;
 use super::survives::survives;
-use super::{Observation, bypass};
+use crate::host::Host;
 use crate::policy::Address;
-use crate::ruleset::desired::{LockedAddress, desired};
-use crate::ruleset::model::{ChainName, Hook, ObservedRule, Rule, Spec, Table};
-use crate::ruleset::{Layer, Layers, Lock, nftables, plan, render};
+use crate::ruleset::desired::desired;
+use crate::ruleset::model::Table;
+use crate::ruleset::{Layer, Layers, Lockdown, Observation, compare};
 
-/// Compares what `lock` wants with what was seen, layer by layer.
+/// Compares what the lockdown needs with what was observed, layer by layer.
 #[must_use]
-pub fn structure(lock: &Lock, seen: &Observation) -> Vec<Finding> {
+pub fn structure(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for &address in lock.policy.target.addresses() {
-        findings.extend(of_address(lock, seen, address));
+    for &address in lockdown.policy.target.addresses() {
+        findings.extend(of_address(lockdown, seen, address));
     }
-    findings.push(other_variants(lock, seen));
-    findings.extend(survives(lock, seen));
+    findings.push(other_variants(lockdown, seen));
+    findings.extend(survives(lockdown, seen, host));
     findings
 }
 
-fn of_address(lock: &Lock, seen: &Observation, address: Address) -> Vec<Finding> {
+fn of_address(lockdown: &Lockdown, seen: &Observation, address: Address) -> Vec<Finding> {
     let family = address.family();
     if !seen.has(family) {
-        let message = format!("this kernel has no {family}: no packet can go there");
+        let message = format!("this kernel has no {family}, so no packet can reach the address");
         return vec![Finding::pass(Check::AddressLocked, message).about(address)];
     }
     let mut findings = Vec::new();
-    let mut standing = Standing::default();
-    let layers = lock.layers.of(family);
+    let mut layers = Enforcing::default();
     for layer in Layer::ALL {
-        let about = |finding: Finding| finding.about(address).within(layer);
-        let table = match seen.table(layer, family) {
-            Ok(table) => table,
-            Err(reason) if layers.has(layer) => {
-                standing.unknown.push(layer);
-                findings.push(about(Finding::unknown(Check::RulesMatch, reason.clone())));
-                continue;
-            }
-            Err(reason) => {
-                // It could only refuse more than the others do: nothing is open by it.
-                let finding = Finding::unknown(Check::RulesMatch, reason.clone());
-                findings.push(about(finding.degraded()));
-                continue;
-            }
-        };
-        if !layers.has(layer) {
-            findings.extend(left_over(address, table).map(|finding| finding.within(layer)));
-            continue;
-        }
-        let dormant = match seen.is_dormant(layer, family) {
-            Ok(dormant) => dormant,
-            Err(reason) => {
-                standing.unknown.push(layer);
-                findings.push(about(Finding::unknown(Check::RulesMatch, reason.clone())));
-                continue;
-            }
-        };
-        let owned = seen.goes_with_its_owner(layer);
-        if owned {
-            let message = "the table goes with the process that made it (`flags owner`)";
-            let finding = Finding::fail(Check::RulesMatch, message);
-            let cure = "end that process, which `nft list tables` names, and apply again";
-            findings.push(about(finding).cure(cure));
-        }
-        if dormant {
-            let message = "the table is switched off (`flags dormant`): none of its rules count";
-            let finding = Finding::fail(Check::RulesMatch, message);
-            let cure = match layer {
-                Layer::Nftables => "apply again: it switches the table on".to_owned(),
-                layer => format!("remove the flag, which `nft -a list tables` shows, from {layer}"),
-            };
-            findings.push(about(finding).cure(cure));
-        }
-        let wanted = desired(&lock.policy, layers, layer, family);
-        for locked in wanted.iter().filter(|locked| locked.address == address) {
-            let (enforced, mut of_layer) = of_layer(locked, layer, table);
-            findings.append(&mut of_layer);
-            standing
-                .by
-                .extend((enforced && !dormant && !owned).then_some(layer));
+        let (enforcing, in_layer) = check_layer(lockdown, layer, seen, address);
+        findings.extend(in_layer);
+        match enforcing {
+            Some(true) => layers.enforcing.push(layer),
+            Some(false) => {}
+            None => layers.unknown.push(layer),
         }
     }
-    findings.push(address_locked(address, &standing, layers));
-    findings.push(backstop(address, &standing, layers));
-    findings.push(nat(lock, seen, address));
+    let wanted = lockdown.layers.of(family);
+    findings.push(address_locked(&layers, wanted).about(address));
+    findings.push(backstop(&layers, wanted).about(address));
+    findings.push(nat(lockdown, seen, address));
     findings
 }
 
-/// Which layers of a lock stand.
+/// The layers of a lockdown, by what was observed.
 #[derive(Default)]
-struct Standing {
+struct Enforcing {
     /// They enforce the whole decision.
-    by: Vec<Layer>,
+    enforcing: Vec<Layer>,
     /// They could not be read.
     unknown: Vec<Layer>,
 }
 
-/// Rules for the address in a layer that the lockdown is not laid in: a list of an older run, which
-/// listed users would have to be on as well.
-fn left_over(address: Address, table: Option<&Table>) -> Option<Finding> {
+/// Whether the layer enforces the lockdown of the address, if that could be read, and the findings
+/// on it.
+fn check_layer(
+    lockdown: &Lockdown,
+    layer: Layer,
+    seen: &Observation,
+    address: Address,
+) -> (Option<bool>, Vec<Finding>) {
+    let family = address.family();
+    let layers = lockdown.layers.of(family);
+    let unknown = |reason: &dyn ToString| {
+        Finding::unknown(Check::RulesMatch, reason.to_string())
+            .about(address)
+            .within(layer)
+    };
+    let table = match seen.table(layer, family) {
+        Ok(table) => table,
+        Err(reason) if layers.has(layer) => return (None, vec![unknown(reason)]),
+        // Unread rules of a layer that is not used could only refuse more.
+        Err(reason) => return (Some(false), vec![unknown(reason).degraded()]),
+    };
+    if !layers.has(layer) {
+        let stale = stale_rules(address, table).map(|finding| finding.within(layer));
+        return (Some(false), Vec::from_iter(stale));
+    }
+    let dormant = match seen.is_dormant(layer, family) {
+        Ok(dormant) => dormant,
+        Err(reason) => return (None, vec![unknown(reason)]),
+    };
+    let owned = seen.is_owned(layer);
+    let mut findings = Vec::new();
+    findings.extend(owned.then(owned_table));
+    findings.extend(dormant.then(|| dormant_table(layer)));
+    let mut enforcing = false;
+    let wanted = desired(&lockdown.policy, layers, layer, family);
+    for locked in wanted.iter().filter(|locked| locked.address == address) {
+        let (complete, in_layer) = of_layer(locked, layer, table);
+        findings.extend(in_layer);
+        enforcing = complete && !dormant && !owned;
+    }
+    let about = |finding: Finding| finding.about(address).within(layer);
+    (Some(enforcing), findings.into_iter().map(about).collect())
+}
+
+fn owned_table() -> Finding {
+    let message = "another process owns the table (`flags owner`); its rules end with that process";
+    Finding::fail(Check::RulesMatch, message)
+        .help("end that process, which `nft list tables` shows, and apply the lockdown again")
+}
+
+fn dormant_table(layer: Layer) -> Finding {
+    let message = "the table is dormant (`flags dormant`), so the kernel ignores its rules";
+    Finding::fail(Check::RulesMatch, message).help(match layer {
+        Layer::Nftables => "apply the lockdown again: this clears the flag".to_owned(),
+        layer => format!("clear the flag of table {layer}, which `nft -a list tables` shows"),
+    })
+}
+
+/// Rules for the address in a layer that the lockdown does not use: allowed users would have to be
+/// on that list as well.
+fn stale_rules(address: Address, table: Option<&Table>) -> Option<Finding> {
     let table = table?;
     let mut chains = table.own_chains().map(|(name, _)| name);
-    let left = chains.any(|chain| chain.address == address)
-        || plan::leads(table).any(|lead| lead.to.address == address);
-    left.then(|| {
-        let message = "rules of another lockdown are there too; a packet must pass both lists";
+    let stale = chains.any(|chain| chain.address == address)
+        || compare::leads(table).any(|lead| lead.to.address == address);
+    stale.then(|| {
+        let message = "stale rules of another lockdown: a packet has to pass both lists";
         Finding::fail(Check::RulesMatch, message)
             .about(address)
-            .cure("apply again: it takes them away")
+            .help("apply the lockdown again: this removes stale rules")
     })
 }
 
@@ -118,285 +133,71 @@ fn names(layers: &[Layer]) -> String {
     names.join(" and ")
 }
 
-fn address_locked(address: Address, standing: &Standing, layers: Layers) -> Finding {
+fn address_locked(layers: &Enforcing, wanted: Layers) -> Finding {
     let check = Check::AddressLocked;
-    let by = names(&standing.by);
-    let finding = match (standing.by.len(), standing.unknown.as_slice()) {
-        (0, []) => Finding::fail(check, "OPEN: no layer enforces the whole decision"),
-        (0, unknown) => Finding::unknown(
-            check,
-            format!(
-                "no layer is known to enforce it: {} could not be read",
-                names(unknown)
-            ),
-        ),
-        (count, _) if count < layers.iter().count() => {
-            let message = format!("thinned, but still locked: by the layer {by} alone");
-            Finding::pass(check, message)
+    let by = names(&layers.enforcing);
+    match (layers.enforcing.len(), layers.unknown.as_slice()) {
+        (0, []) => Finding::fail(check, "OPEN: no layer enforces the lockdown"),
+        (0, unknown) => {
+            let unread = names(unknown);
+            Finding::unknown(
+                check,
+                format!("no layer is known to enforce the lockdown: {unread} could not be read"),
+            )
         }
-        _ => Finding::pass(check, format!("by {by}")),
-    };
-    finding.about(address)
+        (count, _) if count < wanted.iter().count() => {
+            Finding::pass(check, format!("locked by {by} alone"))
+        }
+        _ => Finding::pass(check, format!("locked by {by}")),
+    }
 }
 
-fn backstop(address: Address, standing: &Standing, layers: Layers) -> Finding {
+fn backstop(layers: &Enforcing, wanted: Layers) -> Finding {
     let check = Check::BackstopPresent;
-    let behind: Vec<Layer> = layers
+    let behind: Vec<Layer> = wanted
         .iter()
         .filter(|&layer| layer != Layer::Filter)
         .collect();
-    let finding = if layers == Layers::NFTABLES {
-        let message = "a table of our own needs none: only `nft flush ruleset` would take it";
+    if wanted == Layers::NFTABLES {
+        let message = "none needed: only `nft flush ruleset` removes our own table";
         Finding::pass(check, message)
-    } else if layers.iter().count() == 1 {
+    } else if wanted.iter().count() == 1 {
         let message = format!(
-            "there is no layer but `{layers}`: a rule or flush of another tool there would open \
-             the address"
+            "{wanted} is the only layer: another tool's flush or rule there would open the address"
         );
-        Finding::fail(check, message).degraded().cure(
-            "apply again with --layers auto, on a kernel with nf_tables or the table `security`",
+        Finding::fail(check, message).degraded().help(
+            "apply the lockdown again with --layers auto, on a kernel with nf_tables or the \
+             iptables table `security`",
         )
-    } else if let Some(layer) = behind.iter().find(|layer| standing.by.contains(layer)) {
-        Finding::pass(check, format!("`{layer}` enforces it too"))
-    } else if behind.iter().any(|layer| standing.unknown.contains(layer)) {
-        let message = format!("whether `{}` enforces it is not known", names(&behind));
+    } else if let Some(layer) = behind.iter().find(|layer| layers.enforcing.contains(layer)) {
+        Finding::pass(check, format!("{layer} enforces the lockdown too"))
+    } else if behind.iter().any(|layer| layers.unknown.contains(layer)) {
+        let message = format!("it is not known whether {} enforces the lockdown", names(&behind));
         Finding::unknown(check, message)
     } else {
-        Finding::fail(check, format!("`{}` does not enforce it", names(&behind))).cure(REAPPLY)
-    };
-    finding.about(address)
-}
-
-const REAPPLY: &str = "apply the lockdown again, and find out which tool changed the rules";
-
-/// The findings on one layer, and whether it enforces the whole decision by itself.
-fn of_layer(locked: &LockedAddress, layer: Layer, table: Option<&Table>) -> (bool, Vec<Finding>) {
-    let mut wrong_rules = Vec::new();
-    let mut wrong_jumps = Vec::new();
-    let mut bypasses = Vec::new();
-    let mut enforced = true;
-    let mut jumps_found = false;
-    for hook in Hook::ALL {
-        let root = ChainName::root(hook, locked.address);
-        let name = called(root, layer);
-        let jumps = table.map_or_else(Vec::new, |table| plan::jumps_to(table, root).collect());
-        let left_over = table.and_then(|table| plan::left_over(locked, hook, table).next());
-        if locked.at(hook).next().is_none() {
-            if left_over.is_some() || !jumps.is_empty() {
-                wrong_rules.push(format!(
-                    "{name} is there, but forwarded packets are allowed"
-                ));
-            }
-            continue;
-        }
-        let wrong_chains = wrong_chains(locked, hook, layer, table);
-        enforced &= wrong_chains.is_empty();
-        wrong_rules.extend(wrong_chains);
-        wrong_rules.extend(left_over.map(|chain| {
-            let chain = called(chain, layer);
-            format!("{chain} is there, but this list does not use it")
-        }));
-        wrong_rules.extend(none_of_ours(table, layer, hook));
-        let first = jumps
-            .iter()
-            .filter(|lead| lead.holder == hook.chain() && matches!(lead.spec, Spec::Own(_)))
-            .map(|lead| lead.position)
-            .min();
-        if !plan::jump_is_in_place(table, root) {
-            wrong_jumps.push(match (jumps.len(), first) {
-                (0, _) => format!("{} has no jump to {name}", hook.chain()),
-                (_, None) => format!("{} has no plain jump to {name}", hook.chain()),
-                (1, Some(position)) => format!(
-                    "the jump to {name} is rule {} of {}, behind foreign rules{}",
-                    position + 1,
-                    hook.chain(),
-                    tool_above(table, hook, position)
-                ),
-                (count, _) => format!("{count} rules lead to {name}, one should"),
-            });
-        }
-        let stray = table.and_then(|table| plan::strays(locked, hook, table).next());
-        wrong_jumps.extend(stray.map(|stray| {
-            let (holder, chain) = (stray.holder, called(stray.to, layer));
-            format!("a rule of {holder} leads to {chain}, where only our own rules should")
-        }));
-        jumps_found |= first.is_some();
-        let built_in = table.and_then(|table| Some((table, table.built_in(hook)?)));
-        match (first, built_in) {
-            (Some(position), Some((table, built_in))) => {
-                let above = built_in.rules.get(..position).unwrap_or_default();
-                let policy = built_in.policy.as_deref();
-                let rule = match layer {
-                    Layer::Nftables => bypass::first_foreign(above),
-                    Layer::Filter | Layer::Security => {
-                        bypass::lets_through(table, above, locked.address, policy)
-                    }
-                };
-                bypasses.extend(rule.map(|rule| format!("{}: `{rule}`", hook.chain())));
-            }
-            _ => enforced = false,
-        }
-    }
-    enforced &= bypasses.is_empty();
-    let about = |finding: Finding| finding.about(locked.address).within(layer);
-    let judge = |check, wrong: Vec<String>, fine: &str| {
-        about(if wrong.is_empty() {
-            Finding::pass(check, fine)
-        } else {
-            Finding::fail(check, wrong.join("; ")).cure(REAPPLY)
-        })
-    };
-    let mut findings = vec![
-        judge(
-            Check::RulesMatch,
-            wrong_rules,
-            "the rules are those that were applied",
-        ),
-        judge(
-            Check::JumpFirst,
-            wrong_jumps,
-            "every packet to the address meets them first",
-        ),
-    ];
-    // Where there is no jump at all, nothing can be above it.
-    if jumps_found {
-        findings.push(judge(
-            Check::NoBypass,
-            bypasses,
-            "no foreign rule above lets it through",
-        ));
-    }
-    (enforced, findings)
-}
-
-/// The chain's name in the layer.
-fn called(chain: ChainName, layer: Layer) -> String {
-    match layer {
-        Layer::Nftables => nftables::written(chain),
-        Layer::Filter | Layer::Security => chain.to_string(),
+        let message = format!("{} does not enforce the lockdown", names(&behind));
+        Finding::fail(check, message).help(super::layer::REAPPLY)
     }
 }
 
-/// The first chain that does not hold what is wanted, and how many others do not.
-fn wrong_chains(
-    locked: &LockedAddress,
-    hook: Hook,
-    layer: Layer,
-    table: Option<&Table>,
-) -> Vec<String> {
-    // From the one that packets meet first.
-    let mut wrong = locked
-        .at(hook)
-        .rev()
-        .filter(|&(chain, wanted)| !plan::stands(table, chain, wanted));
-    let Some((chain, wanted)) = wrong.next() else {
-        return Vec::new();
-    };
-    let seen = table.and_then(|table| table.chain(&chain.to_string()));
-    let seen = seen.map(|chain| chain.rules.as_slice());
-    let written = |rule: &Rule| match layer {
-        Layer::Nftables => nftables::render::rule(rule),
-        Layer::Filter | Layer::Security => render::rule(rule, locked.address.family()),
-    };
-    let first = difference(&called(chain, layer), wanted, seen, written);
-    let more = match wrong.count() {
-        0 => None,
-        1 => Some("one more chain differs".to_owned()),
-        more => Some(format!("{more} more chains differ")),
-    };
-    std::iter::once(first).chain(more).collect()
-}
-
-/// A rule of someone else in our own table, where nobody else has anything to say.
-fn none_of_ours(table: Option<&Table>, layer: Layer, hook: Hook) -> Option<String> {
-    let own_table = table.filter(|_| layer == Layer::Nftables)?;
-    let rule = bypass::first_foreign(&own_table.built_in(hook)?.rules)?;
-    let hook = hook.chain();
-    Some(format!("{hook} has a rule that is none of ours: `{rule}`"))
-}
-
-/// Which tool the rules above our jump are from, as far as its names tell.
-fn tool_above(table: Option<&Table>, hook: Hook, position: usize) -> String {
-    const TOOLS: [(&str, &str); 8] = [
-        ("DOCKER", "docker"),
-        ("ufw", "ufw"),
-        ("NETAVARK", "podman"),
-        ("CNI-", "podman"),
-        ("KUBE-", "kube-proxy"),
-        ("LIBVIRT", "libvirt"),
-        ("f2b-", "fail2ban"),
-        ("_direct", "firewalld"),
-    ];
-    let chain = table.and_then(|table| table.chain(hook.chain()));
-    let above = chain.and_then(|chain| chain.rules.get(..position));
-    let text = |rule: &ObservedRule| match &rule.spec {
-        Spec::Foreign(text) => text.clone(),
-        Spec::Own(_) => String::new(),
-    };
-    let above: Vec<String> = above.unwrap_or_default().iter().map(text).collect();
-    let made_by = |mark: &str| above.iter().any(|text| text.contains(mark));
-    match TOOLS.iter().find(|(mark, _)| made_by(mark)) {
-        Some((_, tool)) => format!(" of {tool}, which puts them there at each start"),
-        None => String::new(),
-    }
-}
-
-/// The first difference between the rules of a chain, in the words of the layer's program.
-fn difference(
-    name: &str,
-    wanted: &[Rule],
-    seen: Option<&[ObservedRule]>,
-    written: impl Fn(&Rule) -> String,
-) -> String {
-    let seen = match seen {
-        None => return format!("{name} is missing"),
-        Some([]) => return format!("{name} is empty"),
-        Some(seen) => seen,
-    };
-    let wanted: Vec<String> = wanted.iter().map(&written).collect();
-    let seen: Vec<String> = seen
-        .iter()
-        .map(|rule| match &rule.spec {
-            Spec::Own(rule) => written(rule),
-            Spec::Foreign(text) => text.clone(),
-        })
-        .collect();
-    let at = wanted.iter().zip(&seen).take_while(|(a, b)| a == b).count();
-    match (wanted.get(at), seen.get(at)) {
-        (Some(wanted), Some(seen)) => {
-            format!("{name} rule {} is `{seen}`, should be `{wanted}`", at + 1)
-        }
-        (Some(wanted), None) => format!("{name} lacks rule {}: `{wanted}`", at + 1),
-        (None, Some(seen)) => format!("{name} has one too many, rule {}: `{seen}`", at + 1),
-        (None, None) => format!("{name} differs"),
-    }
-}
-
-fn other_variants(lock: &Lock, seen: &Observation) -> Finding {
+fn other_variants(lockdown: &Lockdown, seen: &Observation) -> Finding {
     let check = Check::OtherVariantClear;
-    let elsewhere = seen.locked_by_other();
-    let targets = lock.policy.target.addresses();
-    let stale = elsewhere
-        .iter()
-        .find(|(_, address)| targets.contains(address));
-    if let Some((other, address)) = stale {
-        return Finding::fail(
-            check,
-            format!("iptables-{other} holds a lockdown too; a packet must pass both lists"),
-        )
-        .about(*address)
-        .cure(format!(
-            "apply again with what you mean: it takes away what iptables-{other} holds"
+    let targets = lockdown.policy.target.addresses();
+    let mut elsewhere = seen.locked_by_other().into_iter();
+    if let Some((other, address)) = elsewhere.find(|(_, address)| targets.contains(address)) {
+        let message =
+            format!("iptables-{other} holds a lockdown too: a packet has to pass both lists");
+        return Finding::fail(check, message).about(address).help(format!(
+            "apply the lockdown again: this removes the rules from iptables-{other}"
         ));
     }
-    let unread = seen.unread_of_other().next();
-    match (unread, seen.variant) {
-        // It could only refuse more than this one does: nothing is open by it.
-        (Some(reason), _) => Finding::unknown(check, reason.clone()).degraded(),
-        (None, Some(variant)) => Finding::pass(
-            check,
-            format!("iptables-{} holds no lockdown beside it", variant.other()),
-        ),
-        (None, None) => Finding::pass(check, "no iptables holds a lockdown beside it"),
+    match (seen.unread_of_other().next(), seen.variant) {
+        // Unread rules of the other variant could only refuse more.
+        (Some(reason), _) => Finding::unknown(check, reason.to_string()).degraded(),
+        (None, Some(variant)) => {
+            let other = variant.other();
+            Finding::pass(check, format!("iptables-{other} holds no lockdown"))
+        }
+        (None, None) => Finding::pass(check, "iptables holds no lockdown"),
     }
 }

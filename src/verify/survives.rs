@@ -1,58 +1,65 @@
-//! What other tools on this host would take away, though nothing is wrong now.
+//! What other tools of this host would remove, although nothing is wrong now.
 
 use super::finding::{Check, Finding};
-use super::{Flush, Observation};
+use crate::host::{Flush, Host};
 use crate::policy::{Address, Family};
 use crate::ruleset::model::Variant;
-use crate::ruleset::{Layer, Lock};
+use crate::ruleset::{Layer, Lockdown, Observation};
 
-/// Whether the lock outlives a reload of firewalld and a start of nftables.service.
-pub(super) fn survives(lock: &Lock, seen: &Observation) -> Vec<Finding> {
-    let all_have = |layer| {
-        let mut addresses = lock.policy.target.addresses().iter();
-        addresses.all(|address: &Address| lock.layers.of(address.family()).has(layer))
-    };
+/// Whether the lockdown survives a reload of firewalld and a restart of nftables.service.
+pub(super) fn survives(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Vec<Finding> {
+    vec![
+        survives_firewalld(lockdown, seen, host),
+        survives_nft_flush(lockdown, seen, host),
+    ]
+}
+
+fn survives_firewalld(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Finding {
     let check = Check::SurvivesFirewalld;
-    let firewalld = match (seen.firewalld.as_ref(), seen.has_firewalld()) {
-        _ if all_have(Layer::Nftables) => {
-            Finding::pass(check, "firewalld would leave our table of nftables alone")
-        }
-        (Ok(false), Ok(false)) => {
-            Finding::pass(check, "firewalld is not at work here, and not enabled")
-        }
-        (Err(reason), Ok(false) | Err(_)) | (Ok(false), Err(reason)) => {
-            Finding::unknown(check, reason.clone()).degraded()
-        }
+    let all_have = |layer| {
+        let mut addresses = lockdown.policy.target.addresses().iter();
+        addresses.all(|address: &Address| lockdown.layers.of(address.family()).has(layer))
+    };
+    if all_have(Layer::Nftables) {
+        return Finding::pass(check, "firewalld does not touch our nftables table");
+    }
+    match (host.firewalld_at_boot.as_ref(), seen.has_firewalld()) {
         (Ok(true), _) | (_, Ok(true)) => {
-            let message = "firewalld is at work here, or enabled, and removes every rule of \
-                           iptables at each start and reload: the address will be open then";
+            let message = "firewalld is running or enabled, and removes every iptables rule at \
+                           each start and reload: the address will be open then";
             Finding::fail(check, message)
                 .degraded()
-                .cure("apply again with --layers auto or filter,nftables")
+                .help("apply the lockdown again with --layers auto or filter,nftables")
         }
-    };
+        (Ok(false), Ok(false)) => Finding::pass(check, "firewalld is neither running nor enabled"),
+        (Err(reason), _) | (_, Err(reason)) => {
+            Finding::unknown(check, reason.to_string()).degraded()
+        }
+    }
+}
+
+fn survives_nft_flush(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Finding {
     let check = Check::SurvivesNftFlush;
-    let flush = match &seen.flush {
-        Flush::No => Finding::pass(check, "nftables.service flushes nothing of ours"),
-        Flush::Mended => Finding::pass(check, "nftables.service lays the lockdown again"),
-        _ if seen.variant == Some(Variant::Legacy)
-            && lock.layers.of(Family::V4).need_iptables() =>
-        {
-            Finding::pass(check, "what it flushes does not concern iptables-legacy")
-        }
-        Flush::Unknown(reason) => Finding::unknown(check, reason.clone()).degraded(),
-        Flush::Yes(file) => Finding::fail(
+    let in_legacy = seen.variant == Some(Variant::Legacy)
+        && lockdown.layers.of(Family::V4).need_iptables();
+    match &host.flush {
+        Ok(Flush::No) => Finding::pass(check, "nftables.service does not flush our rules"),
+        Ok(Flush::Reapplied) => Finding::pass(
             check,
-            format!(
-                "nftables.service is enabled, and {file} says `flush ruleset`: starting, reloading \
-                 or stopping it takes every layer away"
-            ),
-        )
-        .degraded()
-        .cure(
-            "`ip-lockdown enable`: a drop-in that comes with our units lays the lockdown again; or \
-             flush one table by name, as docs/coexistence.md shows",
+            "nftables.service applies the lockdown again after its flush",
         ),
-    };
-    vec![firewalld, flush]
+        _ if in_legacy => Finding::pass(check, "a flush by nft does not touch iptables-legacy"),
+        Err(reason) => Finding::unknown(check, reason.to_string()).degraded(),
+        Ok(Flush::Yes(file)) => {
+            let message = format!(
+                "nftables.service is enabled, and {} contains `flush ruleset`: each start, reload \
+                 or stop removes every layer",
+                file.display()
+            );
+            Finding::fail(check, message).degraded().help(
+                "`ip-lockdown enable`: a drop-in of our units then applies the lockdown again; or \
+                 flush one table by name, as docs/coexistence.md shows",
+            )
+        }
+    }
 }

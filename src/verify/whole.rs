@@ -1,95 +1,70 @@
-//! Is anything locked at all, and is it what was asked for?
+//! Whether anything is locked at all, and whether it is what was asked for.
 
 use super::finding::{Check, Finding, Status};
-use super::{InForce, Lock, Observation};
 use crate::policy::Policy;
-use crate::ruleset::{Layer, Layers};
+use crate::policy::resolve::NotResolved;
+use crate::ruleset::{Installed, Layer, Layers, Lockdown, NotRead, Observation};
 
 /// The findings on a host on which no address is locked, or some chain of ours is damaged.
 #[must_use]
-pub fn nothing_locked(in_force: &InForce, seen: &Observation) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = in_force
-        .damaged
-        .iter()
-        .map(|&address| {
-            Finding::fail(
-                Check::RulesMatch,
-                "no layer holds an intact copy of this lockdown, or another version wrote it, so who \
-                 may pass is not known",
-            )
+pub fn nothing_locked(installed: &Installed, seen: &Observation) -> Vec<Finding> {
+    let damaged = installed.damaged.iter().map(|&address| {
+        let message = "no layer holds an intact copy of this lockdown, or another version wrote \
+                       it, so it is not known who is allowed";
+        Finding::fail(Check::RulesMatch, message)
             .about(address)
-            .cure("apply it again with its users, or `ip-lockdown remove` it")
-        })
-        .collect();
+            .help("apply the lockdown again with its users, or `ip-lockdown remove` it")
+    });
+    let mut findings: Vec<Finding> = damaged.collect();
     let check = Check::SomethingLocked;
-    // With something unread, "nothing is locked" is more than we know.
-    let unread = seen
-        .unread()
-        .chain(seen.unread_of_other().filter(|_| in_force.locks.is_empty()));
-    findings.extend(unread.map(|reason| Finding::unknown(check, reason.clone())));
-    if findings.is_empty() && in_force.locks.is_empty() {
-        let elsewhere = seen.locked_by_other();
-        findings.push(if elsewhere.is_empty() {
-            Finding::fail(check, "no address is locked")
-                .cure("`ip-lockdown 169.254.169.254 root`, or whoever needs the address")
-        } else {
-            let listed: Vec<String> = elsewhere
-                .iter()
-                .map(|(other, address)| format!("iptables-{other} holds a lockdown of {address}"))
-                .collect();
-            Finding::fail(
-                check,
-                format!(
-                    "no layer in use locks an address, but {}",
-                    listed.join(" and ")
-                ),
-            )
-            .cure("verify it with the --variant that holds it, or apply it again to move it here")
-        });
+    // An unread layer may hold a lockdown.
+    let nothing_found = installed.lockdowns.is_empty();
+    let unread = seen.unread().chain(seen.unread_of_other().filter(|_| nothing_found));
+    findings.extend(unread.map(|reason| Finding::unknown(check, reason.to_string())));
+    if findings.is_empty() && nothing_found {
+        findings.push(nothing_in_use(seen));
     }
     findings
 }
 
-/// Whether what is in force is what the caller asked for; `in_force` is the lock of the first
-/// address that was asked for, if there is one.
+fn nothing_in_use(seen: &Observation) -> Finding {
+    let check = Check::SomethingLocked;
+    let elsewhere = seen.locked_by_other();
+    if elsewhere.is_empty() {
+        return Finding::fail(check, "no address is locked")
+            .help("`ip-lockdown 169.254.169.254 root`, with the users who need the address");
+    }
+    let listed: Vec<String> = elsewhere
+        .iter()
+        .map(|(other, address)| format!("iptables-{other} holds a lockdown of {address}"))
+        .collect();
+    let message = format!("no layer in use locks an address, but {}", listed.join(" and "));
+    Finding::fail(check, message).help(
+        "verify it with the --variant that holds it, or apply it again to move it to the variant \
+         in use",
+    )
+}
+
+/// Whether the installed lockdown of the first address is the one that was asked for.
 #[must_use]
-pub fn as_asked(asked: &Policy, in_force: Option<&Lock>, seen: &Observation) -> Finding {
+pub fn as_asked(asked: &Policy, installed: Option<&Lockdown>, seen: &Observation) -> Finding {
     let check = Check::AsAsked;
-    // An address of which every layer was read, and that none locks, is enough to know.
-    let unread = || {
-        let unread = |family| {
-            Layer::ALL
-                .into_iter()
-                .find_map(|layer| seen.table(layer, family).err())
-        };
-        let mut reasons = Vec::new();
-        for address in asked.target.addresses() {
-            reasons.push(unread(address.family())?);
-        }
-        reasons.into_iter().next()
-    };
-    let finding = match in_force {
-        None => match unread() {
-            Some(reason) => Finding::unknown(check, reason.clone()),
-            None => Finding::fail(check, "no intact lockdown of it is in force"),
+    let finding = match installed {
+        None => match not_known_to_be_open(asked, seen) {
+            Some(reason) => Finding::unknown(check, reason.to_string()),
+            None => Finding::fail(check, "no intact lockdown of the address is installed"),
         },
-        Some(lock) if lock.policy.means(asked) => {
-            Finding::pass(check, "what is in force is what was asked for")
+        Some(lockdown) if lockdown.policy.means(asked) => {
+            Finding::pass(check, "the installed lockdown is the expected one")
         }
-        Some(lock) if !lock.policy.subjects.means(&asked.subjects) => {
-            Finding::fail(check, "it is locked, but others may pass than was asked")
+        Some(lockdown) if !lockdown.policy.subjects.means(&asked.subjects) => {
+            Finding::fail(check, "locked for different users than expected")
         }
-        Some(lock) if lock.policy.target != asked.target => Finding::fail(
-            check,
-            format!(
-                "the lockdown covers {}, asked was {}",
-                lock.policy.target, asked.target
-            ),
-        ),
-        Some(_) => Finding::fail(
-            check,
-            "it is locked for those who were asked, but not as asked for forwarded packets",
-        ),
+        Some(lockdown) if lockdown.policy.target != asked.target => {
+            let (covered, expected) = (&lockdown.policy.target, &asked.target);
+            Finding::fail(check, format!("the lockdown covers {covered}, expected {expected}"))
+        }
+        Some(_) => Finding::fail(check, "forwarded packets are treated differently than expected"),
     };
     let finding = match asked.target.addresses() {
         [address, ..] => finding.about(*address),
@@ -97,51 +72,62 @@ pub fn as_asked(asked: &Policy, in_force: Option<&Lock>, seen: &Observation) -> 
     };
     match finding.status {
         Status::Pass => finding,
-        _ => finding.cure("apply it with what was asked, or ask for what is meant"),
+        _ => finding.help("apply the expected lockdown, or correct the expectation"),
     }
 }
 
-/// That the lock is laid in other layers than were asked for, if it is.
+/// Why it is not known whether the target is locked, if every address of it has an unread layer.
+/// One address whose layers were all read, and do not lock it, is enough to know.
+fn not_known_to_be_open<'a>(asked: &Policy, seen: &'a Observation) -> Option<&'a NotRead> {
+    let mut first = None;
+    for address in asked.target.addresses() {
+        let mut layers = Layer::ALL.into_iter();
+        let unread = layers.find_map(|layer| seen.table(layer, address.family()).err())?;
+        first.get_or_insert(unread);
+    }
+    first
+}
+
+/// The finding on a lockdown that is installed in other layers than expected, if it is.
 #[must_use]
-pub fn laid_as_asked(lock: &Lock, asked: Layers, seen: &Observation) -> Option<Finding> {
-    let address = lock.policy.target.addresses().iter().find(|address| {
+pub fn layers_as_asked(lockdown: &Lockdown, asked: Layers, seen: &Observation) -> Option<Finding> {
+    let address = lockdown.policy.target.addresses().iter().find(|address| {
         let family = address.family();
-        seen.has(family) && lock.layers.of(family) != asked
+        seen.has(family) && lockdown.layers.of(family) != asked
     })?;
-    let laid = lock.layers.of(address.family());
+    let layers = lockdown.layers.of(address.family());
+    let message = format!("installed in layers {layers}, expected {asked}");
     Some(
-        Finding::fail(
-            Check::AsAsked,
-            format!("it is laid in {laid}, asked was {asked}"),
-        )
-        .about(*address)
-        .cure(format!("apply it again with --layers {asked}")),
+        Finding::fail(Check::AsAsked, message)
+            .about(*address)
+            .help(format!("apply the lockdown again with --layers {asked}")),
     )
 }
 
-/// That the configuration can be used.
+/// The configuration can be used.
 #[must_use]
 pub fn config_usable() -> Finding {
     Finding::pass(Check::ConfigUsable, "the configuration can be used")
 }
 
-/// That the configuration cannot be used, and why.
+/// The configuration cannot be used.
 #[must_use]
 pub fn config_unusable(reason: &str) -> Finding {
     Finding::fail(Check::ConfigUsable, reason)
         .degraded()
-        .cure("mend it, then `systemctl reload ip-lockdown`, or `ip-lockdown apply`")
+        .help("fix it, then run `systemctl reload ip-lockdown` or `ip-lockdown apply`")
 }
 
-/// Whether every name of the configuration has an id, or why it has none.
+/// Whether every name of the configuration has an id.
 #[must_use]
-pub fn names_resolved(unresolved: &[String]) -> Finding {
+pub fn names_resolved(unresolved: &[NotResolved]) -> Finding {
     let check = Check::NamesResolved;
-    match unresolved {
-        [] => Finding::pass(check, "every name of the configuration has an id"),
-        reasons => Finding::fail(check, reasons.join("; ")).degraded().cure(
-            "nothing, if ip-lockdown-settle.service runs: it waits for them; else create them, \
-                 or take them out of the configuration, and apply it again",
-        ),
+    if unresolved.is_empty() {
+        return Finding::pass(check, "every name of the configuration has an id");
     }
+    let reasons: Vec<String> = unresolved.iter().map(ToString::to_string).collect();
+    Finding::fail(check, reasons.join("; ")).degraded().help(
+        "create the users or groups, or remove them from the configuration; then apply it again \
+         (ip-lockdown-settle.service, if it runs, does so by itself)",
+    )
 }

@@ -13,9 +13,9 @@ use divan::{Bencher, black_box};
 use ip_lockdown::policy::{Family, Forwarded, IMDS_V4, Policy, Subjects, Target, Uid, UidRange};
 use ip_lockdown::ruleset::model::{ObservedRule, Ruleset};
 use ip_lockdown::ruleset::nftables::object::NativeRule;
-use ip_lockdown::ruleset::nftables::plan::Command;
+use ip_lockdown::ruleset::nftables::plan::Operation;
 use ip_lockdown::ruleset::nftables::{decode, encode};
-use ip_lockdown::ruleset::{LaidLayers, Layers, Lock, parse, transaction};
+use ip_lockdown::ruleset::{LayersByFamily, Layers, Lockdown, parse, transaction};
 use messages::{NEW_RULE, messages};
 
 /// How many users, none of whom are neighbours.
@@ -25,22 +25,22 @@ fn main() {
     divan::main();
 }
 
-fn lock(users: u32) -> Lock {
+fn lock(users: u32) -> Lockdown {
     let uids = (0..users)
         .filter_map(|nth| Uid::new(nth * 2))
         .map(UidRange::from);
-    Lock {
+    Lockdown {
         policy: Policy {
             target: Target::new(IMDS_V4, false),
             subjects: Subjects::new([], uids, []),
             forwarded: Forwarded::Refuse,
         },
-        layers: LaidLayers::both(Layers::FILTER_AND_SECURITY),
+        layers: LayersByFamily::both(Layers::FILTER_AND_SECURITY),
     }
 }
 
 /// What `iptables-save` prints where just this lock stands: the transaction on an empty host, its insertions made.
-fn saved(lock: &Lock) -> String {
+fn saved(lock: &Lockdown) -> String {
     let laid = transaction::laying(std::slice::from_ref(lock), &Ruleset::empty(Family::V4));
     let lines: Vec<String> = laid
         .lines()
@@ -66,9 +66,9 @@ fn lay_on_an_empty_host(bencher: Bencher, users: u32) {
     bencher.bench(|| transaction::laying(black_box(&locks), black_box(&empty)));
 }
 
-fn lock_in_nftables(users: u32) -> [Lock; 1] {
+fn lock_in_nftables(users: u32) -> [Lockdown; 1] {
     let mut lock = lock(users);
-    lock.layers = LaidLayers::both(Layers::NFTABLES);
+    lock.layers = LayersByFamily::both(Layers::NFTABLES);
     [lock]
 }
 

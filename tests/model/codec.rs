@@ -5,7 +5,7 @@ use ip_lockdown::policy::{Policy, Subjects};
 use ip_lockdown::ruleset::desired::{not_for_nftables, subjects_of};
 use ip_lockdown::ruleset::model::{Counters, Hook, ObservedRule};
 use ip_lockdown::ruleset::nftables::object::{NativeChain, NativeRule, NativeTable};
-use ip_lockdown::ruleset::nftables::plan::{Command, plan};
+use ip_lockdown::ruleset::nftables::plan::{Operation, plan};
 use ip_lockdown::ruleset::nftables::{OwnTable, decode, encode};
 use proptest::prelude::*;
 use proptest::sample::Index;

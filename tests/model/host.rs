@@ -3,8 +3,8 @@
 use ip_lockdown::policy::{Address, Family, Policy};
 use ip_lockdown::ruleset::model::Variant;
 use ip_lockdown::ruleset::transaction::{clearing, laying, removing};
-use ip_lockdown::ruleset::{LaidLayers, Layers, Lock};
-use ip_lockdown::verify::{Flush, Native, Observation, in_force};
+use ip_lockdown::ruleset::{LayersByFamily, Layers, Lockdown};
+use ip_lockdown::verify::{Flush, Native, Observation, installed};
 
 use super::kernel::Kernel;
 use super::restore::restore;
@@ -41,7 +41,7 @@ impl Host {
     /// The policy, and the half of the IMDS pair that its `--only` cuts off an older one: as
     /// `src/commands/enforce.rs` puts them together.
     pub(crate) fn wanted(&self, policy: &Policy) -> Vec<Policy> {
-        let cut_off = in_force(&self.observe())
+        let cut_off = installed(&self.observe())
             .locks
             .into_iter()
             .filter_map(|lock| {
@@ -64,10 +64,10 @@ impl Host {
         })
     }
 
-    fn locks(&self, policy: &Policy, layers: Layers) -> Vec<Lock> {
-        let lock = |policy| Lock {
+    fn locks(&self, policy: &Policy, layers: Layers) -> Vec<Lockdown> {
+        let lock = |policy| Lockdown {
             policy,
-            layers: LaidLayers::both(layers),
+            layers: LayersByFamily::both(layers),
         };
         self.wanted(policy).into_iter().map(lock).collect()
     }

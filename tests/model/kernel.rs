@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ip_lockdown::policy::Family;
 use ip_lockdown::ruleset::model::Ruleset;
-use ip_lockdown::ruleset::parse;
+use ip_lockdown::ruleset::iptables::parse;
 
 /// Targets that are no chains.
 const TARGETS: [&str; 6] = ["ACCEPT", "DROP", "RETURN", "REJECT", "LOG", "MARK"];

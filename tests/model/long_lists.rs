@@ -7,8 +7,8 @@ use ip_lockdown::policy::{
 };
 use ip_lockdown::ruleset::desired::{LockedAddress, desired};
 use ip_lockdown::ruleset::model::{ChainName, Hook, Rule};
-use ip_lockdown::ruleset::{LaidLayers, Layer, Layers, Lock, plan, render};
-use ip_lockdown::verify::{Check, Status, in_force, structure};
+use ip_lockdown::ruleset::{LayersByFamily, Layer, Layers, Lockdown, plan, render};
+use ip_lockdown::verify::{Check, Status, installed, structure};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -174,7 +174,7 @@ fn the_longest_lists_are_judged_by_few_rules() {
     }
 }
 
-/// Only a forged stamp lets such a list be read from the firewall.
+/// Only a forged marker lets such a list be read from the firewall.
 #[test]
 fn a_list_that_no_policy_can_have_is_still_judged_right() {
     let subjects = Subjects::new([], (0..100_000).map(|nth| uid(2 * nth).into()), []);
@@ -304,7 +304,7 @@ proptest! {
     ) {
         let policy = policy_of(address, subjects);
         let sound = empty_host().after(&policy, LAYERS);
-        let lock = Lock { policy: policy.clone(), layers: LaidLayers::both(LAYERS) };
+        let lock = Lockdown { policy: policy.clone(), layers: LayersByFamily::both(LAYERS) };
         let failed = |host: &Host| {
             structure(&lock, &host.observe())
                 .into_iter()
@@ -312,13 +312,13 @@ proptest! {
                 .map(|finding| finding.check)
                 .collect::<Vec<_>>()
         };
-        prop_assert_eq!(&in_force(&sound.observe()).locks, std::slice::from_ref(&lock));
+        prop_assert_eq!(&installed(&sound.observe()).locks, std::slice::from_ref(&lock));
         prop_assert_eq!(failed(&sound), []);
         let mut harmed = sound.clone();
         prop_assume!(harm(&mut harmed, address, damage, at));
         prop_assert!(failed(&harmed).contains(&Check::RulesMatch));
         // The other layer still says who may pass.
-        prop_assert_eq!(&in_force(&harmed.observe()).locks, std::slice::from_ref(&lock));
+        prop_assert_eq!(&installed(&harmed.observe()).locks, std::slice::from_ref(&lock));
         let text = harmed.transactions(&policy, LAYERS).concat();
         let rebuilt = text.lines().filter(|line| line.starts_with(':')).count();
         prop_assert_eq!(rebuilt, 1, "{}", text);
@@ -380,7 +380,7 @@ fn a_long_list_in_one_chain_is_ours_and_is_split_by_the_next_apply() {
                 || chain.policy.is_some()
         });
     }
-    let found = in_force(&host.observe());
+    let found = installed(&host.observe());
     assert_eq!(found.damaged, []);
     assert_eq!(found.locks[0].policy, policy);
     assert_in_force(&host.after(&policy, LAYERS).families[0], &policy, LAYERS);
@@ -405,9 +405,9 @@ fn a_foreign_rule_that_leads_to_a_sub_chain_is_told_and_deleted() {
             words: params(words),
         });
     }
-    let lock = Lock {
+    let lock = Lockdown {
         policy: policy.clone(),
-        layers: LaidLayers::both(LAYERS),
+        layers: LayersByFamily::both(LAYERS),
     };
     let findings = structure(&lock, &host.observe());
     let told = findings

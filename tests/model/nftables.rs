@@ -5,7 +5,7 @@ use ip_lockdown::ruleset::desired::{LockedAddress, desired};
 use ip_lockdown::ruleset::model::{
     Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table,
 };
-use ip_lockdown::ruleset::nftables::plan::{Command, plan};
+use ip_lockdown::ruleset::nftables::plan::{Operation, plan};
 use ip_lockdown::ruleset::nftables::{OwnTable, TABLE};
 use ip_lockdown::ruleset::plan::{jump_is_in_place, left_over, stands};
 use ip_lockdown::ruleset::{Layer, Layers};

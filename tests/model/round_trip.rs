@@ -5,7 +5,7 @@ use ip_lockdown::ruleset::desired::{desired, subjects_of};
 use ip_lockdown::ruleset::model::{
     Chain, ChainName, Counters, Hook, ObservedRule, Part, Rule, Ruleset, Spec, Table, Verdict,
 };
-use ip_lockdown::ruleset::{Layer, Layers, Stamp, parse, render, words};
+use ip_lockdown::ruleset::{Layer, Layers, Marker, parse, render, words};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -13,8 +13,8 @@ use proptest::sample::select;
 
 use super::any::{account_name, address, cases, id, layers, policy, subjects};
 
-fn stamp() -> impl Strategy<Value = Stamp> {
-    (policy(), layers()).prop_map(|(policy, layers)| Stamp::new(&policy, layers))
+fn marker() -> impl Strategy<Value = Marker> {
+    (policy(), layers()).prop_map(|(policy, layers)| Marker::new(&policy, layers))
 }
 
 fn chain_name() -> impl Strategy<Value = ChainName> {
@@ -75,8 +75,8 @@ fn own_rule() -> impl Strategy<Value = Rule> {
         2 => group,
         1 => Just(Rule::PassClosing),
         1 => Just(Rule::RefuseTcp),
-        2 => (verdict, option::of(stamp()))
-            .prop_map(|(verdict, stamp)| Rule::Refuse { verdict, stamp }),
+        2 => (verdict, option::of(marker()))
+            .prop_map(|(verdict, marker)| Rule::Refuse { verdict, marker }),
         1 => jump(),
         1 => goto,
     ]
@@ -183,7 +183,7 @@ pub(crate) fn any_ruleset() -> impl Strategy<Value = Ruleset> {
 }
 
 fn comments(text: &str) -> impl Iterator<Item = String> {
-    let words = words::words(text);
+    let words = tokens::tokens(text);
     let at: Vec<usize> = (1..words.len())
         .filter(|&at| words[at - 1] == "--comment")
         .collect();
@@ -207,9 +207,9 @@ proptest! {
 
     #[test]
     fn the_rules_say_who_may_pass(policy in policy(), layers in layers()) {
-        let stamp = Stamp::new(&policy, layers);
-        prop_assert_eq!(stamp.to_string().parse(), Ok(stamp));
-        prop_assert!(stamp.fits(&policy.subjects));
+        let marker = Marker::new(&policy, layers);
+        prop_assert_eq!(marker.to_string().parse(), Ok(marker));
+        prop_assert!(marker.fits(&policy.subjects));
         for layer in Layer::OF_IPTABLES {
             for family in Family::ALL {
                 for locked in desired(&policy, layers, layer, family) {
@@ -217,7 +217,7 @@ proptest! {
                     let rules: Vec<&Rule> = chains().flat_map(|(_, rules)| rules).collect();
                     prop_assert_eq!(&subjects_of(rules.iter().copied()), &policy.subjects);
                     let last = chains().next_back().and_then(|(_, rules)| rules.last());
-                    let stamped = matches!(last, Some(Rule::Refuse { stamp: Some(s), .. }) if *s == stamp);
+                    let stamped = matches!(last, Some(Rule::Refuse { marker: Some(s), .. }) if *s == marker);
                     prop_assert!(stamped, "{last:?}");
                     for rule in rules {
                         let text = render::rule(rule, family);
@@ -230,15 +230,15 @@ proptest! {
         }
     }
 
-    /// The stamp tells any two policies apart; the address is told by the chain.
+    /// The marker tells any two policies apart; the address is told by the chain.
     #[test]
     fn the_stamp_of_another_list_does_not_fit(
         one in policy(),
         other in subjects(),
         layers in layers(),
     ) {
-        let stamp = Stamp::new(&one, layers);
-        prop_assert_eq!(stamp.fits(&other), one.subjects == other);
+        let marker = Marker::new(&one, layers);
+        prop_assert_eq!(marker.fits(&other), one.subjects == other);
     }
 
     /// Adjacent uids share a rule: a thousand users stay cheap.

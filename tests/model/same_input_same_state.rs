@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ip_lockdown::policy::{Address, Family, Forwarded, Policy, Subjects, Target};
 use ip_lockdown::ruleset::desired::desired;
 use ip_lockdown::ruleset::model::{ChainName, Hook};
-use ip_lockdown::ruleset::render;
+use ip_lockdown::ruleset::iptables::render;
 use ip_lockdown::ruleset::{Layer, Layers};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use ip_lockdown::policy::{AccountName, Address, Family, GroupWord, UserWord};
 use ip_lockdown::ruleset::model::{ChainName, Ruleset};
-use ip_lockdown::ruleset::{Stamp, parse, render};
+use ip_lockdown::ruleset::{Marker, parse, render};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -97,8 +97,8 @@ proptest! {
         if let Ok(name) = word.parse::<ChainName>() {
             prop_assert_eq!(name.to_string(), word.as_str());
         }
-        if let Ok(stamp) = word.parse::<Stamp>() {
-            prop_assert_eq!(stamp.to_string(), word.as_str());
+        if let Ok(marker) = word.parse::<Marker>() {
+            prop_assert_eq!(marker.to_string(), word.as_str());
         }
     }
 }

@@ -75,7 +75,7 @@ on_every_host! {
         assert_eq!(json["locks"][0]["addresses"], serde_json::json!([V4, V6]));
         let probes = json["probes"].as_array().expect("a list");
         let of = |uid: u64, outcome: &str| {
-            probes.iter().filter(|probe| probe["witness"]["uid"] == uid && probe["outcome"] == outcome).count()
+            probes.iter().filter(|probe| probe["identity"]["uid"] == uid && probe["outcome"] == outcome).count()
         };
         // A datagram to each address; the unlisted also try to connect.
         assert_eq!((of(0, "sent"), of(65534, "denied"), of(65534, "refused")), (2, 2, 2), "{json:#}");

@@ -145,11 +145,11 @@ fn candidate(seen: &[Expression], comment: &Comment) -> Option<Rule> {
         (Expression::Reject(Answer::PortUnreachable), true, Comment::None) => Rule::RefuseOwned,
         (Expression::Reject(Answer::PortUnreachable), false, Comment::None) => Rule::Refuse {
             verdict,
-            stamp: None,
+            marker: None,
         },
-        (Expression::Reject(Answer::PortUnreachable), false, Comment::Text(stamp)) => {
-            let stamp = Some(stamp.parse().ok()?);
-            Rule::Refuse { verdict, stamp }
+        (Expression::Reject(Answer::PortUnreachable), false, Comment::Text(marker)) => {
+            let marker = Some(marker.parse().ok()?);
+            Rule::Refuse { verdict, marker }
         }
         _ => return None,
     })

@@ -8,7 +8,7 @@ use nix::libc;
 use super::attributes::{nest, put, put_number, put_text};
 use super::expression::{Answer, Comparison, Expression, Header, Meta};
 use super::object::Comment;
-use super::plan::Command;
+use super::Operation;
 use super::{PRIORITY, TABLE, render, written};
 use crate::policy::{Address, UidRange};
 use crate::ruleset::model::{Counters, Hook, Rule, Verdict};
@@ -31,14 +31,14 @@ const APPEND: u16 = 0x800;
 /// The transaction: all of it takes effect at one instant, or nothing.
 ///
 /// The messages between its begin and its end are numbered from 1 on, as are the lines that
-/// [`render::transaction`] writes of the same commands. The kernel answers to those that fail, and
+/// [`render::transaction`] writes of the same operations. The kernel answers to those that fail, and
 /// to the last one in any case.
 #[must_use]
-pub fn transaction(commands: &[Command]) -> Vec<u8> {
+pub fn transaction(operations: &[Operation]) -> Vec<u8> {
     let mut batch = Batch::default();
     batch.message(BEGIN, 0, |_| {});
-    for command in commands {
-        batch.command(command);
+    for operation in operations {
+        batch.operation(operation);
     }
     batch.acknowledge_last();
     batch.message(END, 0, |_| {});
@@ -55,17 +55,17 @@ struct Batch {
 }
 
 impl Batch {
-    fn command(&mut self, command: &Command) {
-        match command {
-            Command::AddTable => self.change(libc::NFT_MSG_NEWTABLE, CREATE, |attributes| {
+    fn operation(&mut self, operation: &Operation) {
+        match operation {
+            Operation::AddTable => self.change(libc::NFT_MSG_NEWTABLE, CREATE, |attributes| {
                 // NFTA_TABLE_NAME, _FLAGS
                 put_text(attributes, 1, TABLE);
                 put_number(attributes, 2, 0);
             }),
-            Command::DeleteTable => self.change(libc::NFT_MSG_DELTABLE, 0, |attributes| {
+            Operation::DeleteTable => self.change(libc::NFT_MSG_DELTABLE, 0, |attributes| {
                 put_text(attributes, 1, TABLE);
             }),
-            Command::AddBase(hook) => self.change(libc::NFT_MSG_NEWCHAIN, CREATE, |attributes| {
+            Operation::AddBase(hook) => self.change(libc::NFT_MSG_NEWCHAIN, CREATE, |attributes| {
                 // NFTA_CHAIN_TABLE, _NAME, _HOOK, _POLICY, _TYPE; NFTA_HOOK_HOOKNUM, _PRIORITY
                 put_text(attributes, 1, TABLE);
                 put_text(attributes, 3, hook.chain());
@@ -76,12 +76,12 @@ impl Batch {
                 put_number(attributes, 5, libc::NF_ACCEPT.cast_unsigned());
                 put_text(attributes, 7, "filter");
             }),
-            Command::FlushBase(hook) => self.flush(hook.chain()),
-            Command::DeleteBase(hook) => self.delete(hook.chain()),
-            Command::Jump(chain) => self.rule(chain.hook.chain(), &Rule::Jump(*chain)),
-            Command::Flush(chain) => self.flush(&written(*chain)),
-            Command::Delete(chain) => self.delete(&written(*chain)),
-            Command::Fill(chain, rules) => {
+            Operation::FlushBase(hook) => self.flush(hook.chain()),
+            Operation::DeleteBase(hook) => self.delete(hook.chain()),
+            Operation::Jump(chain) => self.rule(chain.hook.chain(), &Rule::Jump(*chain)),
+            Operation::Flush(chain) => self.flush(&written(*chain)),
+            Operation::Delete(chain) => self.delete(&written(*chain)),
+            Operation::Fill(chain, rules) => {
                 let name = written(*chain);
                 self.change(libc::NFT_MSG_NEWCHAIN, CREATE, |attributes| {
                     put_text(attributes, 1, TABLE);

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::plan::Command;
+use super::Operation;
 use super::{PRIORITY, TABLE, written};
 use crate::policy::{AccountName, Family};
 use crate::ruleset::model::{Hook, Rule, Verdict};
@@ -13,47 +13,47 @@ use crate::ruleset::model::{Hook, Rule, Verdict};
 /// One transaction, as the input of `nft -f -`: a line for each message that
 /// [`super::encode::transaction`] sends. Nothing to do gives the empty string.
 #[must_use]
-pub fn transaction(commands: &[Command]) -> String {
+pub fn transaction(operations: &[Operation]) -> String {
     let mut text = String::new();
-    for command in commands {
-        self::command(&mut text, command);
+    for operation in operations {
+        self::operation(&mut text, operation);
     }
     text
 }
 
-fn command(text: &mut String, command: &Command) {
+fn operation(text: &mut String, operation: &Operation) {
     let mut line = |line: std::fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
         let _ = text.write_fmt(line);
         text.push('\n');
     };
-    match command {
-        Command::AddTable => line(format_args!("add table inet {TABLE}")),
-        Command::DeleteTable => line(format_args!("delete table inet {TABLE}")),
-        Command::AddBase(hook) => {
+    match operation {
+        Operation::AddTable => line(format_args!("add table inet {TABLE}")),
+        Operation::DeleteTable => line(format_args!("delete table inet {TABLE}")),
+        Operation::AddBase(hook) => {
             let (name, at) = (hook.chain(), hook_of(*hook));
             line(format_args!(
                 "add chain inet {TABLE} {name} \
                  {{ type filter hook {at} priority {PRIORITY}; policy accept; }}"
             ));
         }
-        Command::FlushBase(hook) => line(format_args!("flush chain inet {TABLE} {}", hook.chain())),
-        Command::DeleteBase(hook) => {
+        Operation::FlushBase(hook) => line(format_args!("flush chain inet {TABLE} {}", hook.chain())),
+        Operation::DeleteBase(hook) => {
             line(format_args!("delete chain inet {TABLE} {}", hook.chain()));
         }
-        Command::Jump(chain) => line(format_args!(
+        Operation::Jump(chain) => line(format_args!(
             "add rule inet {TABLE} {} {}",
             chain.hook.chain(),
             rule(&Rule::Jump(*chain))
         )),
-        Command::Flush(chain) => line(format_args!("flush chain inet {TABLE} {}", written(*chain))),
-        Command::Delete(chain) => {
+        Operation::Flush(chain) => line(format_args!("flush chain inet {TABLE} {}", written(*chain))),
+        Operation::Delete(chain) => {
             line(format_args!(
                 "delete chain inet {TABLE} {}",
                 written(*chain)
             ));
         }
-        Command::Fill(chain, rules) => {
+        Operation::Fill(chain, rules) => {
             let name = written(*chain);
             line(format_args!("add chain inet {TABLE} {name}"));
             for one in rules {
@@ -113,14 +113,14 @@ fn refuse(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What stands beside the rule: the names that the uids or the gid were given by, or the stamp.
+/// What stands beside the rule: the names that the uids or the gid were given by, or the marker.
 pub(super) fn comment(rule: &Rule) -> Option<String> {
     match rule {
         Rule::PassUids { names, .. } | Rule::PassGroup { names, .. } if !names.is_empty() => {
             let names: Vec<&str> = names.iter().map(AccountName::as_str).collect();
             Some(names.join(","))
         }
-        Rule::Refuse { stamp, .. } => stamp.map(|stamp| stamp.to_string()),
+        Rule::Refuse { marker, .. } => marker.map(|marker| marker.to_string()),
         _ => None,
     }
 }

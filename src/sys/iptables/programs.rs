@@ -10,8 +10,9 @@ use crate::policy::Family;
 use crate::ruleset::model::Variant;
 use crate::sys::SEARCH_PATH;
 use crate::sys::child::{Child, reports};
-use crate::sys::firewall::FirewallError;
-use crate::sys::kernel::{Package, how_to_install};
+use crate::sys::error::FirewallError;
+use crate::host::distribution::{Package, install_command};
+use crate::sys::kernel::os_release;
 use crate::sys::program::{self, ProgramError};
 
 /// What a program gets on top of the time it may wait for the xtables lock.
@@ -93,7 +94,7 @@ pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Progra
 pub(super) fn missing(program: &str) -> FirewallError {
     FirewallError::Missing {
         program: program.to_owned(),
-        package: how_to_install(Package::Iptables),
+        install: install_command(&os_release(), Package::Iptables),
     }
 }
 

@@ -1,0 +1,250 @@
+//! `apply`: installs lockdowns, reads them back and probes them.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::change::{Changed, Wanted, change};
+use super::inspect::{Inspection, host, inspect};
+use super::{EngineError, Failure, Options, configuration, exit_code, open};
+use crate::exit_code::ExitCode;
+use crate::host::Host;
+use crate::policy::resolve::resolve as resolve_names;
+use crate::policy::{Policy, Request};
+use crate::probe::ProbeResult;
+use crate::ruleset::model::Variant;
+use crate::ruleset::plan::{self, Transaction};
+use crate::ruleset::{Lockdown, Observation, installed_for};
+use crate::sys::accounts::Accounts;
+use crate::sys::firewall::Firewall;
+use crate::sys::lock;
+use crate::verify::{self, Finding, Status};
+
+/// How often a lockdown is inspected again when only its probes fail, and how long to wait before
+/// each: firewalld drops all packets for about a second while it reloads.
+const INSPECTIONS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// What `apply` did and found.
+#[derive(Debug)]
+pub struct Applied {
+    /// The lockdowns that were asked for, in the layers that they got.
+    pub lockdowns: Vec<Lockdown>,
+    /// The iptables variant in use.
+    pub variant: Option<Variant>,
+    /// Whether any rule changed.
+    pub changed: bool,
+    /// Whether everything was installed and holds, possibly degraded.
+    pub holds: bool,
+    /// What could not be done.
+    pub failures: Vec<Failure>,
+    /// The findings of the inspection.
+    pub findings: Vec<Finding>,
+    /// The probes behind them.
+    pub probes: Vec<ProbeResult>,
+    /// The result as an exit code.
+    pub code: ExitCode,
+}
+
+/// Installs the lockdown of the request; without one, those of the configuration.
+///
+/// # Errors
+/// The input cannot be used, or nothing could be tried. Nothing was changed.
+pub fn apply(request: Option<&Request>, options: &Options) -> Result<Applied, EngineError> {
+    if request.is_none() {
+        // Reports a bad configuration before privileges are checked.
+        configuration::read(options)?;
+    }
+    let firewall = open(options, true)?;
+    let policy = request.map(resolve).transpose()?;
+    apply_policy(policy, Vec::new(), &firewall, options)
+}
+
+/// Looks up the names of a request.
+///
+/// # Errors
+/// A name has no id.
+pub fn resolve(request: &Request) -> Result<Policy, EngineError> {
+    let subjects = resolve_names(&Accounts::new(), request)?;
+    Ok(request.with(subjects))
+}
+
+/// Installs the lockdown of the policy; without one, those of the configuration. `known` failures
+/// become part of the result.
+pub(super) fn apply_policy(
+    policy: Option<Policy>,
+    known: Vec<Failure>,
+    firewall: &Firewall,
+    options: &Options,
+) -> Result<Applied, EngineError> {
+    warn_about_variant(firewall);
+    let _held = lock::exclusive(options.wait)?;
+    // The configuration may have changed while this run waited.
+    let policies = policies(policy, options)?;
+    policies.iter().for_each(warn_about);
+    let seen = firewall.observe();
+    let wanted = wanted(&policies, options, &seen)?;
+    let changed = change(&wanted, seen, options.layers, firewall);
+    Ok(conclude(changed, Vec::new(), known, firewall))
+}
+
+fn policies(policy: Option<Policy>, options: &Options) -> Result<Vec<Policy>, EngineError> {
+    match policy {
+        Some(policy) => Ok(vec![policy]),
+        None => configuration::read(options)?.iter().map(resolve).collect(),
+    }
+}
+
+fn wanted(
+    policies: &[Policy],
+    options: &Options,
+    seen: &Observation,
+) -> Result<Wanted, EngineError> {
+    let lockdowns = policies
+        .iter()
+        .map(|policy| plan::lockdown_for(policy, options.layers, seen))
+        .collect::<Result<Vec<_>, _>>()?;
+    let targets: Vec<_> = policies.iter().map(|policy| &policy.target).collect();
+    let halves = plan::cut_off_halves(&targets, options.layers, seen)?;
+    Ok(Wanted { lockdowns, halves })
+}
+
+/// Inspects what a change left, and sums up.
+pub(super) fn conclude(
+    mut done: Changed,
+    known_findings: Vec<Finding>,
+    known_failures: Vec<Failure>,
+    firewall: &Firewall,
+) -> Applied {
+    let complete = done.failures.is_empty();
+    let judged: Vec<Lockdown> = done
+        .lockdowns
+        .iter()
+        .map(|lockdown| {
+            if complete {
+                return lockdown.clone();
+            }
+            // The failures report what was not done; the findings are about what is installed.
+            installed_for(&lockdown.policy.target, &done.seen).unwrap_or_else(|| lockdown.clone())
+        })
+        .collect();
+    let host = host();
+    let inspection = inspect_patiently(&judged, &mut done.seen, &host, complete, firewall);
+    let mut findings = known_findings;
+    findings.extend(inspection.findings);
+    verify::degrade_reported_names(&mut findings);
+    findings.sort_by_key(|finding| finding.address);
+    let found = verify::exit_code(&findings);
+    done.failures.extend(known_failures);
+    Applied {
+        lockdowns: done.lockdowns,
+        variant: firewall.variant(),
+        changed: done.changed,
+        holds: complete && matches!(found, ExitCode::Done | ExitCode::Degraded),
+        code: match exit_code(&done.failures) {
+            ExitCode::Done => found,
+            code => code,
+        },
+        failures: done.failures,
+        findings,
+        probes: inspection.probes,
+    }
+}
+
+/// Inspects again while the rules are right and only packets fare differently: another tool that
+/// reloads may refuse all packets for a moment.
+fn inspect_patiently(
+    lockdowns: &[Lockdown],
+    seen: &mut Observation,
+    host: &Host,
+    complete: bool,
+    firewall: &Firewall,
+) -> Inspection {
+    let mut inspection = inspect(lockdowns, seen, host, true);
+    for _ in 0..INSPECTIONS {
+        if !complete || !only_behaviour_fails(&inspection.findings) {
+            break;
+        }
+        sleep(PAUSE);
+        *seen = firewall.observe();
+        inspection = inspect(lockdowns, seen, host, true);
+    }
+    inspection
+}
+
+fn only_behaviour_fails(findings: &[Finding]) -> bool {
+    let failed: Vec<&Finding> = findings
+        .iter()
+        .filter(|finding| finding.status == Status::Fail)
+        .collect();
+    !failed.is_empty() && failed.iter().all(|finding| finding.check.is_behaviour())
+}
+
+fn warn_about_variant(firewall: &Firewall) {
+    let first_legacy_tables = firewall.variant() == Some(Variant::Legacy)
+        && matches!(firewall.has_legacy_tables(), Ok(false))
+        && matches!(firewall.host_variant(), Ok(Some(Variant::Nft)));
+    if first_legacy_tables {
+        warn!(
+            "`iptables` on this host is iptables-nft, which does not show the rules of \
+             --variant legacy and warns about them on every call; --variant auto fits this host"
+        );
+    }
+}
+
+pub(super) fn warn_about(policy: &Policy) {
+    if policy.subjects.is_empty() {
+        warn!(
+            "no user is allowed: agents that run as root (cloud-init, the SSM agent, ...) lose \
+             access to {} too",
+            policy.target
+        );
+    }
+    for address in policy.target.addresses() {
+        if address.is_loopback() {
+            warn!("{address} is this host itself: services that use it may stop working");
+        }
+    }
+}
+
+/// The transactions that `apply` would run.
+#[derive(Debug)]
+pub struct DryRun {
+    /// The policies.
+    pub policies: Vec<Policy>,
+    /// Each transaction with its command line, or for nftables an equivalent one.
+    pub transactions: Vec<(Vec<String>, Transaction)>,
+    /// Rules that could not be read, for which nothing is planned.
+    pub failures: Vec<Failure>,
+    /// The result as an exit code.
+    pub code: ExitCode,
+}
+
+/// Plans what [`apply`] would do, and changes nothing.
+///
+/// # Errors
+/// As for [`apply`].
+pub fn dry_run(request: Option<&Request>, options: &Options) -> Result<DryRun, EngineError> {
+    if request.is_none() {
+        configuration::read(options)?;
+    }
+    let firewall = open(options, true)?;
+    let policy = request.map(resolve).transpose()?;
+    let policies = policies(policy, options)?;
+    let seen = firewall.observe();
+    let lockdowns = wanted(&policies, options, &seen)?.all();
+    let failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
+    let plans = [plan::install(&lockdowns, &seen), plan::clear(&lockdowns, &seen)];
+    let mut transactions = Vec::new();
+    for transaction in plans.iter().flat_map(plan::Plan::transactions) {
+        let command = firewall.command_line(transaction.place())?;
+        transactions.push((command, transaction.clone()));
+    }
+    Ok(DryRun {
+        policies,
+        transactions,
+        code: exit_code(&failures),
+        failures,
+    })
+}

@@ -1,0 +1,257 @@
+//! `apply --boot`: installs the configuration at boot, where nobody can react to an error.
+//!
+//! Fails closed, and keeps going. Before any name is looked up, every configured address is locked,
+//! at least for the subjects that need no lookup. A name without an id is left out, or keeps the id
+//! that the installed rules have for it. Without a usable configuration, installed lockdowns stay
+//! as they are and the metadata service is locked for root only.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::apply::{Applied, conclude, warn_about};
+use super::change::{Changed, Wanted, change};
+use super::configuration::{self, ConfigFailure};
+use super::error::Failure;
+use super::{EngineError, Options, open};
+use crate::policy::floor::{metadata_for_root, not_locked};
+use crate::policy::resolve::NotResolved;
+use crate::policy::{Policy, Request};
+use crate::ruleset::{Lockdown, Observation, installed, installed_elsewhere, plan};
+use crate::sys::firewall::Firewall;
+use crate::sys::lock::{self, Held};
+use crate::verify::{Finding, config_unusable, names_resolved};
+
+/// How long other firewalls may take until their rules are final: firewalld flushes about a second
+/// after it reports ready.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// The pause between two passes while other firewalls settle, and while names are unresolved.
+const SETTLING_PAUSE: Duration = Duration::from_secs(1);
+const NAMES_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often names are looked up without the lock, during which the configuration or the rules may
+/// change. The last lookup holds the lock.
+const TRIES: u32 = 5;
+
+/// Installs the configuration once.
+///
+/// # Errors
+/// Nothing could be tried.
+pub fn boot(options: &Options) -> Result<Applied, EngineError> {
+    let firewall = open(options, true)?;
+    finish(&firewall, options)
+}
+
+/// Installs the configuration again and again, until other firewalls have settled and every name is
+/// resolved; then probes it.
+///
+/// # Errors
+/// Nothing could be tried.
+pub fn settle(options: &Options) -> Result<Applied, EngineError> {
+    let firewall = open(options, true)?;
+    let settled = Instant::now() + SETTLING;
+    loop {
+        let unresolved = match pass(&firewall, options) {
+            Ok(pass) => {
+                if pass.done.changed {
+                    warn!("reapplied: another tool changed the rules, or a user now exists");
+                }
+                pass.unresolved
+            }
+            Err(error) => {
+                warn!("{error}; trying again");
+                true
+            }
+        };
+        if Instant::now() < settled {
+            sleep(SETTLING_PAUSE);
+        } else if unresolved {
+            sleep(NAMES_PAUSE);
+        } else {
+            return finish(&firewall, options);
+        }
+    }
+}
+
+fn finish(firewall: &Firewall, options: &Options) -> Result<Applied, EngineError> {
+    let pass = pass(firewall, options)?;
+    for lockdown in &pass.done.lockdowns {
+        warn_about(&lockdown.policy);
+    }
+    Ok(conclude(pass.done, vec![pass.finding], Vec::new(), firewall))
+}
+
+/// One installation of the configuration.
+struct Pass {
+    done: Changed,
+    /// What the configuration came to.
+    finding: Finding,
+    /// Whether some name has no id yet.
+    unresolved: bool,
+    _held: Held,
+}
+
+/// How far a pass has come.
+enum State {
+    /// The configuration cannot be used.
+    Unusable(ConfigFailure),
+    /// Names have to be looked up.
+    Unresolved(Vec<Request>),
+    /// Every name was looked up.
+    Resolved(Names),
+}
+
+impl State {
+    /// The state for the current configuration; `names` are those that were looked up for an
+    /// earlier one.
+    fn new(
+        configured: Result<Vec<Request>, ConfigFailure>,
+        names: Option<Names>,
+        seen: &Observation,
+    ) -> Self {
+        match configured {
+            Err(error) => Self::Unusable(error),
+            Ok(requests) => match names.filter(|names| names.is_for(&requests, seen)) {
+                Some(names) => Self::Resolved(names),
+                None if requests.iter().any(Request::needs_lookups) => Self::Unresolved(requests),
+                None => Self::Resolved(Names::look_up(requests, seen)),
+            },
+        }
+    }
+}
+
+fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
+    let mut names = None;
+    let mut lookups = 0;
+    loop {
+        let held = lock::exclusive(options.wait)?;
+        // The configuration may have changed while this run waited.
+        let configured = configuration::read(options);
+        let seen = firewall.observe();
+        let (names, seen) = match State::new(configured, names.take(), &seen) {
+            State::Unusable(error) => {
+                let finding = config_unusable(&error.to_string());
+                let policies = without_configuration(&seen);
+                return Ok(Pass {
+                    done: install(&policies, seen, firewall, options),
+                    finding,
+                    unresolved: false,
+                    _held: held,
+                });
+            }
+            State::Unresolved(requests) => {
+                let seen = install_floors(&requests, seen, firewall, options);
+                lookups += 1;
+                if lookups < TRIES {
+                    // A lookup over the network can take long, and other runs must not wait.
+                    drop(held);
+                    names = Some(Names::look_up(requests, &seen));
+                    continue;
+                }
+                (Names::look_up(requests, &seen), seen)
+            }
+            State::Resolved(names) => (names, seen),
+        };
+        return Ok(Pass {
+            done: install(&names.policies, seen, firewall, options),
+            finding: names_resolved(&names.unresolved),
+            unresolved: !names.unresolved.is_empty(),
+            _held: held,
+        });
+    }
+}
+
+/// Resolved requests, and the lockdowns that were installed when their names were looked up.
+struct Names {
+    requests: Vec<Request>,
+    installed: Vec<Lockdown>,
+    policies: Vec<Policy>,
+    unresolved: Vec<NotResolved>,
+}
+
+impl Names {
+    fn look_up(requests: Vec<Request>, seen: &Observation) -> Self {
+        let installed = installed(seen).lockdowns;
+        let (policies, unresolved) = configuration::resolve(&requests, &installed);
+        Self {
+            requests,
+            installed,
+            policies,
+            unresolved,
+        }
+    }
+
+    fn is_for(&self, requests: &[Request], seen: &Observation) -> bool {
+        self.requests == requests && self.installed == installed(seen).lockdowns
+    }
+}
+
+/// Locks every address that is not locked yet for the subjects that need no lookup.
+fn install_floors(
+    requests: &[Request],
+    seen: Observation,
+    firewall: &Firewall,
+    options: &Options,
+) -> Observation {
+    let installed = installed_policies(&seen);
+    let floors: Vec<Policy> = requests
+        .iter()
+        .filter_map(|request| {
+            if request.needs_lookups() {
+                not_locked(request.floor(), &installed)
+            } else {
+                Some(request.floor())
+            }
+        })
+        .collect();
+    if floors.is_empty() {
+        return seen;
+    }
+    // A failure repeats, and is reported, when the resolved policies are installed.
+    install(&floors, seen, firewall, options).seen
+}
+
+/// What is installed without a usable configuration: what is installed already, and the floor.
+fn without_configuration(seen: &Observation) -> Vec<Policy> {
+    let mut policies = installed_policies(seen);
+    policies.extend(not_locked(metadata_for_root(), &policies));
+    policies
+}
+
+/// The policies that either variant holds.
+fn installed_policies(seen: &Observation) -> Vec<Policy> {
+    let elsewhere = installed_elsewhere(seen).lockdowns;
+    let all = installed(seen).lockdowns.into_iter().chain(elsewhere);
+    all.map(|lockdown| lockdown.policy).collect()
+}
+
+/// Installs the policies that this host permits; the others are failures.
+fn install(
+    policies: &[Policy],
+    seen: Observation,
+    firewall: &Firewall,
+    options: &Options,
+) -> Changed {
+    let mut failures = Vec::new();
+    let mut wanted = Wanted::default();
+    for policy in policies {
+        match plan::lockdown_for(policy, options.layers, &seen) {
+            Ok(lockdown) => wanted.lockdowns.push(lockdown),
+            Err(source) => failures.push(Failure::CannotLock {
+                target: policy.target.clone(),
+                source,
+            }),
+        }
+    }
+    let targets = wanted.lockdowns.iter().map(|lockdown| &lockdown.policy.target);
+    let targets: Vec<_> = targets.collect();
+    match plan::cut_off_halves(&targets, options.layers, &seen) {
+        Ok(halves) => wanted.halves = halves,
+        Err(error) => failures.push(Failure::HalfLost(error)),
+    }
+    let mut done = change(&wanted, seen, options.layers, firewall);
+    done.failures.append(&mut failures);
+    done
+}

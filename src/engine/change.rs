@@ -1,0 +1,179 @@
+//! The change from the observed rules to the wanted lockdowns, run on the system.
+//!
+//! Fails closed: each table changes at one instant, and nothing is removed before its replacement
+//! is installed. Where the wanted lockdowns are installed already, nothing changes.
+
+use tracing::{debug, info, warn};
+
+use super::error::Failure;
+use crate::ruleset::plan::{self, Place, Plan, Refused};
+use crate::ruleset::{Layer, LayerChoice, Lockdown, Observation};
+use crate::sys::FirewallError;
+use crate::sys::firewall::Firewall;
+
+/// How often a change is planned again. Another tool may change the rules between the observation
+/// and the change; the transaction then fails as a whole.
+const TRIES: usize = 4;
+
+/// What is to be installed.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// The lockdowns that were asked for.
+    pub(super) lockdowns: Vec<Lockdown>,
+    /// The halves of IMDS pairs that an `--only` among them cuts off.
+    pub(super) halves: Vec<Lockdown>,
+}
+
+impl Wanted {
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Lockdown> {
+        [self.lockdowns.as_slice(), &self.halves].concat()
+    }
+}
+
+/// What a change came to.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// The lockdowns that were asked for, in the layers that they got.
+    pub(super) lockdowns: Vec<Lockdown>,
+    /// The firewall afterwards.
+    pub(super) seen: Observation,
+    /// Whether any rule changed.
+    pub(super) changed: bool,
+    /// What could not be done.
+    pub(super) failures: Vec<Failure>,
+}
+
+/// Installs the lockdowns, then removes what is stale.
+pub(super) fn change(
+    wanted: &Wanted,
+    seen: Observation,
+    choice: LayerChoice,
+    firewall: &Firewall,
+) -> Changed {
+    let mut state = Changed {
+        lockdowns: wanted.all(),
+        seen,
+        changed: false,
+        failures: Vec::new(),
+    };
+    // Stale rules are removed only if their replacement is installed.
+    if install(&mut state, choice, firewall) && state.failures.is_empty() {
+        clear(&mut state, firewall);
+    }
+    state.lockdowns.truncate(wanted.lockdowns.len());
+    state
+}
+
+/// Whether the lockdowns are installed afterwards, as far as rules could be read.
+fn install(state: &mut Changed, choice: LayerChoice, firewall: &Firewall) -> bool {
+    let mut installed = false;
+    let held = plan::holds_any(&state.lockdowns, &state.seen);
+    let mut refusals: Vec<(Place, FirewallError)> = Vec::new();
+    for attempt in 1..=TRIES {
+        let plan = plan::install(&state.lockdowns, &state.seen);
+        installed = plan.is_empty();
+        if installed {
+            refusals.clear();
+            break;
+        }
+        info!(attempt, "installing {}", places(&plan));
+        debug!(?plan, "installing");
+        refusals = run(firewall, &plan, &mut state.changed);
+        firewall.observe_again(&mut state.seen);
+        // Only a refused transaction may succeed after a new observation. One that succeeded and
+        // is undone again belongs to another tool's loop.
+        if !refusals.iter().all(|(_, error)| error.is_refusal()) {
+            break;
+        }
+        for (place, error) in &refusals {
+            give_up_a_layer(state, *place, error, attempt, choice, firewall);
+        }
+    }
+    if !held && refusals.iter().any(|(_, error)| error.is_refusal()) {
+        // One layer is better than none. Where a lockdown was installed before, its list stays as
+        // it is: two different lists refuse whoever is not on both.
+        let alone = plan::install_alone(&state.lockdowns, Layer::Filter, &state.seen);
+        // Refusals of this attempt repeat those above.
+        let _ = run(firewall, &alone, &mut state.changed);
+        firewall.observe_again(&mut state.seen);
+    }
+    let refused = |(place, source)| Failure::Refused { place, source };
+    state.failures.extend(refusals.into_iter().map(refused));
+    let unread = state.seen.unread().cloned().map(Failure::NotRead);
+    state.failures.extend(unread);
+    installed || plan::install(&state.lockdowns, &state.seen).is_empty()
+}
+
+/// Replaces a layer that the host cannot give.
+fn give_up_a_layer(
+    state: &mut Changed,
+    place: Place,
+    error: &FirewallError,
+    times: usize,
+    choice: LayerChoice,
+    firewall: &Firewall,
+) {
+    let family = plan::may_lack_security(&state.lockdowns, place);
+    let answer = family.map(|family| firewall.has_table(family, Layer::Security.name()));
+    let has_security = match answer {
+        None => None,
+        Some(Ok(answer)) => Some(answer),
+        // Not known: the refusal stands, and existing rules are unchanged.
+        Some(Err(error)) => {
+            warn!("cannot determine whether this kernel has the table security: {error}");
+            None
+        }
+    };
+    let refused = Refused {
+        place,
+        times,
+        has_security,
+    };
+    if let Some(fallback) = plan::fallback(&state.lockdowns, choice, refused, &state.seen) {
+        warn!("{place}: {}: {error}", fallback.reason);
+        state.lockdowns = fallback.lockdowns;
+    }
+}
+
+fn clear(state: &mut Changed, firewall: &Firewall) {
+    let plan = plan::clear(&state.lockdowns, &state.seen);
+    if plan.is_empty() {
+        return;
+    }
+    info!("removing stale rules from {}", places(&plan));
+    debug!(?plan, "clearing");
+    let refusals = run(firewall, &plan, &mut state.changed);
+    let refused = |(place, source)| Failure::Refused { place, source };
+    state.failures.extend(refusals.into_iter().map(refused));
+    state.seen = firewall.observe();
+}
+
+/// Runs the plan up to the first step that fails, and returns the refusals of that step.
+pub(super) fn run(
+    firewall: &Firewall,
+    plan: &Plan,
+    changed: &mut bool,
+) -> Vec<(Place, FirewallError)> {
+    let mut refusals = Vec::new();
+    for step in &plan.steps {
+        for (place, result) in firewall.run(step) {
+            match result {
+                Ok(()) => *changed = true,
+                Err(error) => refusals.push((place, error)),
+            }
+        }
+        if !refusals.is_empty() {
+            break;
+        }
+    }
+    refusals
+}
+
+fn places(plan: &Plan) -> String {
+    let places: Vec<String> = plan
+        .transactions()
+        .map(|transaction| transaction.place().to_string())
+        .collect();
+    places.join(", ")
+}

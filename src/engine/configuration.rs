@@ -1,0 +1,80 @@
+//! The configuration: read, parsed and resolved.
+
+use thiserror::Error;
+
+use super::Options;
+use crate::config::{self, ConfigError};
+use crate::policy::resolve::{NotResolved, resolve_known};
+use crate::policy::{Policy, Request};
+use crate::ruleset::Lockdown;
+use crate::sys;
+use crate::sys::accounts::Accounts;
+use crate::sys::config::ReadError;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigFailure {
+    /// It cannot be read, or is not trusted.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It has no entry.
+    #[error("{0} locks no address: neither it nor its drop-ins contain a [[lockdown]]")]
+    Empty(String),
+}
+
+impl ConfigFailure {
+    /// Whether the configuration does not exist.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Read(error) if error.is_missing())
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Read(error) => error.help(),
+            Self::Config(_) => None,
+            Self::Empty(_) => Some("`ip-lockdown enable ADDRESS USER...` adds an entry".to_owned()),
+        }
+    }
+}
+
+/// The requests of the configuration, at least one.
+///
+/// # Errors
+/// It does not exist, cannot be read or trusted, is not valid, or locks nothing.
+pub(super) fn read(options: &Options) -> Result<Vec<Request>, ConfigFailure> {
+    let path = options.config_path();
+    let requests = config::parse(&sys::config::read(&path)?)?;
+    if requests.is_empty() {
+        return Err(ConfigFailure::Empty(path.display().to_string()));
+    }
+    Ok(requests)
+}
+
+/// The policies of the requests, as far as their names can be resolved, and the names that cannot.
+/// An unresolved name keeps the id that it has in the installed lockdowns.
+pub(super) fn resolve(
+    requests: &[Request],
+    installed: &[Lockdown],
+) -> (Vec<Policy>, Vec<NotResolved>) {
+    let accounts = Accounts::new();
+    let mut all_unresolved = Vec::new();
+    let policies = requests
+        .iter()
+        .map(|request| {
+            let installed = installed
+                .iter()
+                .find(|lockdown| lockdown.policy.target.overlaps(&request.target))
+                .map(|lockdown| lockdown.policy.subjects.clone())
+                .unwrap_or_default();
+            let (subjects, unresolved) = resolve_known(&accounts, request, &installed);
+            all_unresolved.extend(unresolved);
+            request.with(subjects)
+        })
+        .collect();
+    (policies, all_unresolved)
+}

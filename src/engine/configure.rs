@@ -1,0 +1,211 @@
+//! `enable` and `disable`: the configuration, and the units that apply it at boot.
+
+use std::path::{Path, PathBuf};
+
+use tracing::{error, info, warn};
+
+use super::apply::{Applied, apply_policy, resolve};
+use super::configuration::ConfigFailure;
+use super::remove::{Removed, remove};
+use super::{EngineError, Failure, Options, open};
+use crate::config::{Source, parse, with_lockdown};
+use crate::policy::Request;
+use crate::ruleset::LayerChoice;
+use crate::sys::systemd::SystemdError;
+use crate::sys::{self, lock, privileges, systemd};
+
+/// What `enable` did.
+#[derive(Debug)]
+pub struct Enabled {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// Whether the file changed.
+    pub written: bool,
+    /// The links that systemctl made, in its words; `None` if it refused.
+    pub links: Option<String>,
+    /// Whether the units were started.
+    pub started: bool,
+    /// The result of the `apply` that `now` asks for, or of systemd's refusal without it.
+    pub applied: Option<Result<Applied, EngineError>>,
+}
+
+/// Adds the request, if there is one, to the configuration, and enables the units; with `now` also
+/// starts them and applies the configuration.
+///
+/// # Errors
+/// The input or the configuration cannot be used, or the file cannot be written. Nothing was
+/// changed.
+pub fn enable(
+    request: Option<&Request>,
+    now: bool,
+    options: &Options,
+) -> Result<Enabled, EngineError> {
+    privileges::need_root()?;
+    warn_about_options(options);
+    let path = options.config_path();
+    // Errors are reported before the folder is created.
+    let mut change = edit(&path, request, now)?;
+    if change.text.is_some() {
+        let _held = lock::folder(&sys::config::folder(&path)?, options.wait)?;
+        // Another run may have written while this one waited.
+        change = edit(&path, request, now)?;
+        if let Some(text) = &change.text {
+            sys::config::write(&path, text)?;
+            info!("wrote {}", path.display());
+        }
+    }
+    if let Some(request) = request {
+        warn_about_drop_ins(request, &change.merged);
+    }
+    let mut enabled = Enabled {
+        path,
+        written: change.text.is_some(),
+        links: None,
+        started: false,
+        applied: None,
+    };
+    // A refusal by systemd must not keep the address open.
+    let refused = enable_units(now, &mut enabled).err();
+    if now {
+        enabled.applied = Some(apply_now(refused, options));
+    } else if let Some(refused) = refused {
+        enabled.applied = Some(Err(refused.into()));
+    }
+    Ok(enabled)
+}
+
+/// Applies the configuration; the result includes systemd's refusal.
+fn apply_now(refused: Option<SystemdError>, options: &Options) -> Result<Applied, EngineError> {
+    match (open(options, true), refused) {
+        (Ok(firewall), refused) => {
+            let known = Vec::from_iter(refused.map(Failure::Systemd));
+            apply_policy(None, known, &firewall, options)
+        }
+        (Err(failed), Some(refused)) => {
+            error!("{failed}");
+            Err(refused.into())
+        }
+        (Err(failed), None) => Err(failed),
+    }
+}
+
+fn enable_units(now: bool, enabled: &mut Enabled) -> Result<(), SystemdError> {
+    enabled.links = Some(systemd::enable()?);
+    if now && systemd::is_running() {
+        systemd::start()?;
+        enabled.started = true;
+    }
+    Ok(())
+}
+
+/// The configuration as `enable` leaves it.
+struct Edited {
+    /// The text of the file, if it has to be written.
+    text: Option<String>,
+    /// The requests that file and drop-ins then contain.
+    merged: Vec<Request>,
+}
+
+/// Adds the request to the text of the configuration. With `now`, all names must resolve.
+fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, EngineError> {
+    let mut sources = match sys::config::read(path) {
+        Err(error) if !(error.is_missing() && request.is_some()) => {
+            return Err(ConfigFailure::from(error).into());
+        }
+        sources => sources.unwrap_or_default(),
+    };
+    // The file may be missing although there is a configuration: drop-ins are one too.
+    let old = sys::config::read_file(path).map_err(ConfigFailure::from)?;
+    let mut text = None;
+    if let Some(request) = request {
+        resolve(request)?;
+        let name = path.display().to_string();
+        let old = old.unwrap_or_else(|| Source {
+            name,
+            text: String::new(),
+        });
+        let new = with_lockdown(&old, request).map_err(ConfigFailure::from)?;
+        match sources.iter_mut().find(|source| source.name == old.name) {
+            Some(source) => source.text.clone_from(&new),
+            None => sources.insert(
+                0,
+                Source {
+                    text: new.clone(),
+                    ..old.clone()
+                },
+            ),
+        }
+        text = (new != old.text).then_some(new);
+    }
+    let merged = parse(&sources).map_err(ConfigFailure::from)?;
+    if merged.is_empty() {
+        return Err(ConfigFailure::Empty(path.display().to_string()).into());
+    }
+    if now {
+        for request in &merged {
+            resolve(request)?;
+        }
+    }
+    Ok(Edited { text, merged })
+}
+
+/// Drop-ins may allow more than was asked for. (Other options of a drop-in that conflict are an
+/// error.)
+fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
+    let mut others = merged.iter().filter(|merged| merged.target == own.target);
+    if others.any(|merged| !merged.names_the_same(own)) {
+        warn!("drop-ins in conf.d also grant access to {}", own.target);
+    }
+}
+
+/// The boot unit does not get the options of this command line.
+fn warn_about_options(options: &Options) {
+    if options.config.is_some() {
+        warn!(
+            "the boot unit reads {}, not this file; give ip-lockdown.service a drop-in with the \
+             same --config",
+            sys::config::PATH
+        );
+    }
+    if options.layers != LayerChoice::Auto || options.variant.is_some() {
+        warn!(
+            "the boot unit chooses variant and layers itself; give ip-lockdown.service a drop-in \
+             with the same options"
+        );
+    }
+}
+
+/// What `disable` did.
+#[derive(Debug)]
+pub struct Disabled {
+    /// The configuration file, which stays.
+    pub path: PathBuf,
+    /// The links that systemctl removed, in its words.
+    pub links: String,
+    /// Whether the units were stopped.
+    pub stopped: bool,
+    /// The result of the `remove` that `now` asks for.
+    pub removed: Option<Result<Removed, EngineError>>,
+}
+
+/// Disables the units; with `now` also stops them and removes the rules. The configuration stays.
+///
+/// # Errors
+/// Privileges are missing, or systemd refuses.
+pub fn disable(now: bool, options: &Options) -> Result<Disabled, EngineError> {
+    privileges::need_root()?;
+    let mut disabled = Disabled {
+        path: options.config_path(),
+        links: systemd::disable()?,
+        stopped: false,
+        removed: None,
+    };
+    if now {
+        if systemd::is_running() {
+            systemd::stop()?;
+            disabled.stopped = true;
+        }
+        disabled.removed = Some(remove(None, options));
+    }
+    Ok(disabled)
+}

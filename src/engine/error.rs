@@ -1,0 +1,155 @@
+//! Why a command failed, or a part of it.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::ConfigFailure;
+use crate::exit_code::ExitCode;
+use crate::policy::resolve::{NotResolved, near_names};
+use crate::policy::{Address, Target};
+use crate::ruleset::NotRead;
+use crate::ruleset::plan::{CannotLock, Place};
+use crate::sys::accounts;
+use crate::sys::config::WriteError;
+use crate::sys::firewall::Firewall;
+use crate::sys::lock::LockError;
+use crate::sys::privileges::PrivilegeError;
+use crate::sys::systemd::SystemdError;
+use crate::sys::FirewallError;
+
+/// Why a command could not be carried out.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigFailure),
+    /// The configuration cannot be written.
+    #[error(transparent)]
+    WriteConfig(#[from] WriteError),
+    /// systemd refused.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
+    /// It is not known whether the boot unit is enabled.
+    #[error(transparent)]
+    Units(NotRead),
+    /// A name has no id.
+    #[error(transparent)]
+    NotResolved(#[from] NotResolved),
+    /// Privileges are missing.
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    /// Another run holds the lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The programs of the firewall cannot be used.
+    #[error(transparent)]
+    Firewall(#[from] FirewallError),
+    /// The host does not permit the policy.
+    #[error(transparent)]
+    CannotLock(#[from] CannotLock),
+    /// It is not known whether the kernel has IPv6.
+    #[error("cannot determine whether this kernel has IPv6: {0}")]
+    Ipv6(#[source] io::Error),
+}
+
+impl EngineError {
+    /// The exit code that the error ends the program with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_)
+            | Self::CannotLock(CannotLock::NotForNftables(_))
+            | Self::NotResolved(NotResolved::Unknown { .. } | NotResolved::BadId { .. }) => {
+                ExitCode::BadInput
+            }
+            _ => ExitCode::CouldNot,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::NotResolved(NotResolved::Unknown { kind, name }) => {
+                let near = near_names(name, accounts::list(*kind));
+                let names = near.join(", ");
+                (!near.is_empty()).then(|| format!("similar names exist: {names}"))
+            }
+            Self::Config(error) => error.help(),
+            Self::Privilege(_) => Some("run it as root".to_owned()),
+            Self::Lock(error) => error.help(),
+            Self::Firewall(error) => error.help(),
+            Self::Systemd(error) => error.help(),
+            Self::CannotLock(error) => help_to_lock(error),
+            _ => None,
+        }
+    }
+}
+
+/// A part of a change that could not be made.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// A place refused its transaction.
+    #[error("{place}: {source}; existing rules are unchanged")]
+    Refused {
+        /// The place.
+        place: Place,
+        /// Why.
+        #[source]
+        source: FirewallError,
+    },
+    /// Rules could not be read, so nothing was changed there.
+    #[error(transparent)]
+    NotRead(#[from] NotRead),
+    /// The host does not permit a policy.
+    #[error("{target}: {source}")]
+    CannotLock {
+        /// What should have been locked.
+        target: Target,
+        /// Why it was not.
+        #[source]
+        source: CannotLock,
+    },
+    /// The half of an IMDS pair that an `--only` leaves cannot be installed here.
+    #[error("the other address of the metadata service: {0}")]
+    HalfLost(#[source] CannotLock),
+    /// systemd refused.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
+    /// Rules that were removed are there again.
+    #[error("rules for {} reappeared while they were removed", join(.0))]
+    Reappeared(Vec<Address>),
+}
+
+impl Failure {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Refused { source, .. } => source.help(),
+            Self::CannotLock { source, .. } | Self::HalfLost(source) => help_to_lock(source),
+            Self::Systemd(error) => error.help(),
+            Self::NotRead(_) => None,
+            Self::Reappeared(_) => Some("run it again".to_owned()),
+        }
+    }
+}
+
+fn help_to_lock(error: &CannotLock) -> Option<String> {
+    match error {
+        CannotLock::NotForNftables(_) => {
+            Some("leave nftables out of --layers, or use --layers auto".to_owned())
+        }
+        CannotLock::NeedsIptables(_) | CannotLock::NoIptables => {
+            Firewall::iptables_missing().help()
+        }
+        CannotLock::NoNfTables => Some("use --layers auto".to_owned()),
+        CannotLock::NoFamily(..) | CannotLock::NotRead(_) => None,
+    }
+}
+
+fn join(addresses: &[Address]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(" and ")
+}

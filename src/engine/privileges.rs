@@ -1,0 +1,83 @@
+//! Which capabilities a command needs; all others are dropped (capabilities(7)).
+
+use caps::{Capability, CapsHashSet};
+
+use crate::policy::Family;
+use crate::sys::kernel::{LegacyTables, legacy_tables};
+use crate::sys::privileges::{self, PrivilegeError};
+
+/// iptables needs these.
+const FOR_RULES: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
+
+/// A probe needs these to take another identity.
+const FOR_PROBES: [Capability; 2] = [Capability::CAP_SETUID, Capability::CAP_SETGID];
+
+/// Needed to kill a probe with another identity that did not end by itself. Kept if it is there.
+const FOR_LATE_PROBES: Capability = Capability::CAP_KILL;
+
+/// Checks that the needed capabilities are effective, and drops all others: this process keeps what
+/// rules and probes need, programs that it starts can get what rules need.
+///
+/// # Errors
+/// A needed capability is missing, or the kernel refuses to drop the others.
+pub(super) fn reduce(probing: bool) -> Result<(), PrivilegeError> {
+    let effective = privileges::effective()?;
+    let (keep, programs) = needed(probing, &effective, legacy_may_load_modules());
+    let mut missing: Vec<String> = keep
+        .difference(&effective)
+        .map(ToString::to_string)
+        .collect();
+    if !missing.is_empty() {
+        missing.sort();
+        return Err(PrivilegeError::Missing(missing.join(", ")));
+    }
+    privileges::reduce(&keep, &programs, &effective)
+}
+
+/// What this process keeps, and what its programs can get.
+fn needed(
+    probing: bool,
+    effective: &CapsHashSet,
+    loads_modules: bool,
+) -> (CapsHashSet, CapsHashSet) {
+    let mut keep: CapsHashSet = FOR_RULES.into();
+    let mut programs = keep.clone();
+    if probing {
+        keep.extend(FOR_PROBES);
+        if effective.contains(&FOR_LATE_PROBES) {
+            keep.insert(FOR_LATE_PROBES);
+        }
+    }
+    if loads_modules && effective.contains(&Capability::CAP_SYS_MODULE) {
+        keep.insert(Capability::CAP_SYS_MODULE);
+        programs.insert(Capability::CAP_SYS_MODULE);
+    }
+    (keep, programs)
+}
+
+/// iptables-legacy runs modprobe itself where `ip_tables` is a module that is not loaded yet. The
+/// kernel loads all other modules (xt_owner, iptable_security, nf_tables) on demand.
+fn legacy_may_load_modules() -> bool {
+    Family::ALL
+        .into_iter()
+        .any(|family| matches!(legacy_tables(family), Ok(LegacyTables::NotLoaded)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn optional_capabilities_are_kept_only_if_they_are_there_and_of_use() {
+        let all: CapsHashSet = caps::all();
+        let none = CapsHashSet::new();
+        let (keep, programs) = needed(false, &all, false);
+        assert_eq!((keep.len(), programs.len()), (2, 2));
+        let (keep, programs) = needed(true, &all, true);
+        assert!(keep.contains(&Capability::CAP_KILL));
+        assert!(programs.contains(&Capability::CAP_SYS_MODULE));
+        assert!(!programs.contains(&Capability::CAP_SETUID));
+        let (keep, programs) = needed(true, &none, true);
+        assert_eq!((keep.len(), programs.len()), (4, 2));
+    }
+}

@@ -1,0 +1,135 @@
+//! `remove`: removes our rules and chains, and no others, from every layer, family and variant.
+
+use tracing::{debug, info, warn};
+
+use super::change::{Wanted, change, run};
+use super::inspect::locks_at_boot;
+use super::{EngineError, Failure, Options, configuration, exit_code, open};
+use crate::exit_code::ExitCode;
+use crate::policy::{Address, Target};
+use crate::ruleset::{Observation, plan};
+use crate::sys::firewall::Firewall;
+use crate::sys::{lock, systemd};
+
+/// How often removal is planned again when another tool changed the rules meanwhile.
+const TRIES: usize = 3;
+
+/// What `remove` did.
+#[derive(Debug)]
+pub struct Removed {
+    /// The addresses whose rules were removed.
+    pub addresses: Vec<Address>,
+    /// What could not be done.
+    pub failures: Vec<Failure>,
+    /// The result as an exit code.
+    pub code: ExitCode,
+}
+
+/// Removes the lockdown of the target; without one, all lockdowns.
+///
+/// # Errors
+/// Nothing could be tried. Nothing was changed.
+pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, EngineError> {
+    let firewall = open(options, false)?;
+    let _held = lock::exclusive(options.wait)?;
+    if systemd::is_running() {
+        stop_settling(target, options);
+    }
+    let mut seen = firewall.observe();
+    let mut addresses = seen.locked_addresses();
+    addresses.retain(|address| target.is_none_or(|target| target.addresses().contains(address)));
+    let mut failures = Vec::new();
+    // The other half of the IMDS pair first becomes a lockdown of its own, with the same list.
+    if let Some(target) = target {
+        let halves = plan::cut_off_halves(&[target], options.layers, &seen)?;
+        if !halves.is_empty() {
+            let halves = Wanted {
+                lockdowns: halves,
+                halves: Vec::new(),
+            };
+            let kept = change(&halves, seen, options.layers, &firewall);
+            failures.extend(kept.failures);
+            seen = kept.seen;
+        }
+    }
+    failures.extend(remove_rules(&firewall, seen, &addresses, target.is_none()));
+    failures.sort_by_key(ToString::to_string);
+    failures.dedup_by_key(|failure| failure.to_string());
+    match locks_at_boot() {
+        Ok(true) => warn!(
+            "ip-lockdown.service is enabled: it locks the configured addresses again at the next \
+             boot or reload; `ip-lockdown disable` prevents that"
+        ),
+        Ok(false) => {}
+        Err(error) => {
+            warn!("{error}; if it is enabled, it locks the configured addresses again at boot");
+        }
+    }
+    Ok(Removed {
+        addresses,
+        code: exit_code(&failures),
+        failures,
+    })
+}
+
+/// Stops the unit that would install the removed rules again. To be called while the lock is held,
+/// so that the unit is not in the middle of a change. It keeps running if none of its addresses is
+/// removed.
+fn stop_settling(target: Option<&Target>, options: &Options) {
+    let mut others = false;
+    // Without a usable configuration, the unit may lock the metadata service again.
+    if let Some(target) = target
+        && let Ok(configured) = configuration::read(options)
+    {
+        let (same, rest): (Vec<_>, Vec<_>) = configured
+            .iter()
+            .partition(|request| request.target.overlaps(target));
+        if same.is_empty() {
+            return;
+        }
+        others = !rest.is_empty();
+    }
+    match (systemd::stop_settling(), target) {
+        (Ok(true), Some(target)) if others => warn!(
+            "stopped ip-lockdown-settle.service, which would lock {target} again; it no longer \
+             waits for unresolved names. Remove {target} from the configuration, then start it \
+             with `systemctl reload ip-lockdown`"
+        ),
+        (Ok(_), _) => {}
+        (Err(error), _) => {
+            warn!("ip-lockdown-settle.service may install the removed rules again: {error}");
+        }
+    }
+}
+
+/// Removes the rules for the addresses until none is left.
+fn remove_rules(
+    firewall: &Firewall,
+    mut seen: Observation,
+    addresses: &[Address],
+    everything: bool,
+) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for attempt in 1..=TRIES {
+        let plan = plan::remove(addresses, everything, &seen);
+        failures.clear();
+        if plan.is_empty() {
+            break;
+        }
+        info!(attempt, "removing the rules for {addresses:?}");
+        debug!(?plan, "removing");
+        let refusals = run(firewall, &plan, &mut false);
+        let refused = |(place, source)| Failure::Refused { place, source };
+        failures.extend(refusals.into_iter().map(refused));
+        seen = firewall.observe();
+    }
+    // Layers that could not be read may still hold rules.
+    let unread = seen.unread().chain(seen.unread_of_other());
+    failures.extend(unread.cloned().map(Failure::NotRead));
+    let mut left = seen.locked_addresses();
+    left.retain(|address| addresses.contains(address));
+    if failures.is_empty() && !left.is_empty() {
+        failures.push(Failure::Reappeared(left));
+    }
+    failures
+}

@@ -1,0 +1,72 @@
+//! `status`: what is locked, for whom, by which layers, with counters.
+
+use super::inspect::host;
+use super::{EngineError, Failure, Options, exit_code, open};
+use crate::exit_code::ExitCode;
+use crate::policy::{Address, Family};
+use crate::ruleset::model::Variant;
+use crate::ruleset::{Counted, Lockdown, counted, installed};
+use crate::sys::lock;
+use crate::verify::{self, structure};
+
+/// What is locked.
+#[derive(Debug)]
+pub struct Status {
+    /// The iptables variant in use.
+    pub variant: Option<Variant>,
+    /// The families that this kernel has.
+    pub families: Vec<Family>,
+    /// The installed lockdowns.
+    pub lockdowns: Vec<StatusOfLockdown>,
+    /// Addresses with chains of ours of which no layer holds an intact copy.
+    pub damaged: Vec<Address>,
+    /// Addresses that the other variant locks.
+    pub locked_by_other: Vec<(Variant, Address)>,
+    /// Rules that could not be read.
+    pub failures: Vec<Failure>,
+    /// The result as an exit code.
+    pub code: ExitCode,
+}
+
+/// One installed lockdown.
+#[derive(Debug)]
+pub struct StatusOfLockdown {
+    /// The lockdown.
+    pub lockdown: Lockdown,
+    /// How many checks of its rules do not pass.
+    pub drift: usize,
+    /// Its counters, by address and layer.
+    pub counters: Vec<Counted>,
+}
+
+/// Reads what is locked. Changes nothing.
+///
+/// # Errors
+/// Nothing could be read.
+pub fn status(options: &Options) -> Result<Status, EngineError> {
+    let firewall = open(options, false)?;
+    let held = lock::shared(options.wait)?;
+    let seen = firewall.observe();
+    drop(held);
+    let host = host();
+    let found = installed(&seen);
+    let mut failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
+    if found.lockdowns.is_empty() {
+        // Then it is not known whether anything is locked.
+        failures.extend(seen.unread_of_other().cloned().map(Failure::NotRead));
+    }
+    let lockdowns = found.lockdowns.into_iter().map(|lockdown| StatusOfLockdown {
+        drift: verify::broken(&structure(&lockdown, &seen, &host)),
+        counters: counted(&lockdown, &seen),
+        lockdown,
+    });
+    Ok(Status {
+        variant: firewall.variant(),
+        families: seen.known_families(),
+        lockdowns: lockdowns.collect(),
+        damaged: found.damaged,
+        locked_by_other: seen.locked_by_other(),
+        code: exit_code(&failures),
+        failures,
+    })
+}

@@ -1,0 +1,131 @@
+//! `verify`: checks what is installed. Changes nothing.
+
+use super::configuration::{self, ConfigFailure};
+use super::inspect::{host, inspect, locks_at_boot};
+use super::{EngineError, Options, apply, open};
+use crate::exit_code::ExitCode;
+use crate::policy::{Policy, Request};
+use crate::probe::ProbeResult;
+use crate::ruleset::model::Variant;
+use crate::ruleset::{LayerChoice, Lockdown, Observation, installed};
+use crate::sys::lock;
+use crate::verify::{
+    self as checks, Finding, Status, as_asked, config_unusable, config_usable, exit_code,
+    layers_as_asked, names_resolved, nothing_locked,
+};
+
+/// What is expected to be locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expectation {
+    /// What the request asks for, in exactly this form.
+    Request(Request),
+    /// What was applied, and what the configuration asks for, if there is one.
+    AsApplied,
+}
+
+/// What `verify` found.
+#[derive(Debug)]
+pub struct Verified {
+    /// The iptables variant in use.
+    pub variant: Option<Variant>,
+    /// The installed lockdowns.
+    pub lockdowns: Vec<Lockdown>,
+    /// All findings.
+    pub findings: Vec<Finding>,
+    /// The probes behind them.
+    pub probes: Vec<ProbeResult>,
+    /// The result as an exit code.
+    pub code: ExitCode,
+}
+
+/// Checks the installed lockdowns; with `probing`, also by real packets.
+///
+/// # Errors
+/// The input cannot be used, or nothing could be read.
+pub fn verify(
+    expected: &Expectation,
+    probing: bool,
+    options: &Options,
+) -> Result<Verified, EngineError> {
+    let firewall = open(options, probing)?;
+    let asked = match expected {
+        Expectation::Request(request) => Some(apply::resolve(request)?),
+        Expectation::AsApplied => None,
+    };
+    let held = lock::shared(options.wait)?;
+    // The configuration may have changed while this run waited.
+    let configured = asked.is_none().then(|| configuration::read(options));
+    let seen = firewall.observe();
+    let (lockdowns, mut findings) = match &asked {
+        Some(asked) => asked_for(asked, &seen),
+        None => all_installed(&seen),
+    };
+    if let Some(configured) = configured {
+        findings.extend(as_configured(configured, &seen, options)?);
+    }
+    if let LayerChoice::These(layers) = options.layers {
+        let lockdowns = lockdowns.iter();
+        findings.extend(lockdowns.filter_map(|lockdown| layers_as_asked(lockdown, layers, &seen)));
+    }
+    let inspection = inspect(&lockdowns, &seen, &host(), probing);
+    drop(held);
+    findings.extend(inspection.findings);
+    checks::degrade_reported_names(&mut findings);
+    findings.sort_by_key(|finding| finding.address);
+    Ok(Verified {
+        variant: firewall.variant(),
+        code: exit_code(&findings),
+        lockdowns,
+        findings,
+        probes: inspection.probes,
+    })
+}
+
+fn all_installed(seen: &Observation) -> (Vec<Lockdown>, Vec<Finding>) {
+    let found = installed(seen);
+    let findings = nothing_locked(&found, seen);
+    (found.lockdowns, findings)
+}
+
+/// The lockdowns that cover any address of the request, and whether the first is as requested.
+fn asked_for(asked: &Policy, seen: &Observation) -> (Vec<Lockdown>, Vec<Finding>) {
+    let mut lockdowns = installed(seen).lockdowns;
+    lockdowns.retain(|lockdown| lockdown.policy.target.overlaps(&asked.target));
+    let findings = vec![as_asked(asked, lockdowns.first(), seen)];
+    (lockdowns, findings)
+}
+
+/// Whether the configuration is installed. Where there is none, and nothing says that there should
+/// be one, there is nothing to find.
+fn as_configured(
+    configured: Result<Vec<Request>, ConfigFailure>,
+    seen: &Observation,
+    options: &Options,
+) -> Result<Vec<Finding>, EngineError> {
+    let requests = match configured {
+        Ok(requests) => requests,
+        Err(error) => {
+            let needed = options.config.is_some()
+                || !error.is_missing()
+                || locks_at_boot().map_err(EngineError::Units)?;
+            return Ok(Vec::from_iter(
+                needed.then(|| config_unusable(&error.to_string())),
+            ));
+        }
+    };
+    let mut findings = vec![config_usable()];
+    let lockdowns = installed(seen).lockdowns;
+    let (policies, unresolved) = configuration::resolve(&requests, &lockdowns);
+    findings.push(names_resolved(&unresolved));
+    for policy in &policies {
+        let lockdown = lockdowns
+            .iter()
+            .find(|lockdown| lockdown.policy.target.overlaps(&policy.target));
+        let finding = as_asked(policy, lockdown, seen);
+        findings.push(match finding.status {
+            Status::Pass => finding,
+            _ => finding.help("`ip-lockdown apply` installs the configured lockdown"),
+        });
+    }
+    Ok(findings)
+}

@@ -1,0 +1,133 @@
+//! Log lines: `error: ...` and `help: ...` on standard error, or entries with fields in the journal.
+
+use std::fmt::{self, Write as _};
+use std::io;
+use std::str::FromStr;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::{Style, journal};
+use crate::sys::systemd;
+
+/// The prefix of our field names in the journal: `IP_LOCKDOWN_CHECK`.
+const FIELD_PREFIX: &str = "IP_LOCKDOWN";
+
+/// Which messages are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors.
+    Quiet,
+    /// Errors and warnings; in the journal, actions as well.
+    Normal,
+    /// Actions as well.
+    Verbose,
+    /// Everything.
+    Debug,
+}
+
+/// Starts logging. `RUST_LOG` overrides `verbosity` (a level, or `target=level` pairs:
+/// tracing-subscriber, `Targets`).
+pub fn start(verbosity: Verbosity) {
+    let to_journal = journal::is_journal(io::stderr())
+        .then(tracing_journald::layer)
+        .and_then(Result::ok)
+        .map(|layer| {
+            // The journal reads the unit from /proc, where a short-lived process is often gone. It
+            // trusts root's word for it (systemd.journal-fields(7)).
+            let unit = systemd::own_unit().map(|unit| ("OBJECT_SYSTEMD_UNIT", unit));
+            layer
+                .with_field_prefix(Some(FIELD_PREFIX.to_owned()))
+                .with_custom_fields(unit)
+        });
+    let results = journal::remember(to_journal.is_some());
+    let by_flag = Targets::new().with_default(match verbosity {
+        Verbosity::Quiet => Level::ERROR,
+        Verbosity::Normal if !results => Level::WARN,
+        Verbosity::Normal | Verbosity::Verbose => Level::INFO,
+        Verbosity::Debug => Level::DEBUG,
+    });
+    let wanted = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|text| !text.is_empty());
+    let (filter, invalid) = match wanted.map(|text| (Targets::from_str(&text), text)) {
+        None => (by_flag, None),
+        // Targets that RUST_LOG does not name keep their errors and warnings.
+        Some((Ok(filter), _)) if filter.default_level().is_none() => {
+            (filter.with_default(Level::WARN), None)
+        }
+        Some((Ok(filter), _)) => (filter, None),
+        Some((Err(_), text)) => (by_flag, Some(text)),
+    };
+    let lines = to_journal.is_none().then(|| {
+        tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .event_format(Lines(Style::of(&io::stderr())))
+    });
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(to_journal)
+        .with(filter)
+        .init();
+    if let Some(text) = invalid {
+        tracing::warn!("ignoring RUST_LOG={text:?}, which is not a valid filter");
+    }
+}
+
+/// `error: MESSAGE`, and `help: HELP` on a line of its own.
+struct Lines(Style);
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = match *event.metadata().level() {
+            Level::ERROR => self.0.bad("error"),
+            Level::WARN => self.0.doubtful("warning"),
+            Level::INFO => self.0.hint("info"),
+            _ => "debug".to_owned(),
+        };
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        writeln!(writer, "{level}: {}{}", fields.message, fields.others)?;
+        if fields.help.is_empty() {
+            return Ok(());
+        }
+        writeln!(writer, "{}: {}", self.0.hint("help"), fields.help)
+    }
+}
+
+/// The fields of an event.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    help: String,
+    others: String,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            "help" => write!(self.help, "{value:?}"),
+            name => write!(self.others, " {name}={value:?}"),
+        };
+    }
+}

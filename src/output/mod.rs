@@ -1,0 +1,197 @@
+//! Reports and findings -> what people, programs and the journal read.
+//!
+//! The layout of every result is decided here; [`json`] is described in docs/json.md.
+
+pub mod journal;
+pub mod json;
+pub mod log;
+mod style;
+mod text;
+mod view;
+
+use std::io::{self, Write};
+
+pub use self::style::Style;
+use crate::engine::{Applied, Disabled, DryRun, Enabled, Failure, Removed, Status, Verified};
+use crate::exit_code::ExitCode;
+
+/// The format of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Output {
+    /// The format.
+    pub format: Format,
+    /// Prints every finding instead of a summary.
+    pub verbose: bool,
+    /// Prints nothing but errors and failed checks.
+    pub quiet: bool,
+    /// The colours of text.
+    pub style: Style,
+}
+
+impl Output {
+    /// Prints the result of `apply`, and logs its failures.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn applied(self, report: &Applied) -> io::Result<ExitCode> {
+        log_failures(&report.failures);
+        match self.format {
+            Format::Json => self.print_json("apply", report.code, view::applied(report))?,
+            Format::Text => {
+                let lines = text::locked(report);
+                self.print_findings(report.findings.iter(), &lines, report.code)?;
+            }
+        }
+        Ok(report.code)
+    }
+
+    /// Prints the transactions of `apply --dry-run`, and logs its failures.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn dry_run(self, report: &DryRun) -> io::Result<ExitCode> {
+        log_failures(&report.failures);
+        match self.format {
+            Format::Json => self.print_json("apply", report.code, view::dry_run(report))?,
+            Format::Text => print(text::dry_run(report).as_bytes())?,
+        }
+        Ok(report.code)
+    }
+
+    /// Prints the result of `verify`.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn verified(self, report: &Verified) -> io::Result<ExitCode> {
+        let code = report.code;
+        match self.format {
+            Format::Json => self.print_json("verify", code, view::verified(report))?,
+            Format::Text if self.verbose || self.quiet || journal::gets_results() => {
+                let mut lines = text::allowed_lines(&report.lockdowns);
+                lines.push(text::verdict(code, &report.findings));
+                self.print_findings(report.findings.iter(), &lines, code)?;
+            }
+            Format::Text => print(text::verified(report, self.style).as_bytes())?,
+        }
+        Ok(code)
+    }
+
+    /// Prints the result of `status`, and logs its failures.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn status(self, report: &Status) -> io::Result<ExitCode> {
+        log_failures(&report.failures);
+        match self.format {
+            Format::Json => self.print_json("status", report.code, view::status(report))?,
+            Format::Text => self.print(&text::status(report))?,
+        }
+        Ok(report.code)
+    }
+
+    /// Prints the result of `remove`, and logs its failures.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn removed(self, report: &Removed) -> io::Result<ExitCode> {
+        log_failures(&report.failures);
+        match self.format {
+            Format::Json => self.print_json("remove", report.code, view::removed(report))?,
+            Format::Text if report.failures.is_empty() => self.print(&text::removed(report))?,
+            Format::Text => {}
+        }
+        Ok(report.code)
+    }
+
+    /// Prints what `enable` did before it applied the configuration. `follows`: another result
+    /// follows; a program reads only that one.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn enabled(self, report: &Enabled, follows: bool) -> io::Result<()> {
+        self.done("enable", &text::enabled(report), follows)
+    }
+
+    /// Prints what `disable` did before it removed the rules; `follows` as for [`Self::enabled`].
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn disabled(self, report: &Disabled, follows: bool) -> io::Result<()> {
+        self.done("disable", &text::disabled(report), follows)
+    }
+
+    fn done(self, command: &str, lines: &[String], follows: bool) -> io::Result<()> {
+        match self.format {
+            Format::Text => self.print(&text::joined(lines)),
+            Format::Json if follows => {
+                lines.iter().for_each(|line| tracing::info!("{line}"));
+                Ok(())
+            }
+            Format::Json => self.print_json(command, ExitCode::Done, view::done(lines)),
+        }
+    }
+
+    /// Prints text, unless only errors are wanted.
+    fn print(self, text: &str) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        print(text.as_bytes())
+    }
+
+    fn print_json(self, command: &str, code: ExitCode, body: impl serde::Serialize) -> io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        json::print(command, code, body)
+    }
+
+    /// Prints one line for each finding (without `verbose`: for each problem), and then the lines.
+    /// Where standard output is the journal, they become entries with fields.
+    fn print_findings<'a>(
+        self,
+        findings: impl Iterator<Item = &'a crate::verify::Finding>,
+        lines: &[String],
+        code: ExitCode,
+    ) -> io::Result<()> {
+        let shown = findings.filter(|finding| self.verbose || text::is_problem(finding));
+        let lines = if self.quiet { &[] } else { lines };
+        if journal::gets_results() {
+            shown.for_each(journal::log);
+            for line in lines {
+                tracing::info!(exit_code = code.number(), "{line}");
+            }
+            return Ok(());
+        }
+        let mut out = String::new();
+        shown.for_each(|finding| text::finding(&mut out, finding, self.style));
+        out.push_str(&text::joined(lines));
+        print(out.as_bytes())
+    }
+}
+
+fn log_failures(failures: &[Failure]) {
+    for failure in failures {
+        tracing::error!(help = failure.help(), "{failure}");
+    }
+}
+
+/// Writes to standard output, at once.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()
+}

@@ -1,0 +1,56 @@
+//! Probes as data: who sends them, and what became of them.
+//!
+//! The text of a rule does not prove what the kernel does with a packet. So a child process takes
+//! the identity of a user, allowed or not, and sends one UDP datagram to the address. The kernel
+//! reports at once whether it was sent or denied (EPERM); no server is needed. Identities that are
+//! not allowed also try a TCP connect, which must be refused at once.
+#![forbid(unsafe_code)]
+
+mod sample;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::sample::{Expected, Identity, Sample, sample};
+use crate::policy::Address;
+
+/// The transport protocol of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// One datagram.
+    Udp,
+    /// One connect.
+    Tcp,
+}
+
+/// The outcome of a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The kernel sent the datagram, or the connect was answered.
+    Sent,
+    /// The kernel denied it (EPERM).
+    Denied,
+    /// The connect was refused at once.
+    Refused,
+    /// The connect was not answered within the time limit.
+    NoAnswer,
+    /// There is no route to the address, so nothing could be sent.
+    NoRoute,
+    /// The probe could not be sent, for this reason.
+    NotMade(String),
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProbeResult {
+    /// The identity that sent it.
+    #[serde(rename = "witness")]
+    pub identity: Identity,
+    /// The address that it was sent to.
+    pub address: Address,
+    /// The transport protocol.
+    pub transport: Transport,
+    /// The outcome.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,226 @@
+//! `iptables-save` output -> values; the only place that reads iptables syntax.
+//!
+//! A rule that is not exactly one of our forms is foreign: kept as printed, never dropped, never
+//! guessed at. Output of any other shape than a table dump is an error, so that a program that
+//! prints nonsense is never taken for an empty firewall.
+
+mod rule;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use thiserror::Error;
+
+use self::rule::own_rule;
+use crate::ruleset::Layer;
+use crate::ruleset::model::{Chain, ChainName, Counters, ObservedRule, Rule, Ruleset, Spec, Table};
+use super::tokens::Tokens;
+use crate::policy::Family;
+
+/// The text is not what `iptables-save` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line} {problem}: \"{text}\"")]
+pub struct ParseError {
+    /// Its line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub problem: &'static str,
+    /// The beginning of the line, escaped.
+    pub text: String,
+}
+
+/// Reads the output of `iptables-save`, with or without `-c`, of one family.
+///
+/// # Errors
+/// The first line that does not belong into such output; a table without its COMMIT (cut off); a
+/// table of ours that iptables says it cannot show.
+pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
+    let mut tables: Vec<Table> = Vec::new();
+    let mut open: Option<OpenTable> = None;
+    let mut hidden = Vec::new();
+    let mut last = (0, Cow::Borrowed(""));
+    for (number, line) in logical_lines(output) {
+        last = (number, line.clone());
+        let text = trimmed(&line);
+        let wrong = |problem| error(number, text, problem);
+        if let Some(comment) = text.strip_prefix('#') {
+            if let Some(table) = incompatible(comment) {
+                if Layer::OF_IPTABLES.iter().any(|layer| layer.name() == table) {
+                    return Err(wrong(
+                        "says that iptables cannot show this table, since `nft` has put rules of \
+                         its own into it",
+                    ));
+                }
+                hidden.push(table.to_owned());
+            }
+            continue;
+        }
+        if text.is_empty() {
+            continue;
+        }
+        match &mut open {
+            None => {
+                let name = text
+                    .strip_prefix('*')
+                    .filter(|name| is_word(name))
+                    .ok_or_else(|| wrong("is outside of any table"))?;
+                // Rules of the second one would not be seen.
+                if tables.iter().any(|table| table.name == name) {
+                    return Err(wrong("opens a table that was there before"));
+                }
+                open = Some(OpenTable::new(name));
+            }
+            Some(_) if text == "COMMIT" => tables.extend(open.take().map(|open| open.table)),
+            Some(open) => match text.strip_prefix(':') {
+                Some(declaration) => open
+                    .declare(declaration)
+                    .ok_or_else(|| wrong("does not declare a new chain"))?,
+                None => open
+                    .add(text)
+                    .ok_or_else(|| wrong("is not a rule of a declared chain"))?,
+            },
+        }
+    }
+    match open {
+        None => Ok(Ruleset {
+            family,
+            tables,
+            hidden,
+        }),
+        Some(_) => Err(error(
+            last.0,
+            trimmed(&last.1),
+            "ends the output before COMMIT",
+        )),
+    }
+}
+
+fn trimmed(line: &str) -> &str {
+    line.trim_end_matches([' ', '\r'])
+}
+
+/// The lines, from 1. A quoted word may hold line breaks: such a rule is one line.
+fn logical_lines(output: &str) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
+    let mut lines = output.split('\n').enumerate();
+    std::iter::from_fn(move || {
+        let (at, first) = lines.next()?;
+        let mut line = Cow::Borrowed(first);
+        if first.starts_with(['-', '[']) && first.contains('"') {
+            let mut words = Tokens::default();
+            words.read(first);
+            // Quotes that never close: the line as far as it goes, for the caller to complain of.
+            while words.quoted
+                && let Some((_, next)) = lines.next()
+            {
+                let line = line.to_mut();
+                line.push('\n');
+                line.push_str(next);
+                words.read("\n");
+                words.read(next);
+            }
+        }
+        Some((at + 1, line))
+    })
+}
+
+/// The table that iptables-nft says it cannot show, on a comment line of its standard output.
+fn incompatible(comment: &str) -> Option<&str> {
+    // "contains incompatible base-chains" is another: all other chains are shown then.
+    let (table, _) = comment
+        .strip_prefix(" Table `")?
+        .split_once("' is incompatible")?;
+    Some(table)
+}
+
+/// A table whose COMMIT has not come yet.
+struct OpenTable {
+    table: Table,
+    /// By name: where in the table, and whether it is a chain of ours.
+    places: HashMap<String, (usize, bool)>,
+}
+
+impl OpenTable {
+    fn new(name: &str) -> Self {
+        Self {
+            table: Table {
+                name: name.to_owned(),
+                chains: Vec::new(),
+            },
+            places: HashMap::new(),
+        }
+    }
+
+    /// `NAME POLICY [PACKETS:BYTES]`; old versions allow blanks in names.
+    fn declare(&mut self, declaration: &str) -> Option<()> {
+        let mut words = declaration.rsplitn(3, ' ');
+        let (counts, policy, name) = (words.next()?, words.next()?, words.next()?);
+        (!name.is_empty() && is_word(policy)).then_some(())?;
+        let place = (self.table.chains.len(), name.parse::<ChainName>().is_ok());
+        (self.places.insert(name.to_owned(), place).is_none()).then_some(())?;
+        self.table.chains.push(Chain {
+            name: name.to_owned(),
+            policy: (policy != "-").then(|| policy.to_owned()),
+            counters: counters(counts)?,
+            rules: Vec::new(),
+        });
+        Some(())
+    }
+
+    /// `[[PACKETS:BYTES] ]-A CHAIN SPEC`
+    fn add(&mut self, text: &str) -> Option<()> {
+        let (counters, rest) = match text.split_once(' ') {
+            Some((counts, rest)) if counts.starts_with('[') => (Some(counters(counts)?), rest),
+            _ => (None, text),
+        };
+        let rest = rest.strip_prefix("-A ")?;
+        let ((place, ours), spec) = self.chain_and_spec(rest)?;
+        let chain = self.table.chains.get_mut(place)?;
+        // Only a jump of ours is ours wherever it stands; the other forms are so common that they
+        // count in our own chains alone.
+        let own = own_rule(spec).filter(|rule| ours || matches!(rule, Rule::Jump(_)));
+        chain.rules.push(ObservedRule {
+            counters,
+            spec: own.map_or_else(|| Spec::Foreign(spec.to_owned()), Spec::Own),
+        });
+        Some(())
+    }
+
+    fn chain_and_spec<'a>(&self, rest: &'a str) -> Option<((usize, bool), &'a str)> {
+        let (name, spec) = rest.split_once(' ').unwrap_or((rest, ""));
+        if let Some(&place) = self.places.get(name) {
+            return Some((place, spec));
+        }
+        // A name with blanks: the longest declared one that fits.
+        self.places
+            .iter()
+            .filter_map(|(name, &place)| {
+                let spec = rest.strip_prefix(name.as_str())?;
+                let fits = spec.is_empty() || spec.starts_with(' ');
+                fits.then(|| (name.len(), place, spec.trim_start_matches(' ')))
+            })
+            .max_by_key(|(length, ..)| *length)
+            .map(|(_, place, spec)| (place, spec))
+    }
+}
+
+fn error(line: usize, text: &str, problem: &'static str) -> ParseError {
+    let start: String = text.chars().take(80).collect();
+    ParseError {
+        line,
+        problem,
+        text: start.escape_debug().to_string(),
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace)
+}
+
+/// `[PACKETS:BYTES]`
+fn counters(text: &str) -> Option<Counters> {
+    let (packets, bytes) = text.strip_prefix('[')?.strip_suffix(']')?.split_once(':')?;
+    Some(Counters {
+        packets: packets.parse().ok()?,
+        bytes: bytes.parse().ok()?,
+    })
+}

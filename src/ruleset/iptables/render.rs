@@ -1,0 +1,192 @@
+//! Values -> iptables syntax; the only place that writes it.
+//!
+//! Rules are written as `iptables-save` prints them (iptables 1.8, `xtables-save(8)`), so that
+//! what is sent and what is read back look the same to a reader.
+
+use std::fmt::Write as _;
+
+use crate::ruleset::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict};
+use super::{Edit, TableEdits};
+use super::tokens;
+use crate::policy::{AccountName, Family};
+
+/// The input of one `iptables-restore --noflush`: one transaction for each table, in the given
+/// order.
+#[must_use]
+pub fn transaction(family: Family, tables: &[TableEdits]) -> String {
+    let mut text = String::new();
+    for TableEdits { table, edits } in tables {
+        line(&mut text, format_args!("*{table}"));
+        // Declaring a user-defined chain creates or empties it.
+        for edit in edits {
+            if let Edit::Rebuild { chain, .. } = edit {
+                line(&mut text, format_args!(":{chain} - [0:0]"));
+            }
+        }
+        // Deletions come first: the kernel refuses an owner match in a chain that INPUT leads to.
+        for edit in edits {
+            if let Edit::Delete { chain, spec: old } = edit {
+                let chain = restorable(chain);
+                let spec = match old {
+                    Spec::Own(own) => rule(own, family),
+                    Spec::Foreign(text) => restorable_words(text),
+                };
+                line(&mut text, format_args!("-D {chain} {spec}"));
+            }
+        }
+        for edit in edits {
+            match edit {
+                Edit::Delete { .. } | Edit::Remove { .. } => {}
+                Edit::Rebuild { chain, rules } => {
+                    let chain = chain.to_string();
+                    for one in rules {
+                        line(&mut text, format_args!("-A {chain} {}", rule(one, family)));
+                    }
+                }
+                Edit::InsertFirst { chain, rule: new } => {
+                    line(
+                        &mut text,
+                        format_args!("-I {chain} 1 {}", rule(new, family)),
+                    );
+                }
+            }
+        }
+        // Flush all before the first deletion: the chains may lead to each other.
+        for option in ["-F", "-X"] {
+            for edit in edits {
+                if let Edit::Remove { chain } = edit {
+                    line(&mut text, format_args!("{option} {chain}"));
+                }
+            }
+        }
+        line(&mut text, format_args!("COMMIT"));
+    }
+    text
+}
+
+/// A whole ruleset as `iptables-save -c` prints it, without its comment lines.
+#[must_use]
+pub fn ruleset(ruleset: &Ruleset) -> String {
+    let mut text = String::new();
+    for Table { name, chains } in &ruleset.tables {
+        line(&mut text, format_args!("*{name}"));
+        for Chain {
+            name,
+            policy,
+            counters,
+            ..
+        } in chains
+        {
+            let policy = policy.as_deref().unwrap_or("-");
+            line(
+                &mut text,
+                format_args!(":{name} {policy} [{}:{}]", counters.packets, counters.bytes),
+            );
+        }
+        for chain in chains {
+            for one in &chain.rules {
+                if let Some(counters) = one.counters {
+                    let _ = write!(text, "[{}:{}] ", counters.packets, counters.bytes);
+                }
+                let spec = spec(&one.spec, ruleset.family);
+                let gap = if spec.is_empty() { "" } else { " " };
+                line(&mut text, format_args!("-A {}{gap}{spec}", chain.name));
+            }
+        }
+        line(&mut text, format_args!("COMMIT"));
+    }
+    text
+}
+
+/// What was printed, as `iptables-restore` takes it: names of chains and interfaces are printed as
+/// they are, but a quote in its input is always a quote.
+fn restorable_words(printed: &str) -> String {
+    let words: Vec<String> = tokens::tokens(printed)
+        .iter()
+        .map(|word| restorable(word))
+        .collect();
+    words.join(" ")
+}
+
+fn restorable(word: &str) -> String {
+    if !word.is_empty() && !word.contains(['"', ' ', '\t']) {
+        return word.to_owned();
+    }
+    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(line);
+    text.push('\n');
+}
+
+/// What follows `-A CHAIN` for a rule that was read.
+#[must_use]
+pub fn spec(spec: &Spec, family: Family) -> String {
+    match spec {
+        Spec::Own(own) => rule(own, family),
+        Spec::Foreign(text) => text.clone(),
+    }
+}
+
+/// What follows `-A CHAIN` for one of our rules.
+#[must_use]
+pub fn rule(rule: &Rule, family: Family) -> String {
+    match rule {
+        Rule::Jump(chain) => jump(*chain),
+        Rule::PassUids { uids, names } => {
+            format!(
+                "-m owner --uid-owner {uids}{} -j RETURN",
+                names_comment(names)
+            )
+        }
+        Rule::Goto { uids, chain } => format!("-m owner --uid-owner {uids} -g {chain}"),
+        Rule::PassGroup { gid, names } => format!(
+            "-m owner --gid-owner {gid} --suppl-groups{} -j RETURN",
+            names_comment(names)
+        ),
+        // Only nftables needs these two: "has no socket" is a match of its own here.
+        Rule::RefuseOwnedTcp => {
+            "-p tcp -m owner --socket-exists -j REJECT --reject-with tcp-reset".to_owned()
+        }
+        Rule::RefuseOwned => "-m owner --socket-exists -j REJECT".to_owned(),
+        Rule::PassClosing => "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN \
+                              -m owner ! --socket-exists -j RETURN"
+            .to_owned(),
+        Rule::RefuseTcp => "-p tcp -j REJECT --reject-with tcp-reset".to_owned(),
+        Rule::Refuse { verdict, marker } => {
+            let comment = marker.map_or_else(String::new, |marker| {
+                format!("-m comment --comment \"{marker}\" ")
+            });
+            let target = match (verdict, family) {
+                (Verdict::Drop, _) => "DROP",
+                (Verdict::Reject, Family::V4) => "REJECT --reject-with icmp-port-unreachable",
+                (Verdict::Reject, Family::V6) => "REJECT --reject-with icmp6-port-unreachable",
+            };
+            format!("{comment}-j {target}")
+        }
+    }
+}
+
+fn jump(chain: ChainName) -> String {
+    let bits = match chain.address.family() {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    format!("-d {}/{bits} -j {chain}", chain.address)
+}
+
+fn names_comment(names: &[AccountName]) -> String {
+    match names {
+        [] => String::new(),
+        names => format!(
+            " -m comment --comment \"{}\"",
+            names
+                .iter()
+                .map(AccountName::as_str)
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
+    }
+}

@@ -1,0 +1,71 @@
+//! "Could not look", as a value.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use super::model::Variant;
+use super::nftables::TABLE;
+use crate::policy::Family;
+
+/// Something that can be read from the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Readable {
+    /// The tables of one family of one iptables variant.
+    Iptables(Variant, Family),
+    /// The tables and chains of nf_tables.
+    NfTables,
+    /// Our nftables table.
+    OwnTable,
+    /// A unit of systemd, with its drop-ins and its configuration.
+    Unit(&'static str),
+}
+
+impl fmt::Display for Readable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Iptables(variant, family) => write!(f, "the {family} rules of iptables-{variant}"),
+            Self::NfTables => f.write_str("the tables of nf_tables"),
+            Self::OwnTable => write!(f, "the nftables table inet {TABLE}"),
+            Self::Unit(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What could not be read, and why. It is never the same as "there is none".
+#[derive(Debug, Clone)]
+pub struct NotRead {
+    /// What could not be read.
+    pub place: Readable,
+    source: Arc<dyn Error + Send + Sync>,
+}
+
+impl NotRead {
+    /// `place` could not be read because of `source`.
+    pub fn new(place: Readable, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            place,
+            source: Arc::from(source.into()),
+        }
+    }
+}
+
+impl fmt::Display for NotRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {}: {}", self.place, self.source)
+    }
+}
+
+impl Error for NotRead {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+impl PartialEq for NotRead {
+    fn eq(&self, other: &Self) -> bool {
+        self.place == other.place && self.source.to_string() == other.source.to_string()
+    }
+}
+
+impl Eq for NotRead {}

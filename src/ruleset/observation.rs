@@ -1,0 +1,191 @@
+//! Everything that was read from the firewall in one pass.
+
+use super::Layer;
+use super::model::{Ruleset, Table, Variant};
+use super::nftables::OwnTable;
+use super::nftables::nat::NatTable;
+use super::nftables::object::NativeTable;
+use super::not_read::NotRead;
+use crate::policy::{Address, Family};
+
+/// The nf_tables content that iptables does not show.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Native {
+    /// The tables of the families `ip`, `ip6` and `inet`, including those of iptables-nft.
+    pub tables: Vec<NativeTable>,
+    /// The tables that may rewrite an address before our rules see it.
+    pub nat: Vec<NatTable>,
+}
+
+/// The firewall as read in one pass.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The iptables variant in use; `None` on a host without iptables.
+    pub variant: Option<Variant>,
+    /// The families that this kernel has, as the variant in use shows them; without iptables they
+    /// are empty.
+    pub families: Vec<(Family, Result<Ruleset, NotRead>)>,
+    /// The same families as the other variant shows them, where it has rules at all.
+    pub other: Vec<(Variant, Family, Result<Ruleset, NotRead>)>,
+    /// Whether this kernel has nf_tables.
+    pub nf_tables: Result<bool, NotRead>,
+    /// Our nftables table; `None` where it does not exist.
+    pub nftables: Result<Option<OwnTable>, NotRead>,
+    /// The rest of nf_tables.
+    pub native: Result<Native, NotRead>,
+}
+
+impl Observation {
+    /// Whether this kernel has the family.
+    #[must_use]
+    pub fn has(&self, family: Family) -> bool {
+        self.families.iter().any(|(known, _)| *known == family)
+    }
+
+    /// The families that this kernel has.
+    #[must_use]
+    pub fn known_families(&self) -> Vec<Family> {
+        self.families.iter().map(|(family, _)| *family).collect()
+    }
+
+    /// The table of the layer that holds the rules for addresses of the family; `None` where it is
+    /// not in use.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn table(&self, layer: Layer, family: Family) -> Result<Option<&Table>, &NotRead> {
+        match layer {
+            Layer::Nftables => {
+                let own = self.nftables.as_ref()?;
+                Ok(own.as_ref().map(|own| &own.table))
+            }
+            Layer::Filter | Layer::Security => {
+                let seen = self.families.iter().find(|(known, _)| *known == family);
+                match seen {
+                    None => Ok(None),
+                    Some((_, seen)) => Ok(seen.as_ref()?.table(layer.name())),
+                }
+            }
+        }
+    }
+
+    /// The tables of all layers that could be read, each with the family of its addresses.
+    pub fn own_tables(&self) -> impl Iterator<Item = (Family, &Table)> {
+        self.families.iter().flat_map(move |&(family, _)| {
+            Layer::ALL
+                .into_iter()
+                .filter_map(move |layer| Some((family, self.table(layer, family).ok()??)))
+        })
+    }
+
+    /// Whether the layer's table is dormant: the kernel ignores its rules.
+    ///
+    /// # Errors
+    /// The flag could not be read.
+    pub fn is_dormant(&self, layer: Layer, family: Family) -> Result<bool, &NotRead> {
+        match layer {
+            Layer::Nftables => Ok(matches!(&self.nftables, Ok(Some(own)) if own.dormant)),
+            // Legacy tables have no such flag.
+            _ if self.variant != Some(Variant::Nft) => Ok(false),
+            Layer::Filter | Layer::Security => {
+                let mut tables = self.native.as_ref()?.tables.iter();
+                Ok(tables.any(|table| {
+                    table.is_of(family) && table.name == layer.name() && table.dormant
+                }))
+            }
+        }
+    }
+
+    /// Whether the layer's table disappears with the process that created it (`flags owner`).
+    #[must_use]
+    pub fn is_owned(&self, layer: Layer) -> bool {
+        layer == Layer::Nftables && matches!(&self.nftables, Ok(Some(own)) if own.owned)
+    }
+
+    /// Whether firewalld has rules here: its own table, or its chains in that of iptables.
+    ///
+    /// # Errors
+    /// The tables could not be read.
+    pub fn has_firewalld(&self) -> Result<bool, &NotRead> {
+        let chain = |ruleset: &Ruleset| {
+            ruleset
+                .table(Layer::Filter.name())
+                .is_some_and(|filter| filter.chain("INPUT_direct").is_some())
+        };
+        if self.read().any(chain) {
+            return Ok(true);
+        }
+        let mut tables = self.native.as_ref()?.tables.iter();
+        Ok(tables.any(|table| table.name == "firewalld"))
+    }
+
+    /// The layers that could not be read.
+    pub fn unread(&self) -> impl Iterator<Item = &NotRead> {
+        self.families
+            .iter()
+            .filter_map(|(_, seen)| seen.as_ref().err())
+            .chain(self.nftables.as_ref().err())
+    }
+
+    /// The rules of the other variant that could not be read.
+    pub fn unread_of_other(&self) -> impl Iterator<Item = &NotRead> {
+        self.other
+            .iter()
+            .filter_map(|(.., seen)| seen.as_ref().err())
+    }
+
+    /// The rulesets of the variant in use that could be read.
+    pub fn read(&self) -> impl Iterator<Item = &Ruleset> {
+        self.families
+            .iter()
+            .filter_map(|(_, seen)| seen.as_ref().ok())
+    }
+
+    /// The rulesets of the other variant that could be read.
+    pub fn read_of_other(&self) -> impl Iterator<Item = (Variant, &Ruleset)> {
+        self.other
+            .iter()
+            .filter_map(|(variant, _, seen)| Some((*variant, seen.as_ref().ok()?)))
+    }
+
+    /// The rulesets of both variants that could be read.
+    pub fn rulesets(&self) -> impl Iterator<Item = (Variant, &Ruleset)> {
+        let own = self
+            .variant
+            .into_iter()
+            .flat_map(|variant| self.read().map(move |ruleset| (variant, ruleset)));
+        own.chain(self.read_of_other())
+    }
+
+    /// The addresses that the other variant locks, each once, as far as it could be read.
+    #[must_use]
+    pub fn locked_by_other(&self) -> Vec<(Variant, Address)> {
+        let mut addresses: Vec<(Variant, Address)> = self
+            .read_of_other()
+            .flat_map(|(variant, ruleset)| {
+                ruleset
+                    .locked_addresses()
+                    .into_iter()
+                    .map(move |address| (variant, address))
+            })
+            .collect();
+        addresses.sort_unstable_by_key(|&(variant, address)| (address, variant));
+        addresses.dedup();
+        addresses
+    }
+
+    /// The addresses for which any layer of any variant holds a chain of ours, each once.
+    #[must_use]
+    pub fn locked_addresses(&self) -> Vec<Address> {
+        let of_iptables = self
+            .rulesets()
+            .flat_map(|(_, ruleset)| ruleset.locked_addresses());
+        let of_nftables = self.nftables.iter().flatten();
+        let mut addresses: Vec<Address> = of_iptables
+            .chain(of_nftables.flat_map(|own| own.table.locked_addresses()))
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+}

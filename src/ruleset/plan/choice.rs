@@ -1,0 +1,202 @@
+//! Which layers a policy gets on this host, which lockdowns an `--only` leaves, and what replaces a
+//! layer that the host refuses.
+
+use thiserror::Error;
+
+use super::Place;
+use crate::policy::{Address, Family, Policy, Target};
+use crate::ruleset::desired::nftables_obstacle;
+use crate::ruleset::{
+    Layer, LayerChoice, Layers, LayersByFamily, Lockdown, NotRead, Observation, installed,
+    installed_elsewhere,
+};
+
+/// Why a policy cannot be installed on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CannotLock {
+    /// The kernel has no IP of this family, and the target has no other address.
+    #[error("this kernel has no {0}, so {1} cannot be locked")]
+    NoFamily(Family, Target),
+    /// The chosen layers include `nftables`, which cannot express the policy.
+    #[error("layer nftables cannot be used: {0}")]
+    NotForNftables(&'static str),
+    /// The policy requires iptables, which is not installed.
+    #[error("layer nftables cannot be used ({0}), and iptables is not installed")]
+    NeedsIptables(&'static str),
+    /// The chosen layers require iptables, which is not installed.
+    #[error("iptables is not installed")]
+    NoIptables,
+    /// The chosen layers include `nftables`, and the kernel has no nf_tables.
+    #[error("this kernel has no nf_tables, which layer nftables requires")]
+    NoNfTables,
+    /// It is not known whether the kernel has nf_tables.
+    #[error(transparent)]
+    NotRead(#[from] NotRead),
+}
+
+/// The layers that the policy gets.
+///
+/// # Errors
+/// The host or the policy does not permit the choice.
+pub fn choose_layers(
+    choice: LayerChoice,
+    policy: &Policy,
+    seen: &Observation,
+) -> Result<Layers, CannotLock> {
+    let obstacle = nftables_obstacle(policy);
+    let layers = match (choice, obstacle) {
+        (LayerChoice::These(layers), Some(why)) if layers.has(Layer::Nftables) => {
+            return Err(CannotLock::NotForNftables(why));
+        }
+        (LayerChoice::These(layers), _) => layers,
+        (LayerChoice::Auto, Some(why)) => {
+            if seen.variant.is_none() {
+                return Err(CannotLock::NeedsIptables(why));
+            }
+            Layers::FILTER_AND_SECURITY
+        }
+        // A reload of firewalld flushes all iptables rules, those of iptables-legacy too, but no
+        // foreign nftables table.
+        (LayerChoice::Auto, None) => match (seen.variant, seen.nf_tables.clone()?) {
+            (None, true) => Layers::NFTABLES,
+            (Some(_), true) => Layers::FILTER_AND_NFTABLES,
+            (_, false) => Layers::FILTER_AND_SECURITY,
+        },
+    };
+    if layers.need_iptables() && seen.variant.is_none() {
+        return Err(CannotLock::NoIptables);
+    }
+    if layers.has(Layer::Nftables) && !seen.nf_tables.clone()? {
+        return Err(CannotLock::NoNfTables);
+    }
+    Ok(layers)
+}
+
+/// The policy in the layers that it gets.
+///
+/// # Errors
+/// The host or the policy does not permit the choice, or the kernel has no IP of the family of the
+/// only address.
+pub fn lockdown_for(
+    policy: &Policy,
+    choice: LayerChoice,
+    seen: &Observation,
+) -> Result<Lockdown, CannotLock> {
+    if let [address] = policy.target.addresses()
+        && !seen.has(address.family())
+    {
+        let target = policy.target.clone();
+        return Err(CannotLock::NoFamily(address.family(), target));
+    }
+    Ok(Lockdown {
+        layers: LayersByFamily::both(choose_layers(choice, policy, seen)?),
+        policy: policy.clone(),
+    })
+}
+
+/// The installed lockdowns that lose an address to `targets`, as they are without it: the half of
+/// an IMDS pair that an `--only` leaves keeps its list and its layers. Halves that the other
+/// variant holds move to the variant in use.
+///
+/// # Errors
+/// The host does not permit the choice for a half that has to move.
+pub fn cut_off_halves(
+    targets: &[&Target],
+    choice: LayerChoice,
+    seen: &Observation,
+) -> Result<Vec<Lockdown>, CannotLock> {
+    let left = |lockdown: &Lockdown| {
+        let mut targets = targets.iter();
+        let left = targets.try_fold(lockdown.policy.clone(), |left, target| left.without(target))?;
+        (left != lockdown.policy).then_some(left)
+    };
+    let own = installed(seen).lockdowns;
+    let covered = |address: &Address| {
+        own.iter()
+            .any(|lockdown| lockdown.policy.target.addresses().contains(address))
+    };
+    let mut halves: Vec<Lockdown> = own
+        .iter()
+        .filter(|lockdown| !targets.contains(&&lockdown.policy.target))
+        .filter_map(|lockdown| {
+            Some(Lockdown {
+                policy: left(lockdown)?,
+                layers: lockdown.layers,
+            })
+        })
+        .collect();
+    let elsewhere = installed_elsewhere(seen).lockdowns;
+    for policy in elsewhere.iter().filter_map(left) {
+        if !policy.target.addresses().iter().any(covered) {
+            let layers = LayersByFamily::both(choose_layers(choice, &policy, seen)?);
+            halves.push(Lockdown { policy, layers });
+        }
+    }
+    Ok(halves)
+}
+
+/// A transaction that a place refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// The place.
+    pub place: Place,
+    /// How many times in a row, at least 1.
+    pub times: usize,
+    /// Whether the kernel has the iptables table `security` in the family of the place; `None` if
+    /// nobody asked, or the answer is not known.
+    pub has_security: Option<bool>,
+}
+
+/// Lockdowns with fewer or other layers, to be tried after a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// The lockdowns.
+    pub lockdowns: Vec<Lockdown>,
+    /// What was given up, for the log.
+    pub reason: &'static str,
+}
+
+/// What to try instead after a refusal; `None`: the same again.
+#[must_use]
+pub fn fallback(
+    lockdowns: &[Lockdown],
+    choice: LayerChoice,
+    refused: Refused,
+    seen: &Observation,
+) -> Option<Fallback> {
+    let mut lockdowns = lockdowns.to_vec();
+    let reason = match refused.place {
+        Place::Nftables => {
+            // A single refusal may come from a concurrent change by another tool.
+            if refused.times < 2 || choice != LayerChoice::Auto || seen.variant.is_none() {
+                return None;
+            }
+            for lockdown in &mut lockdowns {
+                lockdown.layers = LayersByFamily::both(Layers::FILTER_AND_SECURITY);
+            }
+            "the kernel refuses layer nftables; layer security replaces it"
+        }
+        Place::Iptables(_, family) => {
+            if refused.has_security != Some(false) {
+                return None;
+            }
+            for lockdown in &mut lockdowns {
+                if let Some(rest) = lockdown.layers.of(family).without(Layer::Security) {
+                    lockdown.layers.set(family, rest);
+                }
+            }
+            "this kernel has no table `security`; layer filter is installed alone"
+        }
+    };
+    Some(Fallback { lockdowns, reason })
+}
+
+/// Whether a refusal by the place may mean that the kernel lacks the table `security`.
+#[must_use]
+pub fn may_lack_security(lockdowns: &[Lockdown], place: Place) -> Option<Family> {
+    let Place::Iptables(_, family) = place else {
+        return None;
+    };
+    let uses = |lockdown: &Lockdown| lockdown.layers.of(family).has(Layer::Security);
+    lockdowns.iter().any(uses).then_some(family)
+}

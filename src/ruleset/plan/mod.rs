@@ -1,0 +1,282 @@
+//! Lockdowns and an observation -> transactions.
+//!
+//! [`install`], [`clear`] and [`remove`] are the only ways to a change. Which layers a lockdown
+//! gets, which half of the IMDS pair an `--only` leaves, and what happens when a place refuses is
+//! decided by the functions of [`choice`](self::choose_layers).
+//!
+//! New rules are installed before old ones are removed: a caller runs [`install`] until it returns
+//! an empty plan, and only then [`clear`]. Nothing is planned for a place that could not be read,
+//! and the plan for an unchanged host is empty.
+
+mod choice;
+mod iptables;
+mod nftables;
+
+use std::fmt;
+
+pub use self::choice::{
+    CannotLock, Fallback, Refused, choose_layers, cut_off_halves, fallback, lockdown_for,
+    may_lack_security,
+};
+pub use self::iptables::{edits, removal};
+pub use self::nftables::operations;
+use super::iptables::{TableEdits, render};
+use super::model::{Ruleset, Table, Variant};
+use super::nftables::Operation;
+use super::{Layer, Lockdown, Observation};
+use crate::policy::{Address, Family};
+
+/// A place where rules are: what one transaction can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The tables of one family of one iptables variant.
+    Iptables(Variant, Family),
+    /// Our nftables table.
+    Nftables,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Iptables(_, family) => write!(f, "{family}"),
+            Self::Nftables => f.write_str("nftables"),
+        }
+    }
+}
+
+/// A change of one place. It takes effect at one instant for each table, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transaction {
+    /// Edits of the tables of one family of one iptables variant, in order.
+    Iptables(Variant, Family, Vec<TableEdits>),
+    /// Operations on our nftables table, in order.
+    Nftables(Vec<Operation>),
+}
+
+impl Transaction {
+    /// The place that it changes.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Iptables(variant, family, _) => Place::Iptables(*variant, *family),
+            Self::Nftables(_) => Place::Nftables,
+        }
+    }
+
+    /// The change as the input of `iptables-restore --noflush` or of `nft -f -`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Iptables(_, family, tables) => render::transaction(*family, tables),
+            Self::Nftables(operations) => super::nftables::render::transaction(operations),
+        }
+    }
+
+    fn iptables(variant: Variant, family: Family, mut tables: Vec<TableEdits>) -> Option<Self> {
+        tables.retain(|table| !table.edits.is_empty());
+        (!tables.is_empty()).then_some(Self::Iptables(variant, family, tables))
+    }
+
+    fn nftables(operations: Vec<Operation>) -> Option<Self> {
+        (!operations.is_empty()).then_some(Self::Nftables(operations))
+    }
+}
+
+/// Transactions in steps. Those of one step are independent and may run at the same time; a step
+/// runs only after the one before it succeeded completely.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The steps, each with at least one transaction.
+    pub steps: Vec<Vec<Transaction>>,
+}
+
+impl Plan {
+    fn new(steps: impl IntoIterator<Item = Vec<Transaction>>) -> Self {
+        let steps = steps.into_iter().filter(|step| !step.is_empty()).collect();
+        Self { steps }
+    }
+
+    /// Whether nothing has to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Every transaction, in order.
+    pub fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        self.steps.iter().flatten()
+    }
+}
+
+/// Installs the lockdowns in their layers; empty when they are installed.
+#[must_use]
+pub fn install(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
+    let held = holds_any(lockdowns, seen);
+    let families = families_to_change(seen, held);
+    let of_iptables = per_family(seen, |ruleset| {
+        // The backstop goes in before `filter`.
+        let layers = Layer::OF_IPTABLES.into_iter().rev();
+        layers
+            .filter(|_| families.contains(&ruleset.family))
+            .map(|layer| install_edits(lockdowns, layer, ruleset))
+            .collect()
+    });
+    let of_nftables = seen.nftables.as_ref().ok().and_then(|table| {
+        let wanted: Vec<_> = families
+            .iter()
+            .flat_map(|&family| {
+                lockdowns
+                    .iter()
+                    .flat_map(move |lockdown| lockdown.wants(Layer::Nftables, family))
+            })
+            .collect();
+        Transaction::nftables(operations(&wanted, &[], table.as_ref()))
+    });
+    let of_nftables = Vec::from_iter(of_nftables);
+    let nftables_is_empty = match &seen.nftables {
+        Ok(None) => true,
+        Ok(Some(own)) => own.table.own_chains().next().is_none(),
+        Err(_) => false,
+    };
+    // Layers with different lists refuse whoever is not on both, so an interrupted change must not
+    // leave two lists.
+    Plan::new(match (held, nftables_is_empty) {
+        // Nothing of ours is there yet: one layer is better than none.
+        (false, _) => [[of_iptables, of_nftables].concat(), Vec::new()],
+        // nftables gets its first rules: the marker in iptables, which names all layers, is
+        // rewritten only after these are installed.
+        (true, true) => [of_nftables, of_iptables],
+        // What iptables refuses must not be in nftables either.
+        (true, false) => [of_iptables, of_nftables],
+    })
+}
+
+/// Installs the lockdowns in one iptables layer alone, for a host where a complete transaction was
+/// refused and nothing is locked yet.
+#[must_use]
+pub fn install_alone(lockdowns: &[Lockdown], layer: Layer, seen: &Observation) -> Plan {
+    Plan::new([per_family(seen, |ruleset| {
+        vec![install_edits(lockdowns, layer, ruleset)]
+    })])
+}
+
+/// Removes the rules for the lockdowns' addresses from all layers that are not theirs, and from the
+/// other variant: a packet would have to pass both lists. To be run only once they are installed.
+#[must_use]
+pub fn clear(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
+    let without = |layer| -> Vec<Address> {
+        let lacks = lockdowns.iter().flat_map(|lockdown| lockdown.lacks(layer));
+        lacks.collect()
+    };
+    let mut transactions = per_family(seen, |ruleset| {
+        let layers = Layer::OF_IPTABLES.into_iter();
+        layers
+            .filter_map(|layer| {
+                let table = ruleset.table(layer.name())?;
+                Some(removal_edits(&without(layer), table))
+            })
+            .collect()
+    });
+    transactions.extend(remove_from_nftables(&without(Layer::Nftables), seen));
+    let all: Vec<Address> = lockdowns
+        .iter()
+        .flat_map(|lockdown| lockdown.policy.target.addresses().to_vec())
+        .collect();
+    transactions.extend(seen.read_of_other().filter_map(|(variant, ruleset)| {
+        Transaction::iptables(variant, ruleset.family, remove_all(&all, ruleset))
+    }));
+    Plan::new([transactions])
+}
+
+/// Removes every rule and chain of ours for `addresses` from every layer and variant; with
+/// `everything`, also an own table that could not be read.
+#[must_use]
+pub fn remove(addresses: &[Address], everything: bool, seen: &Observation) -> Plan {
+    let of_iptables = seen
+        .rulesets()
+        .filter_map(|(variant, ruleset)| {
+            Transaction::iptables(variant, ruleset.family, remove_all(addresses, ruleset))
+        })
+        .collect();
+    let of_nftables = match &seen.nftables {
+        // Deleting the whole table needs no understanding of it.
+        Err(_) if everything => Some(Transaction::Nftables(vec![Operation::DeleteTable])),
+        // Rules that could not be read stay, and keep their backstop.
+        _ if seen.unread().next().is_some() => None,
+        _ => remove_from_nftables(addresses, seen),
+    };
+    // Rules that cannot be removed from iptables keep their backstop.
+    Plan::new([of_iptables, Vec::from_iter(of_nftables)])
+}
+
+fn remove_from_nftables(addresses: &[Address], seen: &Observation) -> Option<Transaction> {
+    let table = seen.nftables.as_ref().ok()?.as_ref()?;
+    Transaction::nftables(operations(&[], addresses, Some(table)))
+}
+
+fn install_edits(lockdowns: &[Lockdown], layer: Layer, ruleset: &Ruleset) -> TableEdits {
+    let wanted: Vec<_> = lockdowns
+        .iter()
+        .flat_map(|lockdown| lockdown.wants(layer, ruleset.family))
+        .collect();
+    TableEdits {
+        table: layer.name().to_owned(),
+        edits: edits(&wanted, ruleset.table(layer.name())),
+    }
+}
+
+fn removal_edits(addresses: &[Address], table: &Table) -> TableEdits {
+    TableEdits {
+        table: table.name.clone(),
+        edits: removal(addresses, table),
+    }
+}
+
+/// Takes the addresses out of every table. The backstop goes last.
+fn remove_all(addresses: &[Address], ruleset: &Ruleset) -> Vec<TableEdits> {
+    let (backstop, rest): (Vec<_>, Vec<_>) = ruleset
+        .tables
+        .iter()
+        .map(|table| removal_edits(addresses, table))
+        .partition(|edits| edits.table == Layer::Security.name());
+    [rest, backstop].concat()
+}
+
+/// One transaction for each family of the variant in use that could be read.
+fn per_family(
+    seen: &Observation,
+    edits: impl Fn(&Ruleset) -> Vec<TableEdits>,
+) -> Vec<Transaction> {
+    let Some(variant) = seen.variant else {
+        return Vec::new();
+    };
+    seen.read()
+        .filter_map(|ruleset| Transaction::iptables(variant, ruleset.family, edits(ruleset)))
+        .collect()
+}
+
+/// Whether any layer that could be read has rules for the lockdowns' addresses.
+#[must_use]
+pub fn holds_any(lockdowns: &[Lockdown], seen: &Observation) -> bool {
+    let held: Vec<Address> = seen
+        .own_tables()
+        .flat_map(|(_, table)| table.locked_addresses())
+        .collect();
+    let mut addresses = lockdowns
+        .iter()
+        .flat_map(|lockdown| lockdown.policy.target.addresses());
+    addresses.any(|address| held.contains(address))
+}
+
+/// The families in which rules may change. Where some are `held` and a layer cannot be read, the
+/// other layers of that family keep their lists: different lists refuse whoever is not on both.
+fn families_to_change(seen: &Observation, held: bool) -> Vec<Family> {
+    let readable = |family| {
+        let mut layers = Layer::ALL.into_iter();
+        layers.all(|layer| seen.table(layer, family).is_ok())
+    };
+    seen.known_families()
+        .into_iter()
+        .filter(|&family| !held || readable(family))
+        .collect()
+}
