@@ -56,47 +56,49 @@ build: ## the program, optimised: target/release/ip-lockdown
 
 .PHONY: demo
 demo: ## see it work, in network namespaces of its own (root)
-	@tests/requirements.sh demo
+	@tests/tools/requirements.sh demo
 	cargo build --release --locked --workspace
-	tests/demo.sh
+	tests/tools/demo.sh
 
 .PHONY: test
 test: ## everything that has to hold: lint, deny, all tests (root; installs what is missing)
-	@tests/requirements.sh test
+	@tests/tools/requirements.sh test
 	@$(MAKE) --no-print-directory lint deny
+	cargo build --workspace --locked --bins --test kernel
 	cargo test --workspace --locked
+	cargo test --workspace --locked --test kernel
 
 .PHONY: coexist-test
 coexist-test: ## beside ufw, firewalld, docker and podman on a real Debian (root; GROUP=ufw: one of them)
-	@tests/requirements.sh coexist-test
+	@tests/tools/requirements.sh coexist-test
 	cargo build --release --locked --workspace
-	tests/coexist/run.sh $(GROUP)
+	tests/machine/coexist/run.sh $(GROUP)
 
 .PHONY: boot-test
 boot-test: ## image builds and boots of a real Debian with the package (root; SCENARIO=package: one of them)
-	@tests/requirements.sh boot-test
+	@tests/tools/requirements.sh boot-test
 	@$(MAKE) --no-print-directory package
 	cargo build --release --locked --package lab
-	tests/boot/run.sh $(TARGET)/package/*.deb $(SCENARIO)
+	tests/machine/boot/run.sh $(TARGET)/package/*.deb $(SCENARIO)
 
 .PHONY: bench
 bench: ## what it costs, beside what would be used instead; writes docs/performance.md (root)
-	@tests/requirements.sh test
+	@tests/tools/requirements.sh test
 	cargo build --release --locked --workspace
 	cargo bench --locked --bench hot | tee $(TARGET)/hot.txt
 	cargo bench --locked --bench cost -- --hot $(TARGET)/hot.txt --write docs/performance.md
 
-# Tools from PyPI, of the versions in tests/judge/requirements.txt, in a place of their own. `make test` needs none of them.
+# Tools from PyPI, of the versions in tests/tools/judge/requirements.txt, in a place of their own. `make test` needs none of them.
 JUDGE := $(TARGET)/judge
 
 .PHONY: judge
 judge: $(JUDGE)/ready ## what trust-policy builds, judged by moto, cfn-lint and python-hcl2 (from PyPI)
 	cargo build --locked --bin ip-lockdown
-	$(JUDGE)/bin/python tests/judge/judge.py $(TARGET)/debug/ip-lockdown
+	$(JUDGE)/bin/python tests/tools/judge/judge.py $(TARGET)/debug/ip-lockdown
 
-$(JUDGE)/ready: tests/judge/requirements.txt
+$(JUDGE)/ready: tests/tools/judge/requirements.txt
 	python3 -m venv $(JUDGE)
-	$(JUDGE)/bin/pip install --quiet --disable-pip-version-check --requirement tests/judge/requirements.txt
+	$(JUDGE)/bin/pip install --quiet --disable-pip-version-check --requirement tests/tools/judge/requirements.txt
 	touch $@
 
 .PHONY: size
@@ -109,14 +111,15 @@ size: ## the stripped release program stays under 4 MiB
 lint: ## format, clippy, documentation, shell scripts; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --test kernel --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --document-private-items
 	@$(MAKE) --no-print-directory shellcheck
 
-# Every file that starts with a shell's #! line, whatever its name; tests/corpus holds other people's files.
+# Every file that starts with a shell's #! line, whatever its name; tests/pure/corpus holds other people's files.
 .PHONY: shellcheck
 shellcheck:
-	@command -v shellcheck >/dev/null || { echo "shellcheck is missing: install it, or run: sudo tests/requirements.sh test" >&2; exit 1; }
-	@find . \( -path ./target -o -path ./.git -o -path ./tests/corpus \) -prune -o -type f \
+	@command -v shellcheck >/dev/null || { echo "shellcheck is missing: install it, or run: sudo tests/tools/requirements.sh test" >&2; exit 1; }
+	@find . \( -path ./target -o -path ./.git -o -path ./tests/pure/corpus \) -prune -o -type f \
 		-exec awk 'FNR == 1 && /^#!.*[\/ ](ba|da)?sh( |$$)/ { printf "%s%c", FILENAME, 0 } { nextfile }' {} + \
 		| sort -z | xargs -0 --no-run-if-empty --verbose shellcheck
 
@@ -174,7 +177,7 @@ export PACKAGE_MAINTAINER ?= The ip-lockdown authors <ip-lockdown@localhost.loca
 
 .PHONY: package
 package: ## .deb and .rpm in target/package, judged by lintian and rpmlint (PACKAGE_MAINTAINER=, PACKAGE_TARGET=)
-	@tests/requirements.sh package
+	@tests/tools/requirements.sh package
 	@$(MAKE) --no-print-directory $(DEB_BUILT) $(RPM_BUILT)
 	cargo build --release --locked --bin ip-lockdown
 	$(if $(PACKAGE_TARGET),cargo build --release --locked --bin ip-lockdown --target $(PACKAGE_TARGET))
@@ -182,10 +185,10 @@ package: ## .deb and .rpm in target/package, judged by lintian and rpmlint (PACK
 
 .PHONY: packaging-test
 packaging-test: ## packages, images, user-data and fleets, tried in a Debian of their own (root; CASE=deb: one of them)
-	@tests/requirements.sh packaging-test
+	@tests/tools/requirements.sh packaging-test
 	@$(MAKE) --no-print-directory package $(JUDGE)/ready
 	cargo build --release --locked --package lab
-	tests/packaging/run.sh $(CASE)
+	tests/machine/packaging/run.sh $(CASE)
 
 .PHONY: clean
 clean: ## all that was built, the tools with it

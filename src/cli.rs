@@ -201,7 +201,13 @@ pub struct CommonArgs {
     pub verbose: u8,
 
     /// Print nothing but errors and failed checks
-    #[arg(short, long, global = true, display_order = 506, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        display_order = 506,
+        conflicts_with = "verbose"
+    )]
     pub quiet: bool,
 }
 

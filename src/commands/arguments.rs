@@ -61,8 +61,16 @@ pub(super) fn verbosity(common: &CommonArgs) -> Verbosity {
 pub(super) fn request(address: &OsStr, args: &PolicyArgs) -> Result<Request, CommandError> {
     let request = Request {
         target: target(address, args.only)?,
-        users: args.users.iter().map(|user| parse(user)).collect::<Result<_, _>>()?,
-        groups: args.groups.iter().map(|group| parse(group)).collect::<Result<_, _>>()?,
+        users: args
+            .users
+            .iter()
+            .map(|user| parse(user))
+            .collect::<Result<_, _>>()?,
+        groups: args
+            .groups
+            .iter()
+            .map(|group| parse(group))
+            .collect::<Result<_, _>>()?,
         forwarded: match args.forwarded {
             ForwardedChoice::Refuse => Forwarded::Refuse,
             ForwardedChoice::Allow => Forwarded::Allow,

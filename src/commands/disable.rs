@@ -8,7 +8,9 @@ use crate::exit_code::ExitCode;
 
 pub(super) fn run(args: &DisableArgs, settings: &Settings) -> Result<ExitCode, CommandError> {
     let report = engine::disable(args.now, &settings.engine)?;
-    settings.output.disabled(&report, report.removed.is_some())?;
+    settings
+        .output
+        .disabled(&report, report.removed.is_some())?;
     match report.removed {
         None => Ok(ExitCode::Done),
         Some(removed) => Ok(settings.output.removed(&removed?)?),

@@ -7,10 +7,10 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use super::CommandError;
-use crate::output::print;
 use crate::cli::{Cli, ENVIRONMENT, EXIT_CODES, FILES, Generate};
 use crate::config::KEYS;
 use crate::exit_code::ExitCode;
+use crate::output::print;
 
 pub(super) fn run(what: &Generate) -> Result<ExitCode, CommandError> {
     let mut text = Vec::new();

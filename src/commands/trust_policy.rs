@@ -9,12 +9,12 @@ use tracing::warn;
 
 use super::CommandError;
 use super::arguments::Settings;
-use crate::output::{Format, json, print};
 use crate::cli::{
-    BuildArgs, CheckArgs, GuardArgs, GuardName, PartitionChoice, PolicyFormat,
-    PresetName, TrustPolicy,
+    BuildArgs, CheckArgs, GuardArgs, GuardName, PartitionChoice, PolicyFormat, PresetName,
+    TrustPolicy,
 };
 use crate::exit_code::ExitCode;
+use crate::output::{Format, json, print};
 use crate::sys::input::{self, InputError};
 use crate::trust_policy::words::{Partition, ServiceName, WordError};
 use crate::trust_policy::{

@@ -3,7 +3,7 @@
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::{ConfigError, LOCKDOWN, Reason, Source, parse};
-use crate::policy::{Address, Forwarded, GroupWord, Target, Request, UserWord};
+use crate::policy::{Address, Forwarded, GroupWord, Request, Target, UserWord};
 
 /// The text of `source` with this lockdown in the place of what it says for the same addresses.
 /// Where it locks one address of the metadata service alone, an entry for both keeps the other.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use toml_edit::{Document, Item, Table, Value};
 
 use super::{ConfigError, KEYS, LOCKDOWN, Place, Reason, Source};
-use crate::policy::{Address, Forwarded, SubjectError, Target, Request};
+use crate::policy::{Address, Forwarded, Request, SubjectError, Target};
 
 /// How alike a key must be to be suggested, 0 to 1 (Jaro-Winkler).
 const NEAR: f64 = 0.7;

@@ -235,7 +235,10 @@ pub fn dry_run(request: Option<&Request>, options: &Options) -> Result<DryRun, E
     let seen = firewall.observe();
     let lockdowns = wanted(&policies, options, &seen)?.all();
     let failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
-    let plans = [plan::install(&lockdowns, &seen), plan::clear(&lockdowns, &seen)];
+    let plans = [
+        plan::install(&lockdowns, &seen),
+        plan::clear(&lockdowns, &seen),
+    ];
     let mut transactions = Vec::new();
     for transaction in plans.iter().flat_map(plan::Plan::transactions) {
         let command = firewall.command_line(transaction.place())?;

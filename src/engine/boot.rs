@@ -80,7 +80,12 @@ fn finish(firewall: &Firewall, options: &Options) -> Result<Applied, EngineError
     for lockdown in &pass.done.lockdowns {
         warn_about(&lockdown.policy);
     }
-    Ok(conclude(pass.done, vec![pass.finding], Vec::new(), firewall))
+    Ok(conclude(
+        pass.done,
+        vec![pass.finding],
+        Vec::new(),
+        firewall,
+    ))
 }
 
 /// One installation of the configuration.
@@ -245,7 +250,10 @@ fn install(
             }),
         }
     }
-    let targets = wanted.lockdowns.iter().map(|lockdown| &lockdown.policy.target);
+    let targets = wanted
+        .lockdowns
+        .iter()
+        .map(|lockdown| &lockdown.policy.target);
     let targets: Vec<_> = targets.collect();
     match plan::cut_off_halves(&targets, options.layers, &seen) {
         Ok(halves) => wanted.halves = halves,

@@ -10,13 +10,13 @@ use crate::policy::resolve::{NotResolved, near_names};
 use crate::policy::{Address, Target};
 use crate::ruleset::NotRead;
 use crate::ruleset::plan::{CannotLock, Place};
+use crate::sys::FirewallError;
 use crate::sys::accounts;
 use crate::sys::config::WriteError;
 use crate::sys::firewall::Firewall;
 use crate::sys::lock::LockError;
 use crate::sys::privileges::PrivilegeError;
 use crate::sys::systemd::SystemdError;
-use crate::sys::FirewallError;
 
 /// Why a command could not be carried out.
 #[derive(Debug, Error)]

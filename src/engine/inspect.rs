@@ -5,9 +5,9 @@ use crate::policy::resolve::look_up_again;
 use crate::probe::{ProbeResult, sample};
 use crate::ruleset::{Lockdown, NotRead, Observation, Readable};
 use crate::sys::accounts::Accounts;
+use crate::sys::probe;
 use crate::sys::systemd::BOOT_UNIT;
 use crate::sys::units::{Units, read_optional};
-use crate::sys::probe;
 use crate::verify::{Finding, behaviour, names, not_probed, structure};
 
 /// What the inspection of lockdowns found.
@@ -40,7 +40,8 @@ fn inspect_one(
 ) {
     let subjects = &lockdown.policy.subjects;
     all.findings.extend(structure(lockdown, seen, host));
-    all.findings.push(names(&look_up_again(&Accounts::new(), subjects)));
+    all.findings
+        .push(names(&look_up_again(&Accounts::new(), subjects)));
     let addresses: Vec<_> = lockdown
         .policy
         .target

@@ -55,11 +55,14 @@ pub fn status(options: &Options) -> Result<Status, EngineError> {
         // Then it is not known whether anything is locked.
         failures.extend(seen.unread_of_other().cloned().map(Failure::NotRead));
     }
-    let lockdowns = found.lockdowns.into_iter().map(|lockdown| StatusOfLockdown {
-        drift: verify::broken(&structure(&lockdown, &seen, &host)),
-        counters: counted(&lockdown, &seen),
-        lockdown,
-    });
+    let lockdowns = found
+        .lockdowns
+        .into_iter()
+        .map(|lockdown| StatusOfLockdown {
+            drift: verify::broken(&structure(&lockdown, &seen, &host)),
+            counters: counted(&lockdown, &seen),
+            lockdown,
+        });
     Ok(Status {
         variant: firewall.variant(),
         families: seen.known_families(),

@@ -149,7 +149,12 @@ impl Output {
         print(text.as_bytes())
     }
 
-    fn print_json(self, command: &str, code: ExitCode, body: impl serde::Serialize) -> io::Result<()> {
+    fn print_json(
+        self,
+        command: &str,
+        code: ExitCode,
+        body: impl serde::Serialize,
+    ) -> io::Result<()> {
         if self.quiet {
             return Ok(());
         }

@@ -41,7 +41,10 @@ impl Style {
 
     fn paint(self, colour: AnsiColor, text: &dyn fmt::Display) -> String {
         if self.coloured {
-            format!("{}{text}{Reset}", anstyle::Style::from(colour.on_default()).bold())
+            format!(
+                "{}{text}{Reset}",
+                anstyle::Style::from(colour.on_default()).bold()
+            )
         } else {
             text.to_string()
         }
@@ -57,6 +60,9 @@ mod tests {
         assert_eq!(Style::default().bad("FAIL"), "FAIL");
         let coloured = Style { coloured: true };
         let text = coloured.bad("FAIL");
-        assert!(text.starts_with('\u{1b}') && text.ends_with("\u{1b}[0m"), "{text:?}");
+        assert!(
+            text.starts_with('\u{1b}') && text.ends_with("\u{1b}[0m"),
+            "{text:?}"
+        );
     }
 }

@@ -94,7 +94,12 @@ pub(super) fn finding(out: &mut String, finding: &Finding, style: Style) {
         let _ = write!(out, " {layer}");
     }
     let about = finding.address.is_some() || finding.layer.is_some();
-    line!(out, "{} {}", if about { ":" } else { "" }, printable(&finding.message));
+    line!(
+        out,
+        "{} {}",
+        if about { ":" } else { "" },
+        printable(&finding.message)
+    );
     if let Some(help) = &finding.help {
         line!(out, "{:11}{}: {}", "", style.hint("help"), printable(help));
     }
@@ -122,7 +127,10 @@ pub(super) fn locked(report: &Applied) -> Vec<String> {
     let line = |lockdown: &Lockdown| {
         let target = &lockdown.policy.target;
         let proof = proof(lockdown, &report.probes);
-        format!("{target}: locked{unchanged}, {}; {proof}", allowed(lockdown))
+        format!(
+            "{target}: locked{unchanged}, {}; {proof}",
+            allowed(lockdown)
+        )
     };
     report.lockdowns.iter().map(line).collect()
 }
@@ -160,7 +168,12 @@ pub(super) fn dry_run(report: &DryRun) -> String {
             Transaction::Iptables(..) => command,
             Transaction::Nftables(_) => format!("over netlink, equivalent to {command}"),
         };
-        line!(out, "# {}: {command}\n{}", transaction.place(), transaction.text());
+        line!(
+            out,
+            "# {}: {command}\n{}",
+            transaction.place(),
+            transaction.text()
+        );
     }
     out
 }
@@ -183,9 +196,11 @@ pub(super) fn verified(report: &Verified, style: Style) -> String {
     for lockdown in &report.lockdowns {
         line!(out, "{}: {}", lockdown.policy.target, allowed(lockdown));
         let own = lockdown.policy.target.addresses();
-        let of_lockdown = of_lockdowns
-            .iter()
-            .filter(|finding| finding.address.is_some_and(|address| own.contains(&address)));
+        let of_lockdown = of_lockdowns.iter().filter(|finding| {
+            finding
+                .address
+                .is_some_and(|address| own.contains(&address))
+        });
         let of_host = rest.iter().filter(|_| single);
         let findings: Vec<&Finding> = of_lockdown.chain(of_host).copied().collect();
         groups(&mut out, &findings, style);
@@ -223,11 +238,15 @@ pub(super) fn verified(report: &Verified, style: Style) -> String {
 fn groups(out: &mut String, findings: &[&Finding], style: Style) {
     let mut by_group: BTreeMap<Group, Vec<&Finding>> = BTreeMap::new();
     for finding in findings {
-        by_group.entry(finding.check.group()).or_default().push(finding);
+        by_group
+            .entry(finding.check.group())
+            .or_default()
+            .push(finding);
     }
     let has_problem = |findings: &[&Finding]| findings.iter().any(|finding| is_problem(finding));
-    let (wrong, right): (Vec<_>, Vec<_>) =
-        by_group.iter().partition(|(_, findings)| has_problem(findings));
+    let (wrong, right): (Vec<_>, Vec<_>) = by_group
+        .iter()
+        .partition(|(_, findings)| has_problem(findings));
     for (group, findings) in wrong {
         problems(out, *group, findings, style);
     }
@@ -287,7 +306,11 @@ fn problems(out: &mut String, group: Group, findings: &[&Finding], style: Style)
         let families = families.iter().map(ToString::to_string);
         let place: Vec<String> = layer.into_iter().chain(families).collect();
         let colon = if place.is_empty() { "" } else { ": " };
-        line!(out, "  {label:<11} {word} {}{colon}{text}", place.join(", "));
+        line!(
+            out,
+            "  {label:<11} {word} {}{colon}{text}",
+            place.join(", ")
+        );
         label = "";
     }
 }
@@ -301,7 +324,10 @@ fn summary(group: Group, findings: &[&Finding]) -> Option<(&'static str, String)
         Group::Lockdown | Group::Nat | Group::OtherTools | Group::Names => return None,
     };
     let mut texts: Vec<String> = Vec::new();
-    for finding in findings.iter().filter(|finding| checks.contains(&finding.check)) {
+    for finding in findings
+        .iter()
+        .filter(|finding| checks.contains(&finding.check))
+    {
         let text = match finding.status {
             Status::NotTested => format!("not tested: {}", finding.message),
             _ => finding.message.clone(),
@@ -310,7 +336,9 @@ fn summary(group: Group, findings: &[&Finding]) -> Option<(&'static str, String)
             texts.push(text);
         }
     }
-    let tested = findings.iter().any(|finding| finding.status == Status::Pass);
+    let tested = findings
+        .iter()
+        .any(|finding| finding.status == Status::Pass);
     let word = if tested { "ok" } else { "-" };
     Some((word, texts.join("; ")))
 }
@@ -331,12 +359,19 @@ pub(super) fn verdict(code: ExitCode, findings: &[Finding]) -> String {
         decides && finding.status == Status::Fail
     });
     match code {
-        ExitCode::Done => format!("locked: {} passed{}", count(Status::Pass), not_tested(findings)),
+        ExitCode::Done => format!(
+            "locked: {} passed{}",
+            count(Status::Pass),
+            not_tested(findings)
+        ),
         ExitCode::Degraded => {
             let counts = [(failed, "failed"), (unknown, "unknown")];
             let counts = counts.into_iter().filter(|(count, _)| *count > 0);
             let counts: Vec<String> = counts.map(|(n, word)| format!("{n} {word}")).collect();
-            format!("locked, but degraded: {} of {all} checks", counts.join(", "))
+            format!(
+                "locked, but degraded: {} of {all} checks",
+                counts.join(", ")
+            )
         }
         ExitCode::DoesNotHold if open => format!("NOT locked: {failed} of {all} checks failed"),
         ExitCode::DoesNotHold => format!("locked, but {failed} of {all} checks failed"),
@@ -364,11 +399,20 @@ fn not_tested(findings: &[Finding]) -> String {
 pub(super) fn status(report: &Report) -> String {
     let mut out = String::new();
     for one in &report.lockdowns {
-        status_of(&mut out, report.variant, &one.lockdown, one.drift, &one.counters);
+        status_of(
+            &mut out,
+            report.variant,
+            &one.lockdown,
+            one.drift,
+            &one.counters,
+        );
     }
     for address in &report.damaged {
         line!(out, "{address}");
-        line!(out, "  damaged     no layer holds an intact copy; apply the lockdown again");
+        line!(
+            out,
+            "  damaged     no layer holds an intact copy; apply the lockdown again"
+        );
     }
     let nothing = report.lockdowns.is_empty()
         && report.damaged.is_empty()
@@ -404,7 +448,12 @@ fn status_of(
     let variant = variant.map_or_else(String::new, |variant| format!(" (iptables-{variant})"));
     let (layers, families) = (layers.join(" and "), families.join(" and "));
     line!(out, "  layers      {layers}{variant}, {families}");
-    let of = |family| backstop(lockdown.layers.of(family), !policy.subjects.groups().is_empty());
+    let of = |family| {
+        backstop(
+            lockdown.layers.of(family),
+            !policy.subjects.groups().is_empty(),
+        )
+    };
     let (ipv4, ipv6) = (of(Family::V4), of(Family::V6));
     if ipv4 == ipv6 {
         line!(out, "  backstop    {ipv4}");
@@ -417,7 +466,10 @@ fn status_of(
     };
     line!(out, "  forwarded   {forwarded}");
     if drift > 0 {
-        line!(out, "  drift       {drift} checks of the rules fail: run `ip-lockdown verify`");
+        line!(
+            out,
+            "  drift       {drift} checks of the rules fail: run `ip-lockdown verify`"
+        );
     }
     for &address in policy.target.addresses() {
         packets(out, address, counters);
@@ -507,7 +559,9 @@ pub(super) fn disabled(report: &Disabled) -> Vec<String> {
         lines.push(format!("{BOOT_UNIT}: stopped"));
     }
     if report.removed.is_none() {
-        lines.push("locked addresses stay locked until the next boot, or `ip-lockdown remove`".to_owned());
+        lines.push(
+            "locked addresses stay locked until the next boot, or `ip-lockdown remove`".to_owned(),
+        );
     }
     lines
 }
@@ -531,7 +585,11 @@ mod tests {
             code: ExitCode::DoesNotHold,
         };
         let text = verified(&report, Style::default());
-        assert_eq!(text.matches(|c: char| c.is_control() && c != '\n').count(), 0, "{text:?}");
+        assert_eq!(
+            text.matches(|c: char| c.is_control() && c != '\n').count(),
+            0,
+            "{text:?}"
+        );
     }
 
     #[test]

@@ -31,7 +31,11 @@ mod tests {
     fn the_floor_allows_root_alone() {
         let floor = metadata_for_root();
         assert_eq!(floor.target.addresses(), [IMDS_V4, IMDS_V6]);
-        assert!(floor.subjects.means(&Subjects::new([], [Uid::ROOT.into()], [])));
+        assert!(
+            floor
+                .subjects
+                .means(&Subjects::new([], [Uid::ROOT.into()], []))
+        );
     }
 
     #[test]
@@ -43,6 +47,9 @@ mod tests {
         let left = not_locked(metadata_for_root(), &[only(IMDS_V4)]).unwrap();
         assert_eq!(left.target.addresses(), [IMDS_V6]);
         assert!(not_locked(metadata_for_root(), &[only(IMDS_V4), only(IMDS_V6)]).is_none());
-        assert_eq!(not_locked(metadata_for_root(), &[]), Some(metadata_for_root()));
+        assert_eq!(
+            not_locked(metadata_for_root(), &[]),
+            Some(metadata_for_root())
+        );
     }
 }

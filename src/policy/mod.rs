@@ -19,7 +19,6 @@ pub use request::Request;
 pub use subject::{AccountName, GroupWord, MAX_WORDS, SubjectError, UserWord};
 pub use subjects::Subjects;
 
-
 /// What happens to packets to the address that this host forwards for containers and VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Forwarded {

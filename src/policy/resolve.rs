@@ -152,11 +152,7 @@ fn resolve_or(
     Ok(Subjects::new(named, uids, gids))
 }
 
-fn id_of(
-    names: &impl Names,
-    kind: Kind,
-    name: &AccountName,
-) -> Result<Option<u32>, NotResolved> {
+fn id_of(names: &impl Names, kind: Kind, name: &AccountName) -> Result<Option<u32>, NotResolved> {
     let name = || name.clone();
     match names.id(kind, &name()) {
         Err(source) => Err(NotResolved::LookupFailed {

@@ -143,13 +143,17 @@ impl fmt::Display for LayerChoice {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LayersError {
     /// No such layer.
-    #[error("there is no layer \"{0}\"; use filter, nftables and security, separated by commas, or auto")]
+    #[error(
+        "there is no layer \"{0}\"; use filter, nftables and security, separated by commas, or auto"
+    )]
     Unknown(String),
     /// A layer given twice.
     #[error("layer {0} is listed twice")]
     Twice(Layer),
     /// `security` without `filter`.
-    #[error("layer security can only drop packets, so it requires layer filter, which refuses them at once")]
+    #[error(
+        "layer security can only drop packets, so it requires layer filter, which refuses them at once"
+    )]
     Slow,
 }
 

@@ -24,7 +24,9 @@ pub enum Readable {
 impl fmt::Display for Readable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Iptables(variant, family) => write!(f, "the {family} rules of iptables-{variant}"),
+            Self::Iptables(variant, family) => {
+                write!(f, "the {family} rules of iptables-{variant}")
+            }
             Self::NfTables => f.write_str("the tables of nf_tables"),
             Self::OwnTable => write!(f, "the nftables table inet {TABLE}"),
             Self::Unit(name) => f.write_str(name),

@@ -37,10 +37,7 @@ pub enum ReadError {
     )]
     Missing(PathBuf),
     /// Something on the way to it, or the file itself, is another user's.
-    #[error(
-        "{} {fault}, so other users could change who is allowed",
-        shown(path)
-    )]
+    #[error("{} {fault}, so other users could change who is allowed", shown(path))]
     Untrusted {
         /// Which file or folder.
         path: PathBuf,
@@ -278,7 +275,12 @@ fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
 fn roots(path: &Path, stat: &FileStat, command: &str) -> Result<(), ReadError> {
     match stat.st_uid {
         0 => Ok(()),
-        uid => Err(untrusted(path, stat, format!("belongs to uid {uid}"), command)),
+        uid => Err(untrusted(
+            path,
+            stat,
+            format!("belongs to uid {uid}"),
+            command,
+        )),
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::ruleset::nftables::Unclear;
 use crate::ruleset::iptables::parse::ParseError;
+use crate::ruleset::nftables::Unclear;
 use crate::sys::SEARCH_PATH;
 use crate::sys::program::ProgramError;
 

@@ -12,11 +12,11 @@ use super::netlink::{self, State};
 use super::nftables::{self, Nft};
 use super::program::Running;
 use crate::policy::Family;
+use crate::ruleset::iptables::render;
 use crate::ruleset::model::{ChainName, Ruleset, Variant};
+use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::nftables::nat::{NatChain, NatTable};
 use crate::ruleset::nftables::object::NativeTable;
-use crate::ruleset::iptables::render;
-use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::plan::{Place, Transaction};
 use crate::ruleset::{Native, NotRead, Observation, Readable};
 
@@ -241,8 +241,7 @@ impl Firewall {
                     None => Ok(Ruleset::empty(family)),
                     Some(running) => self.iptables()?.read(family, running),
                 });
-                let not_read =
-                    |error| NotRead::new(Readable::Iptables(variant, family), error);
+                let not_read = |error| NotRead::new(Readable::Iptables(variant, family), error);
                 (family, seen.map_err(not_read))
             })
             .collect()
@@ -308,7 +307,10 @@ impl Firewall {
         }
     }
 
-    fn finish_nat(&self, tables: Result<Vec<StartedNat>, NotRead>) -> Result<Vec<NatTable>, NotRead> {
+    fn finish_nat(
+        &self,
+        tables: Result<Vec<StartedNat>, NotRead>,
+    ) -> Result<Vec<NatTable>, NotRead> {
         let gone = |started: &StartedNat| {
             let is_it = |table: &NativeTable| {
                 table.name == started.name && table.families == started.families

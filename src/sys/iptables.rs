@@ -12,8 +12,8 @@ use self::programs::{ask, limit};
 use super::error::FirewallError;
 use super::program::{Output, ProgramError, Running, start};
 use crate::policy::Family;
-use crate::ruleset::model::{Ruleset, Variant};
 use crate::ruleset::iptables::parse;
+use crate::ruleset::model::{Ruleset, Variant};
 
 /// The programs of one variant.
 #[derive(Debug)]

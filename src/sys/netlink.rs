@@ -104,17 +104,6 @@ pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, Observe
 }
 
 /// The number of the last change; `None` if this kernel has no `nf_tables`.
-///
-/// # Errors
-/// As of [`state`].
-pub(super) fn generation() -> io::Result<Option<u32>> {
-    match open()? {
-        Some(mut socket) => ask_generation(&mut socket),
-        None => Ok(None),
-    }
-}
-
-/// The same over a socket that is there.
 fn ask_generation(socket: &mut File) -> io::Result<Option<u32>> {
     socket.write_all(&request(libc::NFT_MSG_GETGEN, REQUEST, None))?;
     let mut buffer = vec![0; BUFFER];

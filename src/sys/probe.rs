@@ -153,7 +153,11 @@ fn reports_of(identities: &[&Identity], addresses: &[Address]) -> Vec<Report> {
 }
 
 /// Tries, if it became the identity.
-fn report<E: ToString>(identity: &Identity, addresses: &[Address], became: Result<(), E>) -> Report {
+fn report<E: ToString>(
+    identity: &Identity,
+    addresses: &[Address],
+    became: Result<(), E>,
+) -> Report {
     let became = became.map_err(|reason| Outcome::NotMade(reason.to_string()));
     let mut report = Vec::new();
     let mut connects = Vec::new();

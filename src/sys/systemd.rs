@@ -43,9 +43,9 @@ impl SystemdError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Refused { complaint, .. } if complaint.contains("does not exist") => {
-                Some("install the units: they are part of the package and of `make install`".to_owned())
-            }
+            Self::Refused { complaint, .. } if complaint.contains("does not exist") => Some(
+                "install the units: they are part of the package and of `make install`".to_owned(),
+            ),
             _ => None,
         }
     }

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use crate::policy::{Address, Target};
-use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
 use crate::ruleset::iptables::tokens;
+use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
 
 /// Targets after which a packet continues at the next rule (iptables-extensions(8)).
 const GOES_ON: &[&str] = &[

@@ -38,7 +38,9 @@ pub(super) fn of_layer(
     };
     for hook in Hook::ALL {
         if locked.at(hook).next().is_none() {
-            problems.rules.extend(unwanted_hook(locked, hook, layer, table));
+            problems
+                .rules
+                .extend(unwanted_hook(locked, hook, layer, table));
         } else {
             check_hook(locked, hook, layer, table, &mut problems);
         }

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::bypass::{self, contains, is_http, is_imds};
 use super::finding::{Check, Finding};
-use crate::ruleset::{Lockdown, Observation};
 use crate::policy::{Address, Family, Forwarded};
 use crate::ruleset::nftables::json;
 use crate::ruleset::nftables::nat::{Listing, NatRule, NatTable};
+use crate::ruleset::{Lockdown, Observation};
 
 /// How deep chains may call each other; the kernel allows 16 (NFT_JUMP_STACK_SIZE).
 const MAX_DEPTH: usize = 16;

@@ -172,7 +172,10 @@ fn backstop(layers: &Enforcing, wanted: Layers) -> Finding {
     } else if let Some(layer) = behind.iter().find(|layer| layers.enforcing.contains(layer)) {
         Finding::pass(check, format!("{layer} enforces the lockdown too"))
     } else if behind.iter().any(|layer| layers.unknown.contains(layer)) {
-        let message = format!("it is not known whether {} enforces the lockdown", names(&behind));
+        let message = format!(
+            "it is not known whether {} enforces the lockdown",
+            names(&behind)
+        );
         Finding::unknown(check, message)
     } else {
         let message = format!("{} does not enforce the lockdown", names(&behind));

@@ -40,8 +40,8 @@ fn survives_firewalld(lockdown: &Lockdown, seen: &Observation, host: &Host) -> F
 
 fn survives_nft_flush(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Finding {
     let check = Check::SurvivesNftFlush;
-    let in_legacy = seen.variant == Some(Variant::Legacy)
-        && lockdown.layers.of(Family::V4).need_iptables();
+    let in_legacy =
+        seen.variant == Some(Variant::Legacy) && lockdown.layers.of(Family::V4).need_iptables();
     match &host.flush {
         Ok(Flush::No) => Finding::pass(check, "nftables.service does not flush our rules"),
         Ok(Flush::Reapplied) => Finding::pass(

@@ -19,7 +19,9 @@ pub fn nothing_locked(installed: &Installed, seen: &Observation) -> Vec<Finding>
     let check = Check::SomethingLocked;
     // An unread layer may hold a lockdown.
     let nothing_found = installed.lockdowns.is_empty();
-    let unread = seen.unread().chain(seen.unread_of_other().filter(|_| nothing_found));
+    let unread = seen
+        .unread()
+        .chain(seen.unread_of_other().filter(|_| nothing_found));
     findings.extend(unread.map(|reason| Finding::unknown(check, reason.to_string())));
     if findings.is_empty() && nothing_found {
         findings.push(nothing_in_use(seen));
@@ -38,7 +40,10 @@ fn nothing_in_use(seen: &Observation) -> Finding {
         .iter()
         .map(|(other, address)| format!("iptables-{other} holds a lockdown of {address}"))
         .collect();
-    let message = format!("no layer in use locks an address, but {}", listed.join(" and "));
+    let message = format!(
+        "no layer in use locks an address, but {}",
+        listed.join(" and ")
+    );
     Finding::fail(check, message).help(
         "verify it with the --variant that holds it, or apply it again to move it to the variant \
          in use",
@@ -62,9 +67,15 @@ pub fn as_asked(asked: &Policy, installed: Option<&Lockdown>, seen: &Observation
         }
         Some(lockdown) if lockdown.policy.target != asked.target => {
             let (covered, expected) = (&lockdown.policy.target, &asked.target);
-            Finding::fail(check, format!("the lockdown covers {covered}, expected {expected}"))
+            Finding::fail(
+                check,
+                format!("the lockdown covers {covered}, expected {expected}"),
+            )
         }
-        Some(_) => Finding::fail(check, "forwarded packets are treated differently than expected"),
+        Some(_) => Finding::fail(
+            check,
+            "forwarded packets are treated differently than expected",
+        ),
     };
     let finding = match asked.target.addresses() {
         [address, ..] => finding.about(*address),

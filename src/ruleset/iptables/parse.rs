@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use thiserror::Error;
 
 use self::rule::own_rule;
-use crate::ruleset::Layer;
-use crate::ruleset::model::{Chain, ChainName, Counters, ObservedRule, Rule, Ruleset, Spec, Table};
 use super::tokens::Tokens;
 use crate::policy::Family;
+use crate::ruleset::Layer;
+use crate::ruleset::model::{Chain, ChainName, Counters, ObservedRule, Rule, Ruleset, Spec, Table};
 
 /// The text is not what `iptables-save` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

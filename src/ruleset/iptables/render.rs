@@ -5,10 +5,10 @@
 
 use std::fmt::Write as _;
 
-use crate::ruleset::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict};
-use super::{Edit, TableEdits};
 use super::tokens;
+use super::{Edit, TableEdits};
 use crate::policy::{AccountName, Family};
+use crate::ruleset::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict};
 
 /// The input of one `iptables-restore --noflush`: one transaction for each table, in the given
 /// order.

@@ -5,10 +5,10 @@
 
 use nix::libc;
 
+use super::Operation;
 use super::attributes::{nest, put, put_number, put_text};
 use super::expression::{Answer, Comparison, Expression, Header, Meta};
 use super::object::Comment;
-use super::Operation;
 use super::{PRIORITY, TABLE, render, written};
 use crate::policy::{Address, UidRange};
 use crate::ruleset::model::{Counters, Hook, Rule, Verdict};

@@ -37,7 +37,9 @@ fn operation(text: &mut String, operation: &Operation) {
                  {{ type filter hook {at} priority {PRIORITY}; policy accept; }}"
             ));
         }
-        Operation::FlushBase(hook) => line(format_args!("flush chain inet {TABLE} {}", hook.chain())),
+        Operation::FlushBase(hook) => {
+            line(format_args!("flush chain inet {TABLE} {}", hook.chain()))
+        }
         Operation::DeleteBase(hook) => {
             line(format_args!("delete chain inet {TABLE} {}", hook.chain()));
         }
@@ -46,7 +48,9 @@ fn operation(text: &mut String, operation: &Operation) {
             chain.hook.chain(),
             rule(&Rule::Jump(*chain))
         )),
-        Operation::Flush(chain) => line(format_args!("flush chain inet {TABLE} {}", written(*chain))),
+        Operation::Flush(chain) => {
+            line(format_args!("flush chain inet {TABLE} {}", written(*chain)))
+        }
         Operation::Delete(chain) => {
             line(format_args!(
                 "delete chain inet {TABLE} {}",

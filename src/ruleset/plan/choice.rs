@@ -107,7 +107,8 @@ pub fn cut_off_halves(
 ) -> Result<Vec<Lockdown>, CannotLock> {
     let left = |lockdown: &Lockdown| {
         let mut targets = targets.iter();
-        let left = targets.try_fold(lockdown.policy.clone(), |left, target| left.without(target))?;
+        let left =
+            targets.try_fold(lockdown.policy.clone(), |left, target| left.without(target))?;
         (left != lockdown.policy).then_some(left)
     };
     let own = installed(seen).lockdowns;

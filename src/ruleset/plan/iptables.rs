@@ -35,7 +35,8 @@ pub fn edits(wanted: &[LockedAddress], table: Option<&Table>) -> Vec<Edit> {
             if let Some(table) = table {
                 let jumps = jumps_to(table, root).filter(|_| !in_place);
                 edits.extend(jumps.chain(stray_jumps(locked, hook, table)).map(deletion));
-                edits.extend(unused_chains(locked, hook, table).map(|chain| Edit::Remove { chain }));
+                edits
+                    .extend(unused_chains(locked, hook, table).map(|chain| Edit::Remove { chain }));
             }
             if wants_jump && !in_place {
                 edits.push(Edit::InsertFirst {

@@ -243,10 +243,7 @@ fn remove_all(addresses: &[Address], ruleset: &Ruleset) -> Vec<TableEdits> {
 }
 
 /// One transaction for each family of the variant in use that could be read.
-fn per_family(
-    seen: &Observation,
-    edits: impl Fn(&Ruleset) -> Vec<TableEdits>,
-) -> Vec<Transaction> {
+fn per_family(seen: &Observation, edits: impl Fn(&Ruleset) -> Vec<TableEdits>) -> Vec<Transaction> {
     let Some(variant) = seen.variant else {
         return Vec::new();
     };

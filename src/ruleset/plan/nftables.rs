@@ -109,7 +109,11 @@ pub fn operations(
 }
 
 /// Whether the base chain of the hook has our type and priority, and holds exactly these jumps.
-fn has_only_jumps(table: Option<&Table>, hook: Hook, jumps: impl Iterator<Item = ChainName>) -> bool {
+fn has_only_jumps(
+    table: Option<&Table>,
+    hook: Hook,
+    jumps: impl Iterator<Item = ChainName>,
+) -> bool {
     table
         .and_then(|table| table.built_in(hook))
         .is_some_and(|chain| {

@@ -6,12 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::host::distribution::{Package, install_command};
 use crate::policy::Family;
 use crate::ruleset::model::Variant;
 use crate::sys::SEARCH_PATH;
 use crate::sys::child::{Child, reports};
 use crate::sys::error::FirewallError;
-use crate::host::distribution::{Package, install_command};
 use crate::sys::kernel::os_release;
 use crate::sys::program::{self, ProgramError};
 

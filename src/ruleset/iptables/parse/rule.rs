@@ -1,8 +1,8 @@
 //! What follows `-A CHAIN` -> one of our rules.
 
 use crate::policy::{AccountName, Address, Family, Gid, Uid, UidRange};
-use crate::ruleset::model::{ChainName, Rule, Verdict};
 use crate::ruleset::iptables::tokens::tokens;
+use crate::ruleset::model::{ChainName, Rule, Verdict};
 
 /// The matches and the target that our forms are made of; each at most once.
 #[derive(Default)]

@@ -1,0 +1,382 @@
+//! iptables that is missing, hangs, dies, fails or prints rubbish: told, bounded, and what stood still stands.
+
+use std::fs;
+use std::time::Duration;
+
+use lab::{Done, Family, Variant};
+use serde_json::Value;
+
+use crate::cli::support::{Locked, V4, program};
+
+/// Runs `apply` with other users, which is to fail so, and to leave the address locked.
+#[track_caller]
+fn apply_fails(locked: &Locked, code: i32, says: &str) -> Done {
+    let done = Done::of(program(&locked.lab).args(["--wait=1", V4, "alice"])).expect_code(code);
+    assert!(done.stderr.contains(says), "no {says:?} in {done}");
+    locked.expect_not_open();
+    done
+}
+
+/// Puts the programs right again, and expects that the next apply mends whatever there is to mend.
+#[track_caller]
+fn mended(locked: &Locked, suffix: &str) {
+    locked.unstub(suffix);
+    locked.lab.lockdown(&[V4, "root"]).expect_code(0);
+    locked.expect_unchanged();
+    locked.lab.lockdown(&["verify"]).expect_code(0);
+}
+
+#[test]
+fn without_iptables_the_package_is_named() {
+    let locked = Locked::new(Variant::Nft);
+    locked
+        .lab
+        .sh("mkdir /run/saved; mv /usr/sbin/*tables* /run/saved/")
+        .expect_code(0);
+    for variant in ["auto", "nft", "legacy"] {
+        for words in [&[V4, "alice"][..], &["verify"], &["status"], &["remove"]] {
+            let mut command = locked.lab.command(lab::lockdown_program());
+            let done =
+                Done::of(command.arg(format!("--variant={variant}")).args(words)).expect_code(3);
+            let said = format!("{}{}", done.stdout, done.stderr);
+            assert!(said.contains("install"), "{done}");
+            assert!(said.contains("iptables"), "{done}");
+        }
+    }
+    for (id, says) in [
+        ("debian", "apt-get install iptables"),
+        ("amzn", "dnf install"),
+        ("alpine", "apk add"),
+    ] {
+        locked
+            .lab
+            .sh(&format!(
+                "rm /etc/os-release; echo ID={id} > /etc/os-release"
+            ))
+            .expect_code(0);
+        locked.fails(&["status"], 3, says);
+    }
+    locked.lab.sh("mv /run/saved/* /usr/sbin/").expect_code(0);
+    locked.expect_unchanged();
+    locked.expect_not_open();
+}
+
+#[test]
+fn without_ip6tables_nothing_is_changed_and_it_is_named() {
+    for variant in Variant::ALL {
+        let locked = Locked::new(variant);
+        locked
+            .lab
+            .sh("mkdir /run/saved; mv /usr/sbin/ip6tables* /run/saved/")
+            .expect_code(0);
+        for words in [&[V4, "alice"][..], &["verify"], &["status"], &["remove"]] {
+            locked.fails(words, 3, "ip6tables");
+        }
+        locked.lab.sh("mv /run/saved/* /usr/sbin/").expect_code(0);
+        locked.expect_unchanged();
+    }
+}
+
+#[test]
+fn without_the_other_variant_the_one_is_enough() {
+    for variant in Variant::ALL {
+        let locked = Locked::new(variant);
+        let other = if variant == Variant::Nft {
+            "legacy"
+        } else {
+            "nft"
+        };
+        locked
+            .lab
+            .sh(&format!("rm -f /usr/sbin/*tables-{other}*"))
+            .expect_code(0);
+        for words in [&[V4, "root"][..], &["verify"], &["status"]] {
+            locked.lab.lockdown(words).expect_code(0);
+        }
+        locked.expect_unchanged();
+        let done = Done::of(locked.lab.command(lab::lockdown_program()).args([
+            "--variant",
+            other,
+            "status",
+        ]));
+        assert!(
+            done.code == Some(3) && done.stderr.contains("iptables"),
+            "{done}"
+        );
+    }
+}
+
+#[test]
+fn a_restore_that_fails_is_told_and_changes_nothing() {
+    let reject = "cat > /dev/null; echo 'iptables-restore: line 7 failed' >&2; exit";
+    for variant in Variant::ALL {
+        let locked = Locked::new(variant);
+        for (script, says) in [
+            (
+                format!("{reject} 1"),
+                "exit code 1: iptables-restore: line 7 failed",
+            ),
+            (format!("{reject} 2"), "exit code 2"),
+            (format!("{reject} 4"), "exit code 4"),
+            (
+                "echo 'Another app is currently holding the xtables lock' >&2; exit 4".to_owned(),
+                "another process is changing the firewall",
+            ),
+            ("exit 1".to_owned(), "exit code 1"),
+            ("kill -9 $$".to_owned(), "was killed by signal 9"),
+            (
+                "cat > /dev/null; kill -SEGV $$".to_owned(),
+                "was killed by signal 11",
+            ),
+        ] {
+            locked.stub("-restore", &script);
+            let done = apply_fails(&locked, 3, says);
+            assert!(
+                done.stderr.contains("IPv4:") && done.stderr.contains("IPv6:"),
+                "{done}"
+            );
+            locked.expect_unchanged();
+            locked.fails(&["--wait=1", "remove"], 3, says);
+            locked.expect_unchanged();
+        }
+        mended(&locked, "-restore");
+    }
+}
+
+#[test]
+fn a_restore_that_only_says_it_did_is_not_believed() {
+    for variant in Variant::ALL {
+        let locked = Locked::new(variant);
+        for script in [
+            "cat > /dev/null",
+            "exit 0",
+            "cat; echo rubbish >&2",
+            "head -c 1000 /dev/urandom",
+        ] {
+            locked.stub("-restore", script);
+            let done = Done::of(program(&locked.lab).args([V4, "alice"])).expect_code(1);
+            assert!(done.stdout.contains("rules-match"), "{done}");
+            assert!(!done.stdout.contains("locked:"), "{done}");
+            locked.expect_iptables_unchanged();
+            locked.expect_not_open();
+            let done = Done::of(program(&locked.lab).arg("remove")).expect_code(3);
+            assert!(!done.stdout.contains("is open"), "{done}");
+            locked.expect_iptables_unchanged();
+            locked.expect_not_open();
+        }
+        mended(&locked, "-restore");
+    }
+}
+
+#[test]
+fn one_family_that_fails_leaves_it_as_it_was_and_locks_the_other() {
+    for variant in Variant::ALL {
+        let locked = Locked::new(variant);
+        locked.stub_one(
+            Family::V6,
+            "-restore",
+            "cat > /dev/null; echo broken >&2; exit 1",
+        );
+        let done = apply_fails(&locked, 3, "IPv6:");
+        assert!(!done.stderr.contains("IPv4:"), "{done}");
+        let v4 = locked.lab.save(Family::V4);
+        assert!(v4.contains("--uid-owner 1001 "), "{v4}");
+        let v6 = locked.lab.save(Family::V6);
+        assert!(
+            v6.contains("--uid-owner 0 ") && !v6.contains("--uid-owner 1001 "),
+            "{v6}"
+        );
+        locked.lab.lockdown(&["verify"]).expect_code(1);
+        mended(&locked, "-restore");
+    }
+}
+
+#[test]
+fn a_save_that_fails_is_never_taken_for_an_empty_firewall() {
+    for variant in Variant::ALL {
+        let locked = Locked::new(variant);
+        let real = format!("xtables-{variant}-multi");
+        for (script, says) in [
+            (
+                "echo 'no way' >&2; exit 1".to_owned(),
+                "exit code 1: no way",
+            ),
+            ("exit 4".to_owned(), "exit code 4"),
+            ("kill -9 $$".to_owned(), "was killed by signal 9"),
+            (
+                "echo Segmentation fault".to_owned(),
+                "cannot understand what",
+            ),
+            (
+                "head -c 5000 /dev/urandom".to_owned(),
+                "cannot understand what",
+            ),
+            (
+                format!("{real} iptables-{variant}-save | head -n 8"),
+                "cannot understand what",
+            ),
+            (
+                "printf '*filter\\n:OUTPUT ACCEPT [0:0]\\n'".to_owned(),
+                "cannot understand what",
+            ),
+        ] {
+            locked.stub("-save", &script);
+            let done = apply_fails(&locked, 3, says);
+            assert!(!done.stdout.contains("may pass"), "{done}");
+            for words in [
+                &["verify"][..],
+                &["verify", "--no-probe"],
+                &["verify", V4, "root"],
+                &["status"],
+                &["remove"],
+            ] {
+                let done =
+                    Done::of(program(&locked.lab).arg("--wait=1").args(words)).expect_code(3);
+                let all = format!("{}{}", done.stdout, done.stderr);
+                assert!(all.contains(says), "{done}");
+                for lie in [
+                    "no address is locked",
+                    "nothing to remove",
+                    "is open",
+                    "holds: ",
+                    "holds, ",
+                ] {
+                    assert!(!all.contains(lie), "{lie:?} in {done}");
+                }
+            }
+            locked.unstub("-save");
+            locked.expect_unchanged();
+        }
+    }
+}
+
+#[test]
+fn a_save_that_says_nothing_opens_nothing() {
+    for variant in Variant::ALL {
+        let locked = Locked::new(variant);
+        for script in ["exit 0", "echo '# Generated by nothing'"] {
+            locked.stub("-save", script);
+            // It says that the firewall is empty; what was written is not there, then.
+            let done = Done::of(program(&locked.lab).args([V4, "root"])).expect_code(1);
+            assert!(
+                done.stdout.contains("IPL-169.254.169.254 is missing"),
+                "{done}"
+            );
+            locked.expect_not_open();
+            mended(&locked, "-save");
+        }
+    }
+}
+
+/// No process of that name is left: its words are found nowhere in `/proc`.
+fn expect_none_left(words: &str) {
+    let left: Vec<String> = fs::read_dir("/proc")
+        .expect("a proc file system")
+        .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(words))
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[test]
+fn a_restore_that_hangs_is_ended_and_leaves_no_process() {
+    let locked = Locked::new(Variant::Legacy);
+    locked.stub("-restore", "sleep 86461.25 & sleep 86461.25; wait");
+    let done = apply_fails(&locked, 3, "did not end within 11s and was killed");
+    assert!(done.took < Duration::from_secs(20), "{done}");
+    expect_none_left("sleep 86461.25");
+    mended(&locked, "-restore");
+}
+
+#[test]
+fn a_save_that_hangs_is_ended_and_leaves_no_process() {
+    let locked = Locked::new(Variant::Nft);
+    locked.stub(
+        "-save",
+        "trap '' TERM; sleep 86462.25 & sleep 86462.25; wait",
+    );
+    let done = Done::of(program(&locked.lab).args(["--wait=1", "status"])).expect_code(3);
+    assert!(
+        done.stderr
+            .contains("did not end within 11s and was killed"),
+        "{done}"
+    );
+    assert!(done.took < Duration::from_secs(20), "{done}");
+    expect_none_left("sleep 86462.25");
+    mended(&locked, "-save");
+}
+
+#[test]
+fn apply_ends_though_every_look_hangs() {
+    let locked = Locked::new(Variant::Nft);
+    locked.stub("-save", "sleep 86463.25 & sleep 86463.25; wait");
+    let done = Done::of(program(&locked.lab).args(["--wait=0", V4, "alice"])).expect_code(3);
+    assert!(done.took < Duration::from_secs(25), "{done}");
+    expect_none_left("sleep 86463.25");
+    locked.expect_not_open();
+    mended(&locked, "-save");
+}
+
+#[test]
+fn a_question_that_hangs_is_ended_and_leaves_no_process() {
+    let locked = Locked::new(Variant::Nft);
+    // What `iptables` means is asked of the program itself when its name does not tell.
+    locked.lab.stub(
+        "/usr/sbin/iptables",
+        "#!/bin/bash\nsleep 86464.25 & sleep 86464.25; wait\n",
+    );
+    let mut command = locked.lab.command(lab::lockdown_program());
+    let done = Done::of(command.args(["--wait=0", "status"])).expect_code(3);
+    assert!(done.stderr.contains("did not end in time"), "{done}");
+    assert!(done.took < Duration::from_secs(15), "{done}");
+    expect_none_left("sleep 86464.25");
+    locked.expect_unchanged();
+}
+
+#[test]
+fn a_program_that_does_not_say_its_variant_is_not_guessed_at() {
+    let locked = Locked::new(Variant::Nft);
+    for (script, says) in [
+        ("echo hello", "says nothing that iptables says"),
+        ("exit 1", "ended with exit code 1"),
+        ("kill -9 $$", "was ended by a signal"),
+    ] {
+        locked
+            .lab
+            .stub("/usr/sbin/iptables", &format!("#!/bin/bash\n{script}\n"));
+        let mut command = locked.lab.command(lab::lockdown_program());
+        let done = Done::of(command.args([V4, "alice"])).expect_code(3);
+        assert!(done.stderr.contains(says), "{done}");
+        assert!(done.stderr.contains("--variant nft or legacy"), "{done}");
+    }
+    locked.expect_unchanged();
+}
+
+#[test]
+fn endless_output_is_bounded() {
+    let locked = Locked::new(Variant::Nft);
+    locked.stub_one(Family::V4, "-save", "exec yes '[0:0] -A OUTPUT -j ACCEPT'");
+    let done = Done::of(program(&locked.lab).args(["--wait=0", "status"])).expect_code(3);
+    assert!(done.took < Duration::from_secs(25), "{done}");
+    expect_none_left("yes [0:0] -A OUTPUT");
+    mended(&locked, "-save");
+}
+
+#[test]
+fn errors_of_programs_are_in_the_json_too() {
+    let locked = Locked::new(Variant::Nft);
+    locked.stub_one(Family::V6, "-save", "echo 'no way' >&2; exit 1");
+    for words in [
+        &["verify"][..],
+        &["status"],
+        &["--dry-run", V4, "alice"],
+        &[V4, "alice"],
+        &["remove"],
+    ] {
+        let done = Done::of(program(&locked.lab).arg("--output=json").args(words)).expect_code(3);
+        let json: Value = done.json();
+        assert_eq!(json["exit_code"], 3);
+        assert!(json.to_string().contains("no way"), "{done}");
+    }
+}

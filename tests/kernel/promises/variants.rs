@@ -1,0 +1,85 @@
+//! iptables-nft and iptables-legacy live side by side in a kernel. Going from one to the other never opens, and
+//! leaves one list, not two.
+
+use lab::{Done, How, IMDS, Lab, User, Variant};
+
+use crate::promises::support::{
+    IMDS_WORD, assert_hammer_gets_through, assert_kept_out, hammered, lockdown_command, rules_of,
+    turn_to_hammer,
+};
+
+fn other(variant: Variant) -> Variant {
+    match variant {
+        Variant::Nft => Variant::Legacy,
+        Variant::Legacy => Variant::Nft,
+    }
+}
+
+#[track_caller]
+fn run(lab: &Lab, variant: Variant, arguments: &[&str]) {
+    Done::of(&mut lockdown_command(lab, variant, arguments)).expect_code(0);
+}
+
+fn a_change_of_variant_and_back_never_opens_and_leaves_one_list(lab: &Lab) {
+    let _turn = turn_to_hammer();
+    assert_hammer_gets_through(lab);
+    let (first, second) = (lab.variant(), other(lab.variant()));
+    run(lab, first, &["apply", IMDS_WORD, "alice"]);
+    let counts = hammered(lab, || {
+        for (variant, user) in [
+            (second, "bob"),
+            (first, "alice"),
+            (second, "alice"),
+            (first, "bob"),
+        ]
+        .into_iter()
+        .cycle()
+        .take(12)
+        {
+            run(lab, variant, &["apply", IMDS_WORD, user]);
+            run(lab, variant, &["verify", IMDS_WORD, user]);
+            assert_eq!(rules_of(lab, other(variant)), [""; 0]);
+            let listed = if user == "bob" {
+                User::BOB
+            } else {
+                User::ALICE
+            };
+            for address in IMDS {
+                assert!(
+                    lab.attempt(&listed, How::Udp, address).passed(),
+                    "{variant} {user} {address}"
+                );
+            }
+        }
+    });
+    assert_kept_out(counts, 100);
+    // Either variant finds and removes what the other holds.
+    run(lab, second, &["remove"]);
+    assert_eq!(
+        [rules_of(lab, first), rules_of(lab, second)].concat(),
+        [""; 0]
+    );
+}
+in_both_variants!(a_change_of_variant_and_back_never_opens_and_leaves_one_list);
+
+#[test]
+fn legacy_tables_appear_on_an_nft_host_only_when_asked_for() {
+    let lab = Lab::new(Variant::Nft);
+    let legacy_tables = || {
+        let names =
+            lab.sh("cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null || true");
+        names.expect_code(0).stdout
+    };
+    for words in [
+        &["apply", IMDS_WORD, "root"][..],
+        &["verify"],
+        &["status"],
+        &["apply", IMDS_WORD, "root", "--dry-run"],
+        &["remove"],
+    ] {
+        lab.lockdown(words).expect_code(0);
+        assert_eq!(legacy_tables(), "", "{words:?}");
+    }
+    run(&lab, Variant::Legacy, &["apply", IMDS_WORD, "root"]);
+    assert!(legacy_tables().contains("filter"));
+}

@@ -1,0 +1,338 @@
+//! README, `--help`, the man page and the pages in `docs` say what the program does, all of it and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Arg, Command, CommandFactory};
+use ip_lockdown::cli::Cli;
+use ip_lockdown::exit_code::ExitCode;
+use ip_lockdown::trust_policy::Code;
+use ip_lockdown::verify::Check;
+use lab::lockdown;
+use lab::markdown::{rows, section, sections, spans};
+use pretty_assertions::assert_eq;
+
+const README: &str = include_str!("../../README.md");
+const FINDINGS: &str = include_str!("../../docs/findings.md");
+const JSON: &str = include_str!("../../docs/json.md");
+const TRUST_POLICY: &str = include_str!("../../docs/trust-policy.md");
+const PACKAGING: &str = include_str!("../../packaging/README.md");
+const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
+
+/// The long options of each command; those of the program itself are under "".
+type Options = BTreeMap<String, BTreeSet<String>>;
+
+/// The definition of the command line, complete.
+fn definition() -> Command {
+    let mut definition = Cli::command();
+    definition.build();
+    definition
+}
+
+fn commands(definition: &Command) -> impl Iterator<Item = &Command> {
+    definition
+        .get_subcommands()
+        .filter(|command| command.get_name() != "help")
+}
+
+/// The arguments of a command, and of the commands below it.
+fn arguments(command: &Command) -> Vec<&Arg> {
+    let below = commands(command).flat_map(arguments);
+    command.get_arguments().chain(below).collect()
+}
+
+fn long_option(option: &Arg) -> Option<String> {
+    Some(format!("--{}", option.get_long()?))
+}
+
+fn defined_options() -> Options {
+    let definition = definition();
+    let mut options: Options = commands(&definition)
+        .map(|command| {
+            let options = arguments(command).into_iter().filter_map(long_option);
+            (command.get_name().to_owned(), options.collect())
+        })
+        .collect();
+    let of_program = definition.get_arguments().filter_map(long_option);
+    options.insert(String::new(), of_program.collect());
+    options
+}
+
+/// Every word of the text that is a long option.
+fn long_words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .filter(|word| word.strip_prefix("--").is_some_and(|name| !name.is_empty()))
+        .map(str::to_owned)
+}
+
+fn value_name(positional: &Arg) -> String {
+    match positional.get_value_names() {
+        Some([name, ..]) => name.to_string(),
+        _ => positional.get_id().as_str().to_uppercase(),
+    }
+}
+
+#[test]
+fn readme_lists_every_command_with_its_words() {
+    fn usages(command: &Command, before: &str) -> Vec<String> {
+        let name = format!("{before}{}", command.get_name());
+        if command.has_subcommands() {
+            return commands(command)
+                .flat_map(|sub| usages(sub, &format!("{name} ")))
+                .collect();
+        }
+        let words = command.get_positionals().map(value_name);
+        vec![
+            std::iter::once(name)
+                .chain(words)
+                .collect::<Vec<_>>()
+                .join(" "),
+        ]
+    }
+    let mut defined: BTreeSet<String> = commands(&definition())
+        .flat_map(|command| usages(command, ""))
+        .collect();
+    defined.insert("ip-lockdown ADDRESS USER".to_owned());
+    let written: BTreeSet<String> = rows(&section(README, 2, "Commands"))
+        .iter()
+        .filter(|row| row.len() == 2)
+        .flat_map(|row| spans(&row[0]))
+        .map(|usage| usage.replace(['[', ']', '.'], ""))
+        .collect();
+    assert_eq!(written, defined);
+}
+
+/// The rows of the tables of options.
+fn option_rows() -> Vec<Vec<String>> {
+    ["Commands", "Trust policy"]
+        .iter()
+        .flat_map(|heading| rows(&section(README, 2, heading)))
+        .filter(|row| row.len() == 3)
+        .collect()
+}
+
+#[test]
+fn readme_lists_every_option_of_every_command() {
+    let defined = defined_options();
+    let mut written: Options = defined
+        .keys()
+        .map(|command| (command.clone(), BTreeSet::new()))
+        .collect();
+    for row in option_rows() {
+        let of: Vec<String> = match row[1].as_str() {
+            "every command" => defined.keys().cloned().collect(),
+            "no command" => vec![String::new()],
+            _ => spans(&row[1]),
+        };
+        for command in of {
+            let options = written.get_mut(&command);
+            let options = options.unwrap_or_else(|| panic!("there is no command {command}"));
+            options.extend(long_words(&row[0]));
+        }
+    }
+    assert_eq!(written, defined);
+}
+
+#[test]
+fn readme_gives_the_values_of_every_option() {
+    let definition = definition();
+    let table = option_rows();
+    for option in arguments(&definition) {
+        let Some(long) = long_option(option) else {
+            continue;
+        };
+        let row = table
+            .iter()
+            .find(|row| long_words(&row[0]).any(|word| word == long))
+            .unwrap_or_else(|| panic!("README has no row for {long}"));
+        if let Some(short) = option.get_short() {
+            assert!(row[0].contains(&format!("`-{short}`")), "{row:?}");
+        }
+        if !option.get_action().takes_values() {
+            continue;
+        }
+        let values: Vec<_> = option
+            .get_possible_values()
+            .iter()
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        let shown = match values.len() {
+            0 => value_name(option),
+            _ => values.join("|"),
+        };
+        assert!(row[0].contains(&format!("`{long} {shown}`")), "{row:?}");
+        for default in option.get_default_values() {
+            let default = default.to_str().unwrap();
+            let says = row[2].contains(default) || row[0].contains(&format!("{long} {default}|"));
+            assert!(says, "{row:?} has no {default}");
+        }
+    }
+}
+
+#[test]
+fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
+    let mut seen = 0;
+    for page in [README, FINDINGS, JSON, TRUST_POLICY, PACKAGING, CHANGELOG] {
+        let code = page.split("```").skip(1).step_by(2).flat_map(str::lines);
+        for line in code.map(str::to_owned).chain(spans(page)) {
+            let line = line.trim_start_matches("$ ").trim_start_matches("sudo ");
+            if !line.starts_with("ip-lockdown ") {
+                continue;
+            }
+            let words = line
+                .split_whitespace()
+                .take_while(|word| !["#", "|", "&&"].contains(word));
+            match Cli::from_arguments(words.map(OsString::from).collect()) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::DisplayHelp => {}
+                Err(error) => panic!("{line}: {error}"),
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} command lines were found");
+}
+
+#[test]
+fn no_page_names_an_option_that_does_not_exist() {
+    let defined: BTreeSet<String> = defined_options().into_values().flatten().collect();
+    for page in [README, FINDINGS, JSON, TRUST_POLICY, PACKAGING, CHANGELOG] {
+        for span in spans(page).iter().filter(|span| span.starts_with("--")) {
+            let option = long_words(span).next().unwrap();
+            assert!(defined.contains(&option), "`{span}`");
+        }
+    }
+}
+
+/// The man page, without the escapes of roff.
+fn man_page() -> String {
+    let page = lockdown(&["generate", "man"]);
+    let text = page.expect_code(0).stdout;
+    [
+        ("\\-", "-"),
+        ("\\fB", ""),
+        ("\\fI", ""),
+        ("\\fR", ""),
+        ("\\*(Aq", "'"),
+        ("\\&", ""),
+        ("\\.", "."),
+    ]
+    .into_iter()
+    .fold(text, |text, (roff, plain)| text.replace(roff, plain))
+}
+
+#[test]
+fn the_man_page_of_the_configuration_has_every_key_and_a_configuration_as_example() {
+    let page = lockdown(&["generate", "config-man"]);
+    let page = page.expect_code(0).stdout;
+    for key in ip_lockdown::config::KEYS {
+        assert!(
+            page.contains(&format!("\\fB{}\\fR = ", key.name)),
+            "{}: {page}",
+            key.name
+        );
+    }
+    let example = page.split(".SH EXAMPLE\n.nf\n").nth(1).unwrap();
+    let text = example.split("\n.fi").next().unwrap().replace("\\-", "-");
+    let source = ip_lockdown::config::Source {
+        name: "the example".to_owned(),
+        text,
+    };
+    assert_eq!(ip_lockdown::config::parse(&[source]).unwrap().len(), 1);
+}
+
+#[test]
+fn the_man_page_lists_every_option_of_every_command() {
+    let page = man_page();
+    let mut written = Options::new();
+    let mut command = String::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(heading) = line.strip_prefix(".SH \"COMMAND ") {
+            // The commands of a command have sections of their own: COMMAND GENERATE MAN.
+            let name = heading.split([' ', '"']).next().unwrap();
+            command = name.to_lowercase();
+        }
+        if line == ".TP" {
+            let options = written.entry(command.clone()).or_default();
+            options.extend(long_words(lines.next().unwrap()));
+        }
+    }
+    assert_eq!(written, defined_options());
+}
+
+/// The numbers and meanings below the heading, which end at an empty line or roff's next request.
+fn exit_codes(text: &str, heading: &str) -> Vec<(String, String)> {
+    let mut codes: Vec<(String, String)> = Vec::new();
+    let after = text.split(heading).nth(1).expect("exit codes");
+    for line in after.lines().skip(1) {
+        let line = line.trim();
+        match line.split_once("  ") {
+            _ if line.is_empty() || line.starts_with('.') => break,
+            Some((number, meaning)) if number.parse::<u8>().is_ok() => {
+                codes.push((number.to_owned(), meaning.trim().to_owned()));
+            }
+            _ => {
+                let (_, meaning) = codes.last_mut().expect("a code before its second line");
+                *meaning = format!("{meaning} {line}");
+            }
+        }
+    }
+    codes
+}
+
+#[test]
+fn readme_help_and_man_page_give_the_same_exit_codes() {
+    let written: Vec<(String, String)> = rows(&section(README, 2, "Exit codes"))
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let numbers = [
+        ExitCode::Done,
+        ExitCode::DoesNotHold,
+        ExitCode::BadInput,
+        ExitCode::CouldNot,
+        ExitCode::Degraded,
+    ]
+    .map(|code| code.number().to_string());
+    assert!(written.iter().map(|(number, _)| number).eq(&numbers));
+    let help = definition().render_long_help().to_string();
+    assert_eq!(exit_codes(&help, "Exit codes:"), written);
+    assert_eq!(exit_codes(&man_page(), ".SH \"EXIT STATUS\"\n.nf"), written);
+}
+
+#[test]
+fn every_check_has_its_place_in_the_findings() {
+    let headings: Vec<&str> = sections(FINDINGS, 3)
+        .into_iter()
+        .map(|(heading, text)| {
+            for part in ["Looked at", "Fail", "Cause", "Cure"] {
+                assert!(
+                    text.contains(&format!("- **{part}**")),
+                    "{heading}: no {part}"
+                );
+            }
+            heading
+        })
+        .collect();
+    assert_eq!(headings, Check::ALL.map(Check::id));
+}
+
+#[test]
+fn every_code_of_trust_policies_has_its_row() {
+    let written: BTreeSet<(String, String)> = rows(TRUST_POLICY)
+        .into_iter()
+        .map(|row| {
+            let [code, severity, cause, cure] = &row[..] else {
+                panic!("{row:?}");
+            };
+            assert!(!cause.is_empty() && !cure.is_empty(), "{row:?}");
+            (spans(code).concat(), severity.clone())
+        })
+        .collect();
+    let codes = Code::ALL.iter();
+    let defined = codes.map(|code| (code.id().to_owned(), code.severity().to_string()));
+    assert_eq!(written, defined.collect());
+    assert_eq!(rows(TRUST_POLICY).len(), Code::ALL.len());
+}
