@@ -596,7 +596,7 @@ fn built(name: &str) -> PathBuf {
         .join(name);
     assert!(
         program.is_file(),
-        "{} is missing, build it first: make build",
+        "{} is missing; build it: cargo build --workspace --bins",
         program.display()
     );
     program
