@@ -46,53 +46,95 @@ DENY_NEEDS := $(DENY_BUILT)
 endif
 DENY_RUN = $(DENY) --workspace --locked
 
+# These too are of exactly these versions, and built once.
+DEB_VERSION := 3.8.0
+DEB_BUILT := $(TARGET)/tools/cargo-deb-$(DEB_VERSION)/bin/cargo-deb
+RPM_VERSION := 0.21.1
+RPM_BUILT := $(TARGET)/tools/cargo-generate-rpm-$(RPM_VERSION)/bin/cargo-generate-rpm
+# Tools from PyPI, of the versions in tests/tools/judge/requirements.txt, in a place of their own.
+JUDGE := $(TARGET)/judge
+
+# The programs of the tests (lab, coexist) and the tests themselves, not optimised. One command builds all of them: a
+# command for some of them would select other features of the crates that they share, and build those again.
+BUILD_TESTS := cargo build --locked --workspace --bins --test kernel
+ALL_TESTS := --lib --bins --test '*'
+
+# ---- help: a line `target: ## text`, below the last `##@ group` before it --------------------------------------------
+
 .PHONY: help
-help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+help:
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ Try
 
 .PHONY: build
-build: ## the program, optimised: target/release/ip-lockdown
-	cargo build --release --locked --workspace
+build: ## the optimised program: target/release/ip-lockdown
+	cargo build --release --locked --bin ip-lockdown
 
 .PHONY: demo
-demo: ## see it work, in network namespaces of its own (root)
+demo: ## a lockdown step by step, in network namespaces of its own (root)
 	@tests/tools/requirements.sh demo
-	cargo build --release --locked --workspace
+	$(BUILD_TESTS)
 	tests/tools/demo.sh
 
-.PHONY: test
-test: ## everything that has to hold: lint, deny, all tests (root; installs what is missing)
+.PHONY: bench
+bench: ## what a lockdown costs; writes docs/performance.md (root; seven minutes)
 	@tests/tools/requirements.sh test
-	@$(MAKE) --no-print-directory lint deny
-	cargo build --workspace --locked --bins --test kernel
+	cargo build --release --locked --workspace
+	cargo bench --locked --workspace --bench hot | tee $(TARGET)/hot.txt
+	cargo bench --locked --workspace --bench cost -- --hot $(TARGET)/hot.txt --write docs/performance.md
+
+##@ Check and test
+
+.PHONY: check
+check: lint ## before each commit: lint, and all tests that need no root
 	cargo test --workspace --locked
+
+.PHONY: test
+test: ## check, deny, and all tests on this kernel (root; installs what is missing)
+	@tests/tools/requirements.sh test
+	@$(MAKE) --no-print-directory check deny kernel-test
+
+.PHONY: test-one
+test-one: ## tests by name: make test-one T=netns::apply
+	@[ -n "$(T)" ] || { echo "no test named: make test-one T=netns::apply" >&2; exit 2; }
+	$(BUILD_TESTS)
+	@cargo test --quiet --workspace --locked $(ALL_TESTS) -- --list "$(T)" | grep ': test$$' >/dev/null \
+		|| { echo "no test's path contains $(T)" >&2; exit 2; }
+	cargo test --workspace --locked $(ALL_TESTS) -- "$(T)"
+
+.PHONY: kernel-test
+kernel-test: ## the tests on this kernel: network namespaces, real sockets (root)
+	@tests/tools/requirements.sh test
+	$(BUILD_TESTS)
 	cargo test --workspace --locked --test kernel
 
 .PHONY: coexist-test
-coexist-test: ## beside ufw, firewalld, docker and podman on a real Debian (root; GROUP=ufw: one of them)
+coexist-test: ## with ufw, firewalld, docker and podman on a real Debian (root; GROUP=ufw: one group)
 	@tests/tools/requirements.sh coexist-test
-	cargo build --release --locked --workspace
+	cargo build --release --locked --bin ip-lockdown
+	$(BUILD_TESTS)
 	tests/machine/coexist/run.sh $(GROUP)
 
 .PHONY: boot-test
-boot-test: ## image builds and boots of a real Debian with the package (root; SCENARIO=package: one of them)
+boot-test: ## image builds and boots of a real Debian (root; SCENARIO=package: one scenario)
 	@tests/tools/requirements.sh boot-test
 	@$(MAKE) --no-print-directory package
-	cargo build --release --locked --package lab
+	$(BUILD_TESTS)
 	tests/machine/boot/run.sh $(TARGET)/package/*.deb $(SCENARIO)
 
-.PHONY: bench
-bench: ## what it costs, beside what would be used instead; writes docs/performance.md (root)
-	@tests/tools/requirements.sh test
-	cargo build --release --locked --workspace
-	cargo bench --locked --bench hot | tee $(TARGET)/hot.txt
-	cargo bench --locked --bench cost -- --hot $(TARGET)/hot.txt --write docs/performance.md
+.PHONY: packaging-test
+packaging-test: ## packages, images, user-data and fleets (root; CASE=deb: one case)
+	@tests/tools/requirements.sh packaging-test
+	@$(MAKE) --no-print-directory package $(JUDGE)/ready
+	$(BUILD_TESTS)
+	tests/machine/packaging/run.sh $(CASE)
 
-# Tools from PyPI, of the versions in tests/tools/judge/requirements.txt, in a place of their own. `make test` needs none of them.
-JUDGE := $(TARGET)/judge
+##@ Single checks
 
 .PHONY: judge
-judge: $(JUDGE)/ready ## what trust-policy builds, judged by moto, cfn-lint and python-hcl2 (from PyPI)
+judge: $(JUDGE)/ready ## output of trust-policy, judged by moto, cfn-lint and python-hcl2 (PyPI)
 	cargo build --locked --bin ip-lockdown
 	$(JUDGE)/bin/python tests/tools/judge/judge.py $(TARGET)/debug/ip-lockdown
 
@@ -102,18 +144,27 @@ $(JUDGE)/ready: tests/tools/judge/requirements.txt
 	touch $@
 
 .PHONY: size
-size: ## the stripped release program stays under 4 MiB
+size: ## the release program is smaller than 4 MiB
 	cargo build --release --locked --bin ip-lockdown
 	@bytes=$$(stat --format=%s $(BIN)); echo "$(BIN): $$bytes bytes"; \
 		[ "$$bytes" -lt 4194304 ] || { echo "that is 4 MiB or more" >&2; exit 1; }
 
 .PHONY: lint
-lint: ## format, clippy, documentation, shell scripts; a warning is an error
+lint: ## format, clippy, rustdoc, shell scripts, rust-version; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --test kernel --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --document-private-items
-	@$(MAKE) --no-print-directory shellcheck
+	@$(MAKE) --no-print-directory shellcheck msrv
+
+# No crate may require a newer Rust than ours. Clippy's lint incompatible_msrv checks our own code for that.
+.PHONY: msrv
+msrv:
+	@ours=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1); \
+	newest=$$(cargo metadata --locked --format-version 1 --filter-platform x86_64-unknown-linux-gnu \
+		| grep -o '"rust_version":"[0-9.]*"' | cut -d '"' -f 4 | sort -V | tail -n 1); \
+	[ "$$newest" = "$$ours" ] || { echo "a crate in Cargo.lock requires Rust $$newest, and rust-version in Cargo.toml" \
+		"is $$ours: use an older version of the crate, or raise it (CONTRIBUTING.md)" >&2; exit 1; }
 
 # Every file that starts with a shell's #! line, whatever its name; tests/pure/corpus holds other people's files.
 .PHONY: shellcheck
@@ -124,11 +175,11 @@ shellcheck:
 		| sort -z | xargs -0 --no-run-if-empty --verbose shellcheck
 
 .PHONY: deny
-deny: $(DENY_NEEDS) ## licences, banned and duplicate crates, sources; needs no network once built
+deny: $(DENY_NEEDS) ## licences, banned and duplicate crates, sources
 	$(DENY_RUN) check bans licenses sources
 
 .PHONY: advisories
-advisories: advisory-db ## known vulnerabilities in our dependencies (fetches the RustSec database)
+advisories: advisory-db ## known vulnerabilities of our dependencies (fetches the RustSec database)
 	$(DENY_RUN) check advisories
 
 .PHONY: advisory-db
@@ -136,15 +187,27 @@ advisory-db: $(DENY_NEEDS)
 	@timeout 120 $(DENY_RUN) fetch db || { echo "advisories: NOT CHECKED, the RustSec database could not be fetched" >&2; exit 1; }
 
 # A tool from crates.io, as target/tools/NAME-VERSION/bin/NAME. Not optimised, and without debug information: it takes
-# a third of the time to build, and a second to run.
+# a third of the time to build, and a second to run. The tools share the crates that they have in common.
 $(TARGET)/tools/%:
 	name=$(notdir $@); root=$(patsubst %/bin/,%,$(dir $@)); version=$${root##*/$$name-}; \
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install "$$name" --version "$$version" --locked --debug \
 		--target-dir $(TARGET)/tools/build --root "$$root"
+
+# The parts of .ci/run that others wait for.
+.PHONY: tests-built tools images
+tests-built:
+	$(BUILD_TESTS)
+	cargo test --locked --workspace --no-run
+tools: $(DENY_NEEDS) $(DEB_BUILT) $(RPM_BUILT) $(JUDGE)/ready
 	rm -rf $(TARGET)/tools/build
+images:
+	tests/machine/guest/image.sh $(TARGET)/guest
+	tests/machine/packaging/image.sh $(TARGET)/packaging
+
+##@ Install and package
 
 .PHONY: install
-install: ## after make build: program, units, man pages, completions (PREFIX=/usr, DESTDIR=); enables nothing
+install: ## program, units, man pages, completions; make build first (PREFIX=, DESTDIR=)
 	@for program in $(BIN) $(PROGRAM); do \
 		test -x "$$program" || { echo "$$program is not there: make build first" >&2; exit 1; }; done
 	install -D -m 755 $(PROGRAM) "$(DESTDIR)$(SBINDIR)/ip-lockdown"
@@ -165,31 +228,19 @@ install: ## after make build: program, units, man pages, completions (PREFIX=/us
 	$(BIN) generate completions zsh | install -D -m 644 /dev/stdin "$(DESTDIR)$(ZSH_COMPLETIONS)/_ip-lockdown"
 	$(BIN) generate completions fish | install -D -m 644 /dev/stdin "$(DESTDIR)$(FISH_COMPLETIONS)/ip-lockdown.fish"
 
-# Tools of exactly these versions, built once.
-DEB_VERSION := 3.8.0
-DEB_BUILT := $(TARGET)/tools/cargo-deb-$(DEB_VERSION)/bin/cargo-deb
-RPM_VERSION := 0.21.1
-RPM_BUILT := $(TARGET)/tools/cargo-generate-rpm-$(RPM_VERSION)/bin/cargo-generate-rpm
 # Another machine's, such as aarch64-unknown-linux-gnu: with its Rust target, and a linker for it that cargo knows.
 export PACKAGE_TARGET ?=
 # Who answers for the packages: whoever hands them to others.
 export PACKAGE_MAINTAINER ?= The ip-lockdown authors <ip-lockdown@localhost.localdomain>
 
 .PHONY: package
-package: ## .deb and .rpm in target/package, judged by lintian and rpmlint (PACKAGE_MAINTAINER=, PACKAGE_TARGET=)
+package: ## .deb and .rpm in target/package (PACKAGE_MAINTAINER=, PACKAGE_TARGET=)
 	@tests/tools/requirements.sh package
 	@$(MAKE) --no-print-directory $(DEB_BUILT) $(RPM_BUILT)
 	cargo build --release --locked --bin ip-lockdown
 	$(if $(PACKAGE_TARGET),cargo build --release --locked --bin ip-lockdown --target $(PACKAGE_TARGET))
 	CARGO_DEB=$(DEB_BUILT) CARGO_GENERATE_RPM=$(RPM_BUILT) packaging/package $(TARGET)
 
-.PHONY: packaging-test
-packaging-test: ## packages, images, user-data and fleets, tried in a Debian of their own (root; CASE=deb: one of them)
-	@tests/tools/requirements.sh packaging-test
-	@$(MAKE) --no-print-directory package $(JUDGE)/ready
-	cargo build --release --locked --package lab
-	tests/machine/packaging/run.sh $(CASE)
-
 .PHONY: clean
-clean: ## all that was built, the tools with it
+clean: ## remove all that was built, the tools too
 	cargo clean

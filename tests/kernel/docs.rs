@@ -107,10 +107,6 @@ fn readers_host(variant: Variant) -> Lab {
         "/usr/sbin/ip-lockdown",
         &format!("#!/bin/sh\nexec {} \"$@\"\n", program.display()),
     );
-    lab.sh(&format!(
-        "for program in iptables ip6tables; do ln -sf \"$program-{variant}\" \"/usr/sbin/$program\"; done"
-    ))
-    .expect_code(0);
     lab
 }
 

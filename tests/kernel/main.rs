@@ -10,6 +10,9 @@
     reason = "a test that cannot look must fail loudly, in its helpers too"
 )]
 
+#[macro_use]
+mod hosts;
+
 mod cli;
 mod docs;
 mod lab_itself;

@@ -23,7 +23,7 @@ nft | legacy) ;;
 *) fail "VARIANT is $variant; it can be nft or legacy" ;;
 esac
 for program in ip-lockdown lab; do
-    [ -x "$target/release/$program" ] || fail "$target/release/$program is not there: make build"
+    [ -x "$target/debug/$program" ] || fail "$target/debug/$program is not there: make demo"
 done
 
 if [ "${1:-}" != played ]; then
@@ -41,7 +41,7 @@ trap 'exit 130' INT TERM HUP
 
 mount -t tmpfs -o mode=755 demo /run
 mkdir -m 755 /run/demo
-ln -s "$target/release/ip-lockdown" "$target/release/lab" /run/demo/
+ln -s "$target/debug/ip-lockdown" "$target/debug/lab" /run/demo/
 
 # What any process on an instance can do.
 cat >/run/demo/fetch-credentials <<'SCRIPT'

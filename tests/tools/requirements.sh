@@ -1,7 +1,7 @@
 #!/bin/bash
 # What the demo and the tests need of the machine: looked for, installed when missing, and named when it cannot be had.
 #
-#   tests/tools/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test
+#   tests/tools/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test|ci      ci: all of them
 #
 # Nothing is skipped: either the machine can run them when this ends with 0, or the last line says why not.
 set -euo pipefail
@@ -16,9 +16,14 @@ fail() {
 }
 
 case $set_wanted in
-demo | test | coexist-test | boot-test | package | packaging-test) ;;
-*) fail "usage: tests/tools/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test" ;;
+demo | test | coexist-test | boot-test | package | packaging-test | ci) ;;
+*) fail "usage: tests/tools/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test|ci" ;;
 esac
+
+# wants SET...: whether one of these is wanted.
+wants() {
+    [[ " $* ci " = *" $set_wanted "* ]]
+}
 
 [ "$(uname -s)" = Linux ] || fail "not Linux: iptables is a part of the Linux kernel; use a Linux machine"
 # Packages can be made by anybody, where nothing is missing.
@@ -33,7 +38,7 @@ fi
 # Each line: what is looked for (a program or a file), then the Debian packages that bring it. `links` is a compiler
 # that can link, `venv` a Python that can make virtual environments.
 wanted() {
-    if [ "$set_wanted" = package ]; then
+    if wants package; then
         cat <<'LIST'
 links gcc libc6-dev
 readelf binutils
@@ -43,8 +48,8 @@ dpkg-shlibdeps dpkg-dev
 lintian lintian
 rpmlint rpmlint
 LIST
-        return
     fi
+    [ "$set_wanted" != package ] || return 0
     cat <<'LIST'
 iptables-nft iptables
 ip6tables-nft iptables
@@ -65,22 +70,21 @@ sysctl procps
 systemctl systemd
 links gcc libc6-dev
 LIST
-    case $set_wanted in
-    test) echo shellcheck shellcheck ;;
-    packaging-test)
+    if wants test packaging-test; then
         echo shellcheck shellcheck
-        echo mmdebstrap mmdebstrap
-        echo /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+    fi
+    if wants packaging-test; then
         echo venv python3-venv
-        ;;
-    coexist-test | boot-test)
+    fi
+    if wants packaging-test coexist-test boot-test; then
         # The guest is a Debian, also on another distribution.
         echo mmdebstrap mmdebstrap
-        echo systemd-nspawn systemd-container
         echo /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
-        ;;
-    esac
-    if [ "$set_wanted" = boot-test ]; then
+    fi
+    if wants coexist-test boot-test; then
+        echo systemd-nspawn systemd-container
+    fi
+    if wants boot-test; then
         echo qemu-system-x86_64 qemu-system-x86
         echo mke2fs e2fsprogs
         echo debugfs e2fsprogs
@@ -149,7 +153,7 @@ if [ "$(printf '%s\n' "$minimum" "$found" | sort -V | head -n 1)" != "$minimum" 
     fail "Rust $found is too old: install Rust $minimum or newer, see https://rustup.rs (rustup update)"
 fi
 
-if [ "$set_wanted" = test ]; then
+if wants test; then
     for component in rustfmt clippy; do
         if ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
             command -v rustup >/dev/null ||
@@ -164,9 +168,9 @@ fi
 # --- the kernel -----------------------------------------------------------------------------------------------
 
 variants=(iptables-nft ip6tables-nft)
-case $set_wanted in
-test | boot-test) variants+=(iptables-legacy ip6tables-legacy) ;;
-esac
+if wants test boot-test; then
+    variants+=(iptables-legacy ip6tables-legacy)
+fi
 for program in "${variants[@]}"; do
     # -w: the lock of the legacy variant is the machine's, also in a namespace of our own.
     reason=$(unshare --net --mount "$program" -w 10 -t filter -S 2>&1 >/dev/null) ||

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lab::{Done, Lab, Variant};
 
-use crate::cli::support::{Locked, V4, program};
+use crate::cli::support::{Locked, V4};
 
 /// A process that holds the lock file until it is let go.
 struct Holder<'a>(&'a Lab, String);
@@ -42,14 +42,14 @@ fn within(done: &Done, least: u64, most: u64) {
 fn the_xtables_lock_held_by_another_is_waited_for_with_a_bound() {
     let locked = Locked::new(Variant::Legacy);
     let holder = Holder::of(&locked.lab, "/run/xtables.lock");
-    let done = Done::of(program(&locked.lab).args(["--wait=1", V4, "alice"])).expect_code(3);
+    let done = Done::of(locked.lab.program().args(["--wait=1", V4, "alice"])).expect_code(3);
     assert!(
         done.stderr.contains("could not get its turn within 1 s"),
         "{done}"
     );
     within(&done, 1, 8);
     locked.expect_unchanged();
-    let done = Done::of(program(&locked.lab).args(["--wait=0", V4, "alice"])).expect_code(3);
+    let done = Done::of(locked.lab.program().args(["--wait=0", V4, "alice"])).expect_code(3);
     within(&done, 0, 8);
     locked.fails(&["--wait=1", "remove"], 3, "could not get its turn");
     locked.expect_unchanged();

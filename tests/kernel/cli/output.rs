@@ -3,12 +3,12 @@
 use lab::{Done, Lab, Variant};
 use serde_json::Value;
 
-use crate::cli::support::{Locked, V4, host, program};
+use crate::cli::support::{Locked, V4};
 
 #[test]
 fn nothing_is_said_on_standard_error_when_all_is_well() {
     for variant in Variant::ALL {
-        let lab = host(variant);
+        let lab = Lab::new(variant);
         for words in [
             &["--dry-run", V4, "root"][..],
             &[V4, "root"],
@@ -42,7 +42,7 @@ fn logged(lab: &Lab, rust_log: Option<&str>, options: &[&str]) -> String {
 
 #[test]
 fn more_is_logged_on_request() {
-    let lab = host(Variant::Nft);
+    let lab = Lab::new(Variant::Nft);
     assert_eq!(logged(&lab, None, &[]), "");
     assert!(logged(&lab, None, &["-vv"]).contains("DEBUG"));
     assert!(!logged(&lab, None, &["-v"]).contains("DEBUG"));
@@ -62,7 +62,7 @@ fn more_is_logged_on_request() {
 
 #[test]
 fn json_is_one_object_for_every_command_and_error() {
-    let lab = host(Variant::Nft);
+    let lab = Lab::new(Variant::Nft);
     for (words, command, code) in [
         (&["status"][..], "status", 0),
         (&["verify"], "verify", 1),
@@ -82,7 +82,7 @@ fn json_is_one_object_for_every_command_and_error() {
         (&["verify", "--only"], "usage", 2),
         (&["stauts"], "usage", 2),
     ] {
-        let done = Done::of(program(&lab).arg("--output=json").args(words)).expect_code(code);
+        let done = Done::of(lab.program().arg("--output=json").args(words)).expect_code(code);
         let json: Value = done.json();
         assert_eq!(json["schema"], 1, "{done}");
         assert_eq!(json["command"], command, "{done}");
@@ -155,7 +155,7 @@ fn closed_and_broken_outputs_cause_no_panic() {
 
 #[test]
 fn help_and_version_are_no_errors() {
-    let lab = host(Variant::Nft);
+    let lab = Lab::new(Variant::Nft);
     for (words, says) in [
         (&["--help"][..], "169.254.169.254"),
         (&["-h"], "ADDRESS"),
@@ -177,7 +177,7 @@ fn help_and_version_are_no_errors() {
 
 #[test]
 fn bash_completions_are_a_script_that_bash_takes() {
-    let lab = host(Variant::Nft);
+    let lab = Lab::new(Variant::Nft);
     let program = lab::lockdown_program();
     let script = format!(
         "{0} generate completions bash > /run/completions; bash -n /run/completions; \

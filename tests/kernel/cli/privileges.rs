@@ -3,7 +3,7 @@
 use lab::{Done, Lab, Variant, lockdown_program};
 use serde_json::Value;
 
-use crate::cli::support::{Locked, V4, host, installed};
+use crate::cli::support::{Locked, V4, installed};
 
 /// Runs the installed program through `setpriv` with these options.
 #[track_caller]
@@ -242,7 +242,7 @@ fn no_shell_is_started() {
 
 #[test]
 fn an_environment_that_is_none_does_no_harm() {
-    let lab = host(Variant::Nft);
+    let lab = Lab::new(Variant::Nft);
     let mut command = lab.command("env");
     command
         .args(["-i", "=A=b", "B="])

@@ -1,37 +1,12 @@
 //! A host that is locked for root, and what must stay as it is.
 
 use std::ffi::OsStr;
-use std::process::Command;
 
 use lab::{Done, Ending, Family, How, IMDS, Lab, User, Variant, lockdown_program};
 
 use lab::saved::{of_iptables, state};
 
-/// The metadata service, as a word of the command line.
-pub(crate) const V4: &str = "169.254.169.254";
-
-/// The program under test on the lab's host, ready for its arguments, with the lab's variant.
-pub(crate) fn program(lab: &Lab) -> Command {
-    let mut command = lab.command(lockdown_program());
-    command.arg(format!("--variant={}", lab.variant()));
-    command
-}
-
-/// A host on which `iptables` is this variant.
-#[track_caller]
-pub(crate) fn host(variant: Variant) -> Lab {
-    let lab = Lab::new(variant);
-    for name in ["iptables", "ip6tables"] {
-        lab.run(&[
-            "ln",
-            "-sfn",
-            &format!("{name}-{variant}"),
-            &format!("/usr/sbin/{name}"),
-        ])
-        .expect_code(0);
-    }
-    lab
-}
+pub(crate) use lab::V4;
 
 /// Copies the program to where every user of the lab can start it.
 #[track_caller]
@@ -53,7 +28,7 @@ pub(crate) struct Locked {
 impl Locked {
     #[track_caller]
     pub(crate) fn new(variant: Variant) -> Self {
-        let lab = host(variant);
+        let lab = Lab::new(variant);
         lab.lockdown(&[V4, "root"]).expect_code(0);
         let before = state(&lab);
         Self { lab, before }
@@ -62,7 +37,7 @@ impl Locked {
     /// Runs the program, which is to end with this code and to say these words on standard error.
     #[track_caller]
     pub(crate) fn fails<S: AsRef<OsStr>>(&self, words: &[S], code: i32, says: &str) -> Done {
-        let mut command = program(&self.lab);
+        let mut command = self.lab.program();
         let done = Done::of(command.args(words)).expect_code(code);
         assert!(done.stderr.contains(says), "no {says:?} in {done}");
         assert_eq!(done.stdout, "", "{done}");

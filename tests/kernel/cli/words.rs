@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lab::{Done, How, IMDS_V4, Lab, User, Variant};
 
-use crate::cli::support::{Locked, V4, program};
+use crate::cli::support::{Locked, V4};
 
 /// Bad words, and what is said about them.
 fn each_is_told(cases: &[(&[&str], &str)]) {
@@ -174,7 +174,7 @@ fn too_many_users_are_told_at_once_and_change_nothing() {
 fn as_many_users_as_are_taken_can_be_locked() {
     let lab = Lab::new(Variant::Nft);
     let uids: Vec<String> = (0..16_384).map(|nth| (nth * 2).to_string()).collect();
-    let mut command = program(&lab);
+    let mut command = lab.program();
     Done::of(command.arg(V4).args(&uids)).expect_code(0);
     let bob = lab.attempt(&User::BOB, How::Tcp, IMDS_V4);
     assert!(bob.passed(), "{bob:?}");

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use lab::{DNS_V4, DNS_V6, Done, Ending, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 use serde_json::Value;
 
-use crate::netns::support::{
-    V4, V6, backstop, lock, lockdown_as, not_open, only_root, refused, served, verify,
-};
+use crate::netns::support::{V4, V6, backstop, lock, not_open, only_root, refused, served, verify};
 use lab::saved::{lines, rules, state};
 
 on_every_host! {
@@ -195,7 +193,7 @@ on_both_variants! {
 
     fn auto_is_what_iptables_means_here(lab) {
         let variant = lab.variant().to_string();
-        let json: Value = lockdown_as(lab, "auto", &["--output=json", V4, "root"]).expect_code(0).json();
+        let json: Value = lab.lockdown_as("auto", &["--output=json", V4, "root"]).expect_code(0).json();
         assert_eq!(json["variant"], variant);
         only_root(lab);
         verify(lab, 0, &[V4, "root"]);
@@ -212,7 +210,7 @@ on_both_variants! {
             }
         }
         for variant in ["auto", &lab.variant().to_string()] {
-            let json: Value = lockdown_as(lab, variant, &["--output=json", V4, "root"]).expect_code(0).json();
+            let json: Value = lab.lockdown_as(variant, &["--output=json", V4, "root"]).expect_code(0).json();
             assert_eq!(json["variant"], lab.variant().to_string());
         }
         only_root(lab);

@@ -7,8 +7,9 @@ use lab::{DNS_V4, Ending, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::hosts::nft;
 use crate::netns::config::{CONFIG, imds, write};
-use crate::netns::support::{V4, lock, nft, only_root, refused, served, verify};
+use crate::netns::support::{V4, lock, only_root, refused, served, verify};
 
 on_every_host! {
     fn a_configuration_that_is_fine_is_applied(lab) {

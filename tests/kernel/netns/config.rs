@@ -2,7 +2,8 @@
 
 use lab::{IMDS, IMDS_V4, IMDS_V6, Lab, User};
 
-use crate::netns::support::{V4, alone, legacy, lock, nft, only_root, refused, served, verify};
+use crate::hosts::{alone, legacy, nft};
+use crate::netns::support::{V4, lock, only_root, refused, served, verify};
 
 /// Where the configuration is.
 pub(crate) const CONFIG: &str = "/etc/ip-lockdown/config.toml";

@@ -3,7 +3,7 @@
 
 use lab::{Ending, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 
-use crate::netns::support::{V4, host, lock, lockdown_as, not_open, only_root, served, verify};
+use crate::netns::support::{V4, lock, not_open, only_root, served, verify};
 use lab::saved::state;
 
 /// The lab's iptables; `$ipt` in the scripts below.
@@ -244,9 +244,9 @@ in_filter_and_security! {
 #[test]
 fn an_accept_of_the_other_variant_opens_nothing() {
     for variant in lab::Variant::ALL {
-        let lab = &host(variant);
+        let lab = &Lab::new(variant);
         lock(lab, &[V4, "root"]);
-        let program = format!("iptables-{}", crate::netns::support::other(lab));
+        let program = format!("iptables-{}", lab.variant().other());
         lab.run(&[&program, "-I", "OUTPUT", "-j", "ACCEPT"])
             .expect_code(0);
         only_root(lab);
@@ -260,7 +260,7 @@ fn an_accept_of_the_other_variant_opens_nothing() {
         );
         verify(lab, 1, &[]).expect_failed("listed-served", "refused though listed: uid 0");
         served(lab, &User::ROOT, &[IMDS_V6]);
-        lockdown_as(lab, "auto", &["status"]).expect_code(0);
+        lab.lockdown_as("auto", &["status"]).expect_code(0);
         assert!(lab.save(Family::V4).contains("IPL-"));
     }
 }

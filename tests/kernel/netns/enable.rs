@@ -2,8 +2,9 @@
 
 use lab::{IMDS, Lab, User};
 
+use crate::hosts::nft;
 use crate::netns::config::{CONFIG, imds, write};
-use crate::netns::support::{V4, nft, only_root, refused, served, verify};
+use crate::netns::support::{V4, only_root, refused, served, verify};
 
 const LINKS: [&str; 3] = [
     "/etc/systemd/system/sysinit.target.wants/ip-lockdown.service",

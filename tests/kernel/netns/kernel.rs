@@ -3,7 +3,8 @@
 use lab::{Done, Family, IMDS, IMDS_V4, IMDS_V6, Lab, User, Variant, lockdown_program};
 use serde_json::Value;
 
-use crate::netns::support::{V4, V6, alone, host, lock, only_root, other, refused, served, verify};
+use crate::hosts::alone;
+use crate::netns::support::{V4, V6, lock, only_root, refused, served, verify};
 use lab::saved::state;
 
 /// The program under test, on a kernel without IPv6.
@@ -71,7 +72,7 @@ fn without_second_layer() -> Lab {
 }
 
 fn without_second_layer_in(names: &[&str]) -> Lab {
-    let mut lab = host(Variant::Legacy);
+    let mut lab = Lab::new(Variant::Legacy);
     lab.take_nf_tables();
     for name in names {
         let restore = format!(
@@ -137,7 +138,7 @@ fn a_kernel_without_a_second_layer_is_never_open_while_users_change() {
 
 #[test]
 fn a_kernel_without_nf_tables_has_security_and_moves_to_nftables_when_it_can() {
-    let mut lab = host(Variant::Legacy);
+    let mut lab = Lab::new(Variant::Legacy);
     lab.take_nf_tables();
     lock(&lab, &[V4, "root"]);
     let layers = |lab: &Lab| -> Value {
@@ -246,7 +247,7 @@ in_filter_and_security! {
         let script = format!(
             "mount -t tmpfs none /proc; exec {} --variant {} \"$@\"",
             lockdown_program().display(),
-            other(lab)
+            lab.variant().other()
         );
         for words in [&["status"][..], &["remove"], &["verify"]] {
             let mut command = lab.command("unshare");

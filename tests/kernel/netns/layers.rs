@@ -3,9 +3,8 @@
 use lab::{Done, Family, How, IMDS, Lab, User, Variant, lockdown_program};
 use serde_json::{Value, json};
 
-use crate::netns::support::{
-    V4, alone, host, legacy, lock, lockdown_as, nft, not_open, only_root, refused, served, verify,
-};
+use crate::hosts::{alone, legacy, nft};
+use crate::netns::support::{V4, lock, not_open, only_root, refused, served, verify};
 use lab::saved::{own_table, rules, state};
 
 /// The layers that `status` says the first lock is laid in.
@@ -516,7 +515,8 @@ fn firewalld_beside_the_tables_of_iptables_nft_is_told() {
         .expect_code(4);
     verify(lab, 4, &[]).expect_failed("survives-firewalld", "removes every rule of iptables");
     // Nor does iptables-legacy help: firewalld flushes whatever `iptables` is.
-    lockdown_as(lab, "legacy", &["--layers=filter,security", V4, "root"]).expect_code(4);
+    lab.lockdown_as("legacy", &["--layers=filter,security", V4, "root"])
+        .expect_code(4);
     lab.lockdown(&["remove"]).expect_code(0);
     let apply = |code| {
         lab.lockdown(&["--layers=filter,security", V4, "root"])
@@ -659,7 +659,7 @@ fn what_starts_at_boot_and_cannot_be_looked_at_is_not_taken_for_disabled() {
 
 #[test]
 fn chains_of_docker_above_ours_are_called_by_name() {
-    for lab in [&host(Variant::Nft), &host(Variant::Legacy)] {
+    for lab in [&Lab::new(Variant::Nft), &Lab::new(Variant::Legacy)] {
         lock(lab, &[V4, "root"]);
         lab.iptables(Family::V4, "-N DOCKER-USER").expect_code(0);
         lab.iptables(Family::V4, "-I FORWARD -j DOCKER-USER")

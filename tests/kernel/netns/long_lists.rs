@@ -3,7 +3,8 @@
 use lab::{IMDS, IMDS_V4, Lab, User};
 use serde_json::Value;
 
-use crate::netns::support::{V4, V6, alone, lock, not_open, refused, served, settle, verify};
+use crate::hosts::alone;
+use crate::netns::support::{V4, V6, lock, not_open, refused, served, settle, verify};
 use lab::saved::{own_table, state};
 
 /// Each odd uid from 1 on: alice is one of them, mallory and root are not.

@@ -14,7 +14,8 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use serde_json::Value;
 
-use crate::netns::support::{V4, alone, lock, refused, served, verify};
+use crate::hosts::alone;
+use crate::netns::support::{V4, lock, refused, served, verify};
 
 /// The objects of a kind (enum nf_tables_msg_types) that this network namespace has, as the kernel lists them.
 fn listed(kind: libc::c_int) -> Vec<Vec<u8>> {

@@ -4,6 +4,7 @@
 use lab::{Done, Family, How, IMDS, IMDS_V4, Lab, User, lockdown_program};
 use serde_json::Value;
 
+use crate::hosts::alone;
 use crate::netns::support::{V4, V6, lock, not_open, only_root, refused, served, verify};
 use lab::saved::own_table;
 
@@ -223,7 +224,7 @@ with_nftables! {
 
 #[test]
 fn a_host_with_nothing_at_all_is_told_what_it_lacks() {
-    let mut lab = crate::netns::support::alone();
+    let mut lab = alone();
     lab.take_nf_tables();
     let done = lab.lockdown(&[V4, "root"]).expect_code(3);
     assert!(done.stderr.contains("has no nf_tables"), "{done}");
@@ -234,7 +235,7 @@ fn a_host_with_nothing_at_all_is_told_what_it_lacks() {
 
 #[test]
 fn a_host_without_iptables_needs_no_word_about_it() {
-    let lab = crate::netns::support::alone();
+    let lab = alone();
     let run = |words: &[&str], code| {
         Done::of(lab.command(lockdown_program()).args(words)).expect_code(code)
     };

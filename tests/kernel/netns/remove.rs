@@ -3,10 +3,9 @@
 use lab::{DNS_V4, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 use serde_json::Value;
 
+use crate::hosts::nft;
 use crate::netns::config::{CONFIG, imds, write};
-use crate::netns::support::{
-    V4, V6, lock, lockdown_as, nft, only_root, other, refused, save_of_other, served, verify,
-};
+use crate::netns::support::{V4, V6, lock, only_root, refused, save_of_other, served, verify};
 use lab::saved::{rules, state};
 
 on_every_host! {
@@ -92,8 +91,8 @@ on_both_variants! {
     }
 
     fn remove_takes_away_what_both_variants_hold(lab) {
-        let theirs = other(lab).to_string();
-        lockdown_as(lab, &theirs, &[V4, "root"]).expect_code(0);
+        let theirs = lab.variant().other().to_string();
+        lab.lockdown_as(&theirs, &[V4, "root"]).expect_code(0);
         let program = format!("iptables-{theirs}");
         lab.run(&[&program, "-A", "OUTPUT", "-d", "10.0.0.1", "-j", "DROP"]).expect_code(0);
         lock(lab, &["remove"]);

@@ -1,67 +1,15 @@
-//! What the tests ask again and again.
+//! What the tests of this folder ask again and again.
 
 use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
-use lab::{Done, Ending, Family, How, IMDS, Lab, User, Variant, lockdown_program};
+use lab::{Done, Ending, Family, How, IMDS, Lab, User};
 use serde_json::Value;
 
 use lab::saved::lines;
 
-/// The metadata service, as a word of the command line.
-pub(crate) const V4: &str = "169.254.169.254";
-/// The same over IPv6.
-pub(crate) const V6: &str = "fd00:ec2::254";
-
-/// A host with iptables-nft and nft.
-#[track_caller]
-pub(crate) fn nft() -> Lab {
-    host(Variant::Nft)
-}
-
-/// A host with iptables-legacy and nft.
-#[track_caller]
-pub(crate) fn legacy() -> Lab {
-    host(Variant::Legacy)
-}
-
-/// A host with iptables-nft, locked as on a kernel without the layer nftables.
-#[track_caller]
-pub(crate) fn nft_security() -> Lab {
-    called_iptables(Lab::with_layers(Variant::Nft, "filter,security"))
-}
-
-/// A host with iptables-legacy, locked as on a kernel without nf_tables.
-#[track_caller]
-pub(crate) fn legacy_security() -> Lab {
-    called_iptables(Lab::with_layers(Variant::Legacy, "filter,security"))
-}
-
-/// A host without iptables.
-#[track_caller]
-pub(crate) fn alone() -> Lab {
-    Lab::without_iptables()
-}
-
-/// A host on which `iptables` is this variant.
-#[track_caller]
-pub(crate) fn host(variant: Variant) -> Lab {
-    called_iptables(Lab::new(variant))
-}
-
-#[track_caller]
-fn called_iptables(lab: Lab) -> Lab {
-    let variant = lab.variant();
-    for name in ["iptables", "ip6tables"] {
-        for suffix in ["", "-save", "-restore"] {
-            let target = format!("{name}-{variant}{suffix}");
-            lab.run(&["ln", "-sfn", &target, &format!("/usr/sbin/{name}{suffix}")])
-                .expect_code(0);
-        }
-    }
-    lab
-}
+pub(crate) use lab::{V4, V6};
 
 /// The layer that is read for counters.
 pub(crate) fn first_layer(lab: &Lab) -> &'static str {
@@ -80,21 +28,6 @@ pub(crate) fn backstop(lab: &Lab) -> &'static str {
     }
 }
 
-/// Runs the program under test with another variant than the lab's.
-#[track_caller]
-pub(crate) fn lockdown_as(lab: &Lab, variant: &str, arguments: &[&str]) -> Done {
-    let mut command = lab.command(lockdown_program());
-    Done::of(command.args(["--variant", variant]).args(arguments))
-}
-
-/// The variant that the lab is not about.
-pub(crate) fn other(lab: &Lab) -> Variant {
-    match lab.variant() {
-        Variant::Nft => Variant::Legacy,
-        Variant::Legacy => Variant::Nft,
-    }
-}
-
 /// A listing of the other variant.
 #[track_caller]
 pub(crate) fn save_of_other(lab: &Lab, family: Family) -> String {
@@ -102,7 +35,7 @@ pub(crate) fn save_of_other(lab: &Lab, family: Family) -> String {
         Family::V4 => "iptables",
         Family::V6 => "ip6tables",
     };
-    let program = format!("{program}-{}-save", other(lab));
+    let program = format!("{program}-{}-save", lab.variant().other());
     lab.run(&[&program, "-c"]).expect_code(0).stdout
 }
 

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use lab::{Family, How, IMDS, IMDS_V4, Lab, User};
 use serde_json::Value;
 
-use crate::netns::support::{
-    V4, V6, lock, lockdown_as, nft_security, only_root, other, refused, served, verify,
-};
+use crate::hosts::nft_security;
+use crate::netns::support::{V4, V6, lock, only_root, refused, served, verify};
 
 /// A service of the container's side that an unlisted user is led to in the place of the address.
 const DECOY: &str = "169.254.169.253:80";
@@ -22,7 +21,7 @@ on_both_variants! {
         lab.sh(&format!(
             "iptables-{} -t nat -A OUTPUT -d {V4} -p tcp --dport 80 -m owner --uid-owner 1666 \
              -j DNAT --to-destination {DECOY}",
-            other(lab)
+            lab.variant().other()
         ))
         .expect_code(0);
         assert!(gets_through(lab, IMDS_V4), "the rule leads past the lockdown");
@@ -85,7 +84,7 @@ on_both_variants! {
     }
 
     fn one_half_of_a_pair_that_the_other_variant_holds_keeps_its_list(lab) {
-        lockdown_as(lab, &other(lab).to_string(), &[V4, "root"]).expect_code(0);
+        lab.lockdown_as(lab.variant().other(), &[V4, "root"]).expect_code(0);
         lab.lockdown(&["--only", V4, "alice"]).expect_code(0);
         verify(lab, 0, &[]);
         verify(lab, 0, &["--only", V4, "alice"]);
@@ -101,7 +100,7 @@ on_both_variants! {
     }
 
     fn removing_half_of_a_pair_of_the_other_variant_opens_just_that(lab) {
-        lockdown_as(lab, &other(lab).to_string(), &[V4, "root"]).expect_code(0);
+        lab.lockdown_as(lab.variant().other(), &[V4, "root"]).expect_code(0);
         lab.lockdown(&["remove", "--only", V4]).expect_code(0);
         assert!(gets_through(lab, IMDS_V4));
         assert!(!gets_through(lab, IMDS[1]));

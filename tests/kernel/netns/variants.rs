@@ -3,9 +3,7 @@
 use lab::{Family, IMDS, IMDS_V4, Lab, User, Variant};
 use serde_json::Value;
 
-use crate::netns::support::{
-    V4, host, lock, lockdown_as, only_root, other, refused, save_of_other, served, verify,
-};
+use crate::netns::support::{V4, lock, only_root, refused, save_of_other, served, verify};
 use lab::saved::state;
 
 /// Lays a lockdown of the other variant beside the one that stands, as a host that was switched has it.
@@ -20,7 +18,8 @@ fn lay_stale(lab: &Lab, arguments: &[&str]) {
     .into_iter()
     .chain(arguments.iter().copied())
     .collect();
-    let json: Value = lockdown_as(lab, &other(lab).to_string(), &words)
+    let json: Value = lab
+        .lockdown_as(lab.variant().other(), &words)
         .expect_code(0)
         .json();
     for transaction in json["transactions"].as_array().expect("a list") {
@@ -43,7 +42,7 @@ on_both_variants! {
         // Two lists, of which everyone must be on both.
         refused(lab, &User::ROOT, &IMDS);
         refused(lab, &User::ALICE, &IMDS);
-        let words = format!("iptables-{} holds a lockdown too", other(lab));
+        let words = format!("iptables-{} holds a lockdown too", lab.variant().other());
         verify(lab, 1, &[]).expect_failed("other-variant-clear", &words);
         lock(lab, &[V4, "root"]);
         only_root(lab);
@@ -55,10 +54,10 @@ on_both_variants! {
     }
 
     fn moving_from_one_variant_to_the_other_is_never_open(lab) {
-        lockdown_as(lab, &other(lab).to_string(), &[V4, "root"]).expect_code(0);
+        lab.lockdown_as(lab.variant().other(), &[V4, "root"]).expect_code(0);
         let counts = lab.hammer_while(&User::MALLORY, &IMDS, || {
             lock(lab, &[V4, "root"]);
-            lockdown_as(lab, &other(lab).to_string(), &[V4, "root"]).expect_code(0);
+            lab.lockdown_as(lab.variant().other(), &[V4, "root"]).expect_code(0);
             lock(lab, &[V4, "root"]);
         });
         assert_eq!(counts.passed(), 0, "{counts:?}");
@@ -67,7 +66,7 @@ on_both_variants! {
     }
 
     fn a_lockdown_of_the_other_variant_for_another_address_is_left_alone(lab) {
-        lockdown_as(lab, &other(lab).to_string(), &["--layers=filter,security", "192.0.2.77", "alice"]).expect_code(0);
+        lab.lockdown_as(lab.variant().other(), &["--layers=filter,security", "192.0.2.77", "alice"]).expect_code(0);
         let before = lab::saved::rules(&save_of_other(lab, Family::V4));
         lock(lab, &[V4, "root"]);
         assert_eq!(lab::saved::rules(&save_of_other(lab, Family::V4)), before);
@@ -112,9 +111,9 @@ on_both_variants! {
 
 #[test]
 fn the_first_legacy_rules_on_a_host_of_iptables_nft_are_warned_about() {
-    let lab = host(Variant::Nft);
+    let lab = Lab::new(Variant::Nft);
     let warns = |arguments: &[&str]| {
-        let done = lockdown_as(&lab, "legacy", arguments).expect_code(0);
+        let done = lab.lockdown_as("legacy", arguments).expect_code(0);
         done.stderr
             .contains("`iptables` on this host is iptables-nft")
     };
@@ -127,15 +126,15 @@ fn the_first_legacy_rules_on_a_host_of_iptables_nft_are_warned_about() {
 #[test]
 fn what_the_other_variant_locks_is_not_called_open() {
     for variant in Variant::ALL {
-        let lab = host(variant);
+        let lab = Lab::new(variant);
         lock(&lab, &[V4, "root"]);
-        let theirs = other(&lab).to_string();
-        let status = lockdown_as(&lab, &theirs, &["status"]).expect_code(0);
+        let theirs = lab.variant().other().to_string();
+        let status = lab.lockdown_as(&theirs, &["status"]).expect_code(0);
         assert!(
             status.stdout.contains(&format!("iptables-{variant}")),
             "{status}"
         );
-        let verdict = lockdown_as(&lab, &theirs, &["verify"]).expect_code(1);
+        let verdict = lab.lockdown_as(&theirs, &["verify"]).expect_code(1);
         let words = format!("iptables-{variant} holds a lockdown");
         assert!(verdict.stdout.contains(&words), "{verdict}");
         only_root(&lab);

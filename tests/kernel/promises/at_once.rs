@@ -6,8 +6,8 @@ use std::thread::scope;
 use lab::{Done, How, IMDS, Lab, User};
 
 use crate::promises::support::{
-    IMDS_WORD, apply, assert_done_or_busy, assert_hammer_gets_through, assert_kept_out, hammered,
-    jumps, lists, turn_to_hammer,
+    V4, apply, assert_done_or_busy, assert_hammer_gets_through, assert_kept_out, hammered, jumps,
+    lists, turn_to_hammer,
 };
 
 /// Runs each of the command lines at the same time.
@@ -55,7 +55,7 @@ fn twenty_applies_at_once_end_in_the_state_of_one_of_them(lab: &Lab) {
     for options in ["", " --wait 0"] {
         let lines: Vec<_> = uids
             .clone()
-            .map(|uid| line(&format!("apply {IMDS_WORD} {uid}{options}")))
+            .map(|uid| line(&format!("apply {V4} {uid}{options}")))
             .collect();
         let mut done = Vec::new();
         let counts = hammered(lab, || done = at_once(lab, &lines));
@@ -65,7 +65,7 @@ fn twenty_applies_at_once_end_in_the_state_of_one_of_them(lab: &Lab) {
         println!("{succeeded} of 20 applies{options} succeeded");
         assert!(succeeded > 0);
         let uid = the_one_list(lab, uids.clone());
-        lab.lockdown(&["verify", IMDS_WORD, &uid]).expect_code(0);
+        lab.lockdown(&["verify", V4, &uid]).expect_code(0);
         lab.lockdown(&["verify"]).expect_code(0);
     }
 }
@@ -77,7 +77,7 @@ fn applies_of_different_addresses_at_once_all_come_to_stand(lab: &Lab) {
         false => "2001:db8::99 --group metadata",
     };
     let locks = [
-        format!("{IMDS_WORD} alice"),
+        format!("{V4} alice"),
         "169.254.169.253 bob".to_owned(),
         "fd00:ec2::253 root".to_owned(),
         "192.0.2.99 carol dave".to_owned(),
@@ -108,10 +108,10 @@ fn verify_sees_no_half_done_change(lab: &Lab) {
     let mut lines = Vec::new();
     for _ in 0..6 {
         lines.extend([
-            line(&format!("apply {IMDS_WORD} root alice")),
+            line(&format!("apply {V4} root alice")),
             line("verify"),
             line("apply 192.0.2.99 bob"),
-            line(&format!("verify {IMDS_WORD} root alice")),
+            line(&format!("verify {V4} root alice")),
             line("remove 192.0.2.99"),
             line("status"),
         ]);
@@ -119,7 +119,7 @@ fn verify_sees_no_half_done_change(lab: &Lab) {
     for done in at_once(lab, &lines) {
         done.expect_code(0);
     }
-    lab.lockdown(&["verify", IMDS_WORD, "root", "alice"])
+    lab.lockdown(&["verify", V4, "root", "alice"])
         .expect_code(0);
 }
 on_every_host!(verify_sees_no_half_done_change);
@@ -127,7 +127,7 @@ on_every_host!(verify_sees_no_half_done_change);
 fn applies_and_removes_at_once_end_in_all_or_nothing(lab: &Lab) {
     for _ in 0..3 {
         let lines: Vec<_> = (7000..7006)
-            .flat_map(|uid| [line(&format!("apply {IMDS_WORD} {uid}")), line("remove")])
+            .flat_map(|uid| [line(&format!("apply {V4} {uid}")), line("remove")])
             .collect();
         at_once(lab, &lines).iter().for_each(assert_done_or_busy);
         if jumps(lab) == 0 {

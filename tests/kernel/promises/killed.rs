@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::promises::support::{
-    IMDS_WORD, apply, assert_hammer_gets_through, assert_kept_out, hammered, jumps, lists,
-    stale_iptables, turn_to_hammer,
+    V4, apply, assert_hammer_gets_through, assert_kept_out, hammered, jumps, lists, stale_iptables,
+    turn_to_hammer,
 };
 
 /// How often `apply` is killed.
@@ -198,21 +198,21 @@ fn what_a_killed_apply_left_running_does_not_override_the_next(lab: &Lab) {
     first.wait().expect("it has been killed");
     apply(lab, &["bob"]);
     assert_eq!(stale_iptables(lab), [""; 0]);
-    lab.lockdown(&["verify", IMDS_WORD, "bob"]).expect_code(0);
+    lab.lockdown(&["verify", V4, "bob"]).expect_code(0);
     assert!(
         lists(lab).values().all(|list| list.iter().eq(["1002"])),
         "{:?}",
         lists(lab)
     );
 }
-in_both_variants!(what_a_killed_apply_left_running_does_not_override_the_next);
+on_both_variants!(what_a_killed_apply_left_running_does_not_override_the_next);
 
 /// One apply that is left alone puts its list in force, whatever those before it left.
 #[track_caller]
 fn mend(lab: &Lab, list: &[&str]) {
     apply(lab, list);
     lab.lockdown(&["verify"]).expect_code(0);
-    let words: Vec<_> = ["verify", IMDS_WORD].iter().chain(list).copied().collect();
+    let words: Vec<_> = ["verify", V4].iter().chain(list).copied().collect();
     lab.lockdown(&words).expect_code(0);
     let layers = if lab.is_without_iptables() { 1 } else { 2 };
     assert_eq!(jumps(lab), 2 * layers * 2, "two hooks and families");
@@ -258,7 +258,7 @@ fn killed(lab: &Lab, list: &[&str], victim: Victim, delay: Duration) -> bool {
 fn start(lab: &Lab, list: &[&str]) -> Child {
     lab.command(lockdown_program())
         .args(lab.options())
-        .args(["apply", IMDS_WORD])
+        .args(["apply", V4])
         .args(list)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -44,7 +44,7 @@ fn an_inserted_accept_and_a_flush_of_filter_do_not_open(lab: &Lab) {
         assert!(lab.attempt(&User::ALICE, How::Tcp, address).passed());
     }
 }
-in_both_variants!(an_inserted_accept_and_a_flush_of_filter_do_not_open);
+on_both_variants!(an_inserted_accept_and_a_flush_of_filter_do_not_open);
 
 fn comment(family: Family) -> String {
     format!("-m comment --comment a-rule-of-another-tool-{family:?}")
@@ -99,7 +99,7 @@ fn a_tool_that_changes_the_same_chain_all_the_time_opens_nothing(lab: &Lab) {
         .expect_code(0);
     assert_eq!(jumps(lab), 2 * 2 * 2, "two hooks, layers and families");
 }
-in_both_variants!(a_tool_that_changes_the_same_chain_all_the_time_opens_nothing);
+on_both_variants!(a_tool_that_changes_the_same_chain_all_the_time_opens_nothing);
 
 /// The same from within: rules of another tool are never touched, whatever we do at the same time.
 fn rules_that_another_tool_adds_meanwhile_are_all_kept(lab: &Lab) {
@@ -151,7 +151,7 @@ fn rules_that_another_tool_adds_meanwhile_are_all_kept(lab: &Lab) {
         );
     }
 }
-in_both_variants!(rules_that_another_tool_adds_meanwhile_are_all_kept);
+on_both_variants!(rules_that_another_tool_adds_meanwhile_are_all_kept);
 
 /// A transaction fails, and whether the kernel has the backstop's table cannot be told at that moment: that is no
 /// reason to take the backstop away.

@@ -3,7 +3,6 @@
 //!
 //! Every test that counts what gets through shows first that something would, if nothing stood in the way.
 
-#[macro_use]
 mod support;
 
 mod at_once;

@@ -3,38 +3,36 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use lab::{Lab, User};
+use lab::{IMDS, Lab, User};
 
 use crate::promises::support::{
-    Arrivals, Customer, IMDS_WORD, RoutedHammer, apply, assert_hammer_gets_through,
-    assert_kept_out, hammered, lists, turn_to_hammer,
+    Arrivals, Customer, V4, apply, assert_hammer_gets_through, assert_kept_out, hammered, lists,
+    turn_to_hammer,
 };
 
 /// Policies of every kind. None of them lists mallory (uid and gid 1666).
 fn policies_without_mallory(long: &[Vec<String>; 2]) -> Vec<Vec<&str>> {
     let mut policies: Vec<Vec<&str>> = [
-        &[IMDS_WORD][..],
-        &[IMDS_WORD, "alice"],
-        &[IMDS_WORD, "root"],
-        &[
-            IMDS_WORD, "root", "alice", "bob", "carol", "dave", "svc-web",
-        ],
-        &[IMDS_WORD, "1000-1009"],
-        &[IMDS_WORD, "0-1665", "1667-65535"],
-        &[IMDS_WORD, "1667"],
-        &[IMDS_WORD, "--group", "metadata"],
-        &[IMDS_WORD, "--group", "ops", "root"],
-        &[IMDS_WORD, "1-9", "4294967294"],
-        &[IMDS_WORD, "--only", "alice"],
+        &[V4][..],
+        &[V4, "alice"],
+        &[V4, "root"],
+        &[V4, "root", "alice", "bob", "carol", "dave", "svc-web"],
+        &[V4, "1000-1009"],
+        &[V4, "0-1665", "1667-65535"],
+        &[V4, "1667"],
+        &[V4, "--group", "metadata"],
+        &[V4, "--group", "ops", "root"],
+        &[V4, "1-9", "4294967294"],
+        &[V4, "--only", "alice"],
         &["fd00:ec2::254", "--only", "bob"],
         &["fd00:ec2::254", "root", "bob"],
-        &[IMDS_WORD, "--forwarded", "allow", "root"],
+        &[V4, "--forwarded", "allow", "root"],
     ]
     .map(<[_]>::to_vec)
     .into();
     for list in long {
         let uids = list.iter().map(String::as_str);
-        policies.push([IMDS_WORD].into_iter().chain(uids).collect());
+        policies.push([V4].into_iter().chain(uids).collect());
     }
     policies
 }
@@ -42,18 +40,18 @@ fn policies_without_mallory(long: &[Vec<String>; 2]) -> Vec<Vec<&str>> {
 /// Policies that all list alice (uid 1001), and root.
 fn policies_with_alice(long: &[Vec<String>; 2]) -> Vec<Vec<&str>> {
     let mut policies: Vec<Vec<&str>> = [
-        &[IMDS_WORD, "root", "alice"][..],
+        &[V4, "root", "alice"][..],
         &["fd00:ec2::254", "alice", "root", "bob", "carol"],
-        &[IMDS_WORD, "0-1001"],
-        &[IMDS_WORD, "0-1665", "1667-65535"],
-        &[IMDS_WORD, "--group", "1001", "root"],
-        &[IMDS_WORD, "--group", "metadata", "alice", "root"],
+        &[V4, "0-1001"],
+        &[V4, "0-1665", "1667-65535"],
+        &[V4, "--group", "1001", "root"],
+        &[V4, "--group", "metadata", "alice", "root"],
     ]
     .map(<[_]>::to_vec)
     .into();
     for list in long {
         let uids = list.iter().map(String::as_str);
-        let users = [IMDS_WORD, "root", "alice"].into_iter().chain(uids);
+        let users = [V4, "root", "alice"].into_iter().chain(uids);
         policies.push(users.collect());
     }
     policies
@@ -118,12 +116,12 @@ fn a_user_on_every_list_is_served_while_lists_change_and_containers_are_not(lab:
 
     let _turn = turn_to_hammer();
     let arrivals = Arrivals::count(lab);
-    let open = RoutedHammer::start(lab, &User::ROOT);
+    let open = lab.container_hammer(&User::ROOT, &IMDS);
     sleep(Duration::from_millis(100));
     assert!(open.stop().connected > 0 && arrivals.so_far().iter().all(|&packets| packets > 0));
     apply(lab, &["root", "alice"]);
     let before = arrivals.so_far();
-    let routed = RoutedHammer::start(lab, &User::ROOT);
+    let routed = lab.container_hammer(&User::ROOT, &IMDS);
     let served = Customer::new(lab, User::ALICE).serve_while(|| {
         for policy in each_after_each(policies.len())
             .iter()
@@ -156,9 +154,8 @@ fn only_remove_opens_and_it_does(lab: &Lab) {
             lab.lockdown(&["remove", "192.0.2.77"]).expect_code(0);
             lab.lockdown(&["apply", "no-such-address", "mallory"])
                 .expect_code(2);
-            lab.lockdown(&["apply", IMDS_WORD, "no-such-user"])
-                .expect_code(2);
-            lab.lockdown(&["apply", IMDS_WORD, "mallory", "--dry-run"])
+            lab.lockdown(&["apply", V4, "no-such-user"]).expect_code(2);
+            lab.lockdown(&["apply", V4, "mallory", "--dry-run"])
                 .expect_code(0);
         }
     });

@@ -2,7 +2,7 @@
 
 use lab::{DNS_V4, DNS_V6, Ending, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 
-use crate::promises::support::{Arrivals, IMDS_WORD, apply, packets, status};
+use crate::promises::support::{Arrivals, V4, apply, packets, status};
 
 /// What a container can be refused by.
 const KINDS: [How; 4] = [How::Tcp, How::Udp, How::Mptcp, How::Icmp];
@@ -44,7 +44,7 @@ fn a_container_is_refused_at_once_whoever_it_is(lab: &Lab) {
         );
     }
 }
-in_both_variants!(a_container_is_refused_at_once_whoever_it_is);
+on_both_variants!(a_container_is_refused_at_once_whoever_it_is);
 
 fn a_container_stays_out_when_filter_is_flushed(lab: &Lab) {
     let arrivals = Arrivals::count(lab);
@@ -72,7 +72,7 @@ fn a_container_stays_out_when_filter_is_flushed(lab: &Lab) {
 in_filter_and_security!(a_container_stays_out_when_filter_is_flushed);
 
 fn containers_are_left_alone_where_that_is_said_and_users_of_the_host_are_not(lab: &Lab) {
-    lab.lockdown(&["apply", IMDS_WORD, "root", "--forwarded", "allow"])
+    lab.lockdown(&["apply", V4, "root", "--forwarded", "allow"])
         .expect_code(0);
     for address in [IMDS_V4, IMDS_V6] {
         assert!(
@@ -89,4 +89,4 @@ fn containers_are_left_alone_where_that_is_said_and_users_of_the_host_are_not(la
         );
     }
 }
-in_both_variants!(containers_are_left_alone_where_that_is_said_and_users_of_the_host_are_not);
+on_both_variants!(containers_are_left_alone_where_that_is_said_and_users_of_the_host_are_not);

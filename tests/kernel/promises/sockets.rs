@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use lab::{Ending, How, IMDS, Lab, User};
 
-use crate::promises::support::{IMDS_WORD, apply};
+use crate::promises::support::{V4, apply};
 
 /// Every kind of socket and address that go together.
 fn tries() -> impl Iterator<Item = (How, IpAddr)> {
@@ -94,11 +94,11 @@ fn members_of_a_listed_group_pass_by_primary_and_by_supplementary_membership(lab
         }
     }
 }
-in_both_variants!(members_of_a_listed_group_pass_by_primary_and_by_supplementary_membership);
+on_both_variants!(members_of_a_listed_group_pass_by_primary_and_by_supplementary_membership);
 
 /// A limit that the README states: what counts is who *created* the socket.
 fn a_socket_that_root_made_and_passed_on_works_for_whoever_holds_it(lab: &Lab) {
-    lab.lockdown(&["apply", IMDS_WORD, "root"]).expect_code(0);
+    lab.lockdown(&["apply", V4, "root"]).expect_code(0);
     let request = r"printf 'GET /latest/api/token HTTP/1.0\r\n\r\n' >&3; head -c 9 <&3";
     for address in IMDS {
         let passed_on = format!(

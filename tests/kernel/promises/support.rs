@@ -2,64 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use lab::{Counts, Done, Family, IMDS, Lab, User, Variant, lockdown_program};
+use lab::saved::own_table;
+use lab::{Counts, Done, Family, IMDS, Lab, User, Variant};
 use serde_json::Value;
 
-/// What most tests lock: one address, and by it both of the metadata service.
-pub(crate) const IMDS_WORD: &str = "169.254.169.254";
-
-/// One test a host, in a fresh lab each, by a function that takes the lab.
-macro_rules! on_hosts {
-    ($name:ident: $($host:ident = $lab:expr),*) => {
-        mod $name {
-            $(
-                #[test]
-                fn $host() {
-                    super::$name(&$lab);
-                }
-            )*
-        }
-    };
-}
-
-/// With iptables-nft and with iptables-legacy, in the layers that such a host gets by itself.
-macro_rules! in_both_variants {
-    ($name:ident) => {
-        on_hosts! { $name:
-            nft = lab::Lab::new(lab::Variant::Nft),
-            legacy = lab::Lab::new(lab::Variant::Legacy)
-        }
-    };
-}
-
-/// The same in `filter` and `security`.
-macro_rules! in_filter_and_security {
-    ($name:ident) => {
-        on_hosts! { $name:
-            nft = lab::Lab::with_layers(lab::Variant::Nft, "filter,security"),
-            legacy = lab::Lab::with_layers(lab::Variant::Legacy, "filter,security")
-        }
-    };
-}
-
-/// With both variants of iptables, and on a host that has nftables alone.
-macro_rules! on_every_host {
-    ($name:ident) => {
-        on_hosts! { $name:
-            nft = lab::Lab::new(lab::Variant::Nft),
-            legacy = lab::Lab::new(lab::Variant::Legacy),
-            alone = lab::Lab::without_iptables()
-        }
-    };
-}
+pub(crate) use lab::V4;
 
 /// The turn to hammer. A hammer takes a whole processor: two of them at once would leave none to the program
 /// under test, and see fewer of its gaps.
@@ -100,20 +53,10 @@ pub(crate) fn assert_kept_out(counts: Counts, at_least: u64) {
     );
 }
 
-/// `ip-lockdown --variant <variant>`, not started yet.
-pub(crate) fn lockdown_command(lab: &Lab, variant: Variant, arguments: &[&str]) -> Command {
-    let mut command = lab.command(lockdown_program());
-    command
-        .arg("--variant")
-        .arg(variant.to_string())
-        .args(arguments);
-    command
-}
-
 /// `apply` for the metadata service, which has to succeed.
 #[track_caller]
 pub(crate) fn apply(lab: &Lab, users: &[&str]) -> Done {
-    let words: Vec<_> = ["apply", IMDS_WORD].iter().chain(users).copied().collect();
+    let words: Vec<_> = ["apply", V4].iter().chain(users).copied().collect();
     lab.lockdown(&words).expect_code(0)
 }
 
@@ -183,13 +126,6 @@ pub(crate) fn lists(lab: &Lab) -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     lists
-}
-
-/// Our table of nftables, without counters; nothing if there is none.
-#[track_caller]
-fn own_table(lab: &Lab) -> String {
-    let list = "nft -s list table inet ip_lockdown 2>/dev/null || true";
-    lab.sh(list).expect_code(0).stdout
 }
 
 /// The lines of both families of one variant that belong to the program under test.
@@ -265,33 +201,6 @@ impl<'lab> Customer<'lab> {
     }
 }
 
-/// A hammer in the container: the bench has them on the host only.
-pub(crate) struct RoutedHammer(Child);
-
-impl RoutedHammer {
-    #[track_caller]
-    pub(crate) fn start(lab: &Lab, who: &User) -> Self {
-        let mut child = lab
-            .in_container(lab_program())
-            .args(["hammer", "--seconds-max=60"])
-            .args([format!("--uid={}", who.uid), format!("--gid={}", who.gid)])
-            .args(IMDS.map(|address| format!("--addr={address}")))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("nsenter starts");
-        assert_eq!(line(&mut child), "started");
-        Self(child)
-    }
-
-    #[track_caller]
-    pub(crate) fn stop(mut self) -> Counts {
-        let mut input = self.0.stdin.take().expect("its input is a pipe");
-        input.write_all(b"\n").expect("it listens");
-        serde_json::from_str(&line(&mut self.0)).expect("a report")
-    }
-}
-
 /// The packets of the container that reach the machine of the metadata service.
 pub(crate) struct Arrivals<'lab>(&'lab Lab);
 
@@ -319,30 +228,6 @@ impl<'lab> Arrivals<'lab> {
             packets.parse().expect("a number of packets")
         })
     }
-}
-
-impl Drop for RoutedHammer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn line(child: &mut Child) -> String {
-    let stdout = child.stdout.as_mut().expect("its output is a pipe");
-    let mut line = String::new();
-    // Unbuffered, so that the next line is left where it is.
-    BufReader::with_capacity(1, stdout)
-        .read_line(&mut line)
-        .expect("a line of text");
-    line.trim_end().to_owned()
-}
-
-/// The clients of the bench, built beside this test.
-fn lab_program() -> std::path::PathBuf {
-    let test = std::env::current_exe().expect("the path of the running test");
-    let folder = test.ancestors().nth(2).expect("target/<profile>");
-    folder.join("lab")
 }
 
 /// Waits until no process named `iptables...` is left on the lab's host, and tells those that stay for 15 s.

@@ -4,27 +4,19 @@
 use lab::{Done, How, IMDS, Lab, User, Variant};
 
 use crate::promises::support::{
-    IMDS_WORD, assert_hammer_gets_through, assert_kept_out, hammered, lockdown_command, rules_of,
-    turn_to_hammer,
+    V4, assert_hammer_gets_through, assert_kept_out, hammered, rules_of, turn_to_hammer,
 };
-
-fn other(variant: Variant) -> Variant {
-    match variant {
-        Variant::Nft => Variant::Legacy,
-        Variant::Legacy => Variant::Nft,
-    }
-}
 
 #[track_caller]
 fn run(lab: &Lab, variant: Variant, arguments: &[&str]) {
-    Done::of(&mut lockdown_command(lab, variant, arguments)).expect_code(0);
+    Done::of(&mut lab.lockdown_command(variant, arguments)).expect_code(0);
 }
 
 fn a_change_of_variant_and_back_never_opens_and_leaves_one_list(lab: &Lab) {
     let _turn = turn_to_hammer();
     assert_hammer_gets_through(lab);
-    let (first, second) = (lab.variant(), other(lab.variant()));
-    run(lab, first, &["apply", IMDS_WORD, "alice"]);
+    let (first, second) = (lab.variant(), lab.variant().other());
+    run(lab, first, &["apply", V4, "alice"]);
     let counts = hammered(lab, || {
         for (variant, user) in [
             (second, "bob"),
@@ -36,9 +28,9 @@ fn a_change_of_variant_and_back_never_opens_and_leaves_one_list(lab: &Lab) {
         .cycle()
         .take(12)
         {
-            run(lab, variant, &["apply", IMDS_WORD, user]);
-            run(lab, variant, &["verify", IMDS_WORD, user]);
-            assert_eq!(rules_of(lab, other(variant)), [""; 0]);
+            run(lab, variant, &["apply", V4, user]);
+            run(lab, variant, &["verify", V4, user]);
+            assert_eq!(rules_of(lab, variant.other()), [""; 0]);
             let listed = if user == "bob" {
                 User::BOB
             } else {
@@ -60,7 +52,7 @@ fn a_change_of_variant_and_back_never_opens_and_leaves_one_list(lab: &Lab) {
         [""; 0]
     );
 }
-in_both_variants!(a_change_of_variant_and_back_never_opens_and_leaves_one_list);
+on_both_variants!(a_change_of_variant_and_back_never_opens_and_leaves_one_list);
 
 #[test]
 fn legacy_tables_appear_on_an_nft_host_only_when_asked_for() {
@@ -71,15 +63,15 @@ fn legacy_tables_appear_on_an_nft_host_only_when_asked_for() {
         names.expect_code(0).stdout
     };
     for words in [
-        &["apply", IMDS_WORD, "root"][..],
+        &["apply", V4, "root"][..],
         &["verify"],
         &["status"],
-        &["apply", IMDS_WORD, "root", "--dry-run"],
+        &["apply", V4, "root", "--dry-run"],
         &["remove"],
     ] {
         lab.lockdown(words).expect_code(0);
         assert_eq!(legacy_tables(), "", "{words:?}");
     }
-    run(&lab, Variant::Legacy, &["apply", IMDS_WORD, "root"]);
+    run(&lab, Variant::Legacy, &["apply", V4, "root"]);
     assert!(legacy_tables().contains("filter"));
 }

@@ -15,7 +15,7 @@ name=boot
 . "$here/tests/machine/guest/guest.sh"
 package=$(realpath "${1:?usage: tests/machine/boot/run.sh PACKAGE.deb [SCENARIO]...}")
 shift
-for built in "$package" "$target/release/lab"; do
+for built in "$package" "$target/debug/lab"; do
     [ -e "$built" ] || fail "$built is not there: make boot-test"
 done
 guest_enter "$here/tests/machine/boot/run.sh" "$package" "$@"

@@ -9,12 +9,12 @@ here=$(cd "$(dirname "$0")/../../.." && pwd)
 name=coexist
 # shellcheck source=tests/machine/guest/guest.sh
 . "$here/tests/machine/guest/guest.sh"
-for built in "$program" "$target"/release/{lab,coexist}; do
+for built in "$program" "$target"/debug/{lab,coexist}; do
     [ -x "$built" ] || fail "$built is not there: make coexist-test"
 done
 guest_enter "$here/tests/machine/coexist/run.sh" "$@"
 
-mapfile -t all < <("$target/release/coexist" groups)
+mapfile -t all < <("$target/debug/coexist" groups)
 groups=("${@:-${all[@]}}")
 for group in "${groups[@]}"; do
     [[ " ${all[*]} " = *" $group "* ]] || fail "there is no group $group; there are: ${all[*]}"
@@ -64,7 +64,7 @@ done
 # --- the page -----------------------------------------------------------------------------------------------------
 
 verdict=0
-"$target/release/coexist" page --results "$work/results" --date "$(date --utc +%F)" >"$place/coexistence.md" || verdict=$?
+"$target/debug/coexist" page --results "$work/results" --date "$(date --utc +%F)" >"$place/coexistence.md" || verdict=$?
 cp "$work"/results/*.json "$place/"
 echo "coexist: ${#groups[@]} groups in $((SECONDS - started)) s; the page is $place/coexistence.md"
 [ "$verdict" = 0 ] || fail "not as expected: the lines above say what"

@@ -102,12 +102,12 @@ LINES
         listen+=(--listen "$address:80")
     done
     # It ends with its input, the coprocess's pipe.
-    coproc service { exec "$target/release/lab" imds "${listen[@]}" 2>&1; }
+    coproc service { exec "$target/debug/lab" imds "${listen[@]}" 2>&1; }
     read -r -t 10 line <&"${service[0]}" || line="nothing"
     [ "$line" = ready ] || fail "the metadata service did not come up, it said: $line"
 }
 
-# guest_root PROGRAM...: a fresh copy of the image at $work/root, with these programs of the build in /usr/local/bin.
+# guest_root PROGRAM...: a fresh copy of the image at $work/root, with these programs of the tests in /usr/local/bin.
 guest_root() {
     local root=$work/root built
     if mountpoint --quiet "$root"; then
@@ -117,7 +117,7 @@ guest_root() {
     mkdir "$work"/{upper,lower}
     mount -t overlay -o "lowerdir=$target/guest/root,upperdir=$work/upper,workdir=$work/lower" "$name" "$root"
     for built in "$@"; do
-        install -m 755 "$target/release/$built" "$root/usr/local/bin"
+        install -m 755 "$target/debug/$built" "$root/usr/local/bin"
         guest_runs "$built"
     done
 }

@@ -31,7 +31,7 @@ if [ "${1:-}" = case ]; then
     mount --bind -o ro "$here/tests/packaging" "$root/tests"
     mount --bind -o ro "$target/package" "$root/package"
     mount --bind -o ro "$place/scripts" "$root/scripts"
-    install -m 755 "$target/release/lab" "$root/usr/local/bin/lab"
+    install -m 755 "$target/debug/lab" "$root/usr/local/bin/lab"
     mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
     # Settings of the kernel that are not the namespace's own stay as they are.
     mount --bind "$root/proc/sys" "$root/proc/sys"
@@ -59,7 +59,7 @@ fi
 # --- outside ------------------------------------------------------------------------------------------------------
 
 [ "$(id -u)" = 0 ] || fail "not root; run as root: sudo make packaging-test"
-for built in "$target"/package/*.deb "$target"/package/*.rpm "$target/release/lab" "$target/judge/bin/python"; do
+for built in "$target"/package/*.deb "$target"/package/*.rpm "$target/debug/lab" "$target/judge/bin/python"; do
     [ -e "$built" ] || fail "$built is not there: make packaging-test"
 done
 # It needs the machine's network.

@@ -20,6 +20,10 @@ pub const IMDS_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
 pub const IMDS_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254));
 /// Both addresses of the metadata service.
 pub const IMDS: [IpAddr; 2] = [IMDS_V4, IMDS_V6];
+/// [`IMDS_V4`], as an argument of the program under test.
+pub const V4: &str = "169.254.169.254";
+/// [`IMDS_V6`], as an argument of the program under test.
+pub const V6: &str = "fd00:ec2::254";
 /// A neighbour of the metadata service, where the VPC has its DNS server: other traffic, which must keep
 /// working. The lab serves the same HTTP there.
 pub const DNS_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
@@ -57,6 +61,14 @@ pub enum Variant {
 impl Variant {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Nft, Self::Legacy];
+
+    /// The one that this is not.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Nft => Self::Legacy,
+            Self::Legacy => Self::Nft,
+        }
+    }
 }
 
 impl fmt::Display for Variant {
@@ -153,7 +165,7 @@ impl Lab {
         check_machine();
         let [host, imds, container] = topology::set_up();
         let server = serve(&mut enter(&imds, &host, lab_program()));
-        Self {
+        let lab = Self {
             variant,
             options: options.iter().map(|&option| option.to_owned()).collect(),
             lacks: None,
@@ -161,7 +173,16 @@ impl Lab {
             imds,
             container,
             server,
-        }
+        };
+        // `iptables` is this variant, whatever the machine calls so.
+        lab.sh(&format!(
+            "cd /usr/sbin
+            for name in iptables ip6tables; do
+                for suffix in '' -save -restore; do ln -sfn $name-{variant}$suffix $name$suffix; done
+            done"
+        ))
+        .expect_code(0);
+        lab
     }
 
     /// The variant that the lab was made for.
@@ -236,11 +257,30 @@ impl Lab {
     /// it is told of this host.
     #[track_caller]
     pub fn lockdown(&self, arguments: &[&str]) -> Done {
+        Done::of(self.program().args(arguments))
+    }
+
+    /// The program under test on the host, ready for its arguments, with what else it is told of this host.
+    pub fn program(&self) -> Command {
         let mut command = match self.lacks {
             None => self.command(lockdown_program()),
             Some(what) => self.without(what, lockdown_program()),
         };
-        Done::of(command.args(&self.options).args(arguments))
+        command.args(&self.options);
+        command
+    }
+
+    /// The program under test on the host, told of this variant of iptables (or `auto`) and nothing else.
+    pub fn lockdown_command(&self, variant: impl fmt::Display, arguments: &[&str]) -> Command {
+        let mut command = self.command(lockdown_program());
+        command.arg(format!("--variant={variant}")).args(arguments);
+        command
+    }
+
+    /// Runs [`Lab::lockdown_command`] to its end.
+    #[track_caller]
+    pub fn lockdown_as(&self, variant: impl fmt::Display, arguments: &[&str]) -> Done {
+        Done::of(&mut self.lockdown_command(variant, arguments))
     }
 
     /// Runs `iptables-<variant>` or `ip6tables-<variant>` on the host, with arguments separated by blanks.
@@ -353,12 +393,13 @@ impl Lab {
     /// tried once. It ends by itself after a minute.
     #[track_caller]
     pub fn hammer(&self, who: &User, addresses: &[IpAddr]) -> Hammer {
-        let mut command = self.command(lab_program());
-        command
-            .args(["hammer", "--seconds-max=60"])
-            .args(who.lab_options());
-        command.args(addresses.iter().map(|address| format!("--addr={address}")));
-        Hammer::start(&mut command)
+        hammer(self.command(lab_program()), who, addresses)
+    }
+
+    /// Hammers from the container, otherwise as [`Lab::hammer`].
+    #[track_caller]
+    pub fn container_hammer(&self, who: &User, addresses: &[IpAddr]) -> Hammer {
+        hammer(self.in_container(lab_program()), who, addresses)
     }
 
     /// Hammers while `work` is done, and tells what came of it.
@@ -461,6 +502,14 @@ fn attempt(mut lab: Command, who: &User, how: How, to: IpAddr) -> Outcome {
     Done::of(&mut lab).expect_code(0).json()
 }
 
+#[track_caller]
+fn hammer(mut lab: Command, who: &User, addresses: &[IpAddr]) -> Hammer {
+    lab.args(["hammer", "--seconds-max=60"])
+        .args(who.lab_options());
+    lab.args(addresses.iter().map(|address| format!("--addr={address}")));
+    Hammer::start(&mut lab)
+}
+
 fn curl(mut setpriv: Command, who: &User, from: IpAddr) -> Done {
     let script = r#"
         fetch() { curl --silent --show-error --fail --max-time 5 "$@"; }
@@ -547,7 +596,7 @@ fn built(name: &str) -> PathBuf {
         .join(name);
     assert!(
         program.is_file(),
-        "{} is missing, build it first: make build",
+        "{} is missing; build it: cargo build --workspace --bins",
         program.display()
     );
     program

@@ -42,7 +42,8 @@ mod user;
 pub use background::{Hammer, Hold, Sink};
 pub use done::Done;
 pub use lab::{
-    DNS_V4, DNS_V6, Family, IMDS, IMDS_V4, IMDS_V6, Lab, Variant, lockdown, lockdown_program,
+    DNS_V4, DNS_V6, Family, IMDS, IMDS_V4, IMDS_V6, Lab, V4, V6, Variant, lockdown,
+    lockdown_program,
 };
 pub use report::{Activity, Counts, Ending, How, Lane, Outcome, Pace, Peak, Report, Served};
 pub use user::User;
