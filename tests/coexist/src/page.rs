@@ -190,7 +190,7 @@ fn note(row: &Measured) -> Option<String> {
     {
         words.push(if mended.closed_after > 0.0 {
             format!(
-                "open until `apply`, which shut it {:.2} s after it was started",
+                "open until `apply`, which closed it {:.2} s after its start",
                 mended.closed_after
             )
         } else {
