@@ -573,7 +573,7 @@ fn steady(text: &str) -> Vec<String> {
 #[track_caller]
 fn compare(path: &str, written: &str, seen: &str) {
     static WRITING: Mutex<()> = Mutex::new(());
-    if steady(written) == steady(seen) || env::var_os("BLESS").is_none() {
+    if env::var_os("BLESS").is_none() {
         assert_eq!(steady(seen), steady(written), "{path}");
         return;
     }

@@ -125,7 +125,7 @@ fn left(row: &Measured) -> String {
         return String::new();
     };
     if mended.left.values().all(|state| *state == State::Stands) {
-        return "all stand".to_owned();
+        return "all work".to_owned();
     }
     if mended.left.values().all(|state| *state == State::Gone) {
         return "none".to_owned();
@@ -135,7 +135,7 @@ fn left(row: &Measured) -> String {
         .iter()
         .map(|(layer, state)| {
             let state = match state {
-                State::Stands => "stands",
+                State::Stands => "works",
                 State::Bypassed => "bypassed",
                 State::Gone => "gone",
             };
@@ -157,8 +157,8 @@ fn theirs(row: &Measured) -> String {
         return format!("{} lines changed", row.foreign_changed.len());
     }
     match row.foreign_lines {
-        0 => "none there".to_owned(),
-        lines => format!("{lines}, the same"),
+        0 => "none".to_owned(),
+        lines => format!("{lines}, unchanged"),
     }
 }
 
