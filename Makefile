@@ -218,8 +218,8 @@ install: ## program, units, man pages, completions; make build first (PREFIX=, D
 		install -D -m 644 systemd/reapply.conf "$(DESTDIR)$(SYSTEMDDIR)/$$unit.service.d/50-ip-lockdown.conf"; done
 	for unit in $(REAPPLY_RELOAD); do \
 		install -D -m 644 systemd/reapply-reload.conf "$(DESTDIR)$(SYSTEMDDIR)/$$unit.service.d/51-ip-lockdown-reload.conf"; done
-	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md \
-		docs/coexistence.md docs/findings.md docs/json.md docs/performance.md docs/trust-policy.md
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md SECURITY.md
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/docs" docs/*.md
 	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/examples" packaging/config.toml
 	install -D -m 644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE-APACHE LICENSE-MIT
 	$(BIN) generate man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man8/ip-lockdown.8"

@@ -1,11 +1,11 @@
-# An AMI whose instances are locked at every boot, before the network is up. The build fails if the lockdown does not
-# hold on the machine that the image is made of.
+# Builds an AMI whose instances are locked at every boot, before the network is up. The build fails if the lockdown does
+# not work on the build instance.
 #
 #   packer init plugins.pkr.hcl                  # Packer 1.7 and newer: fetches the Amazon plugin
 #   packer build -only='amazon-ebs.*' -var package=ip-lockdown_0.1.0-1_amd64.deb -var source_ami=ami-... \
 #     -var region=eu-west-1 ip-lockdown.pkr.hcl
 #
-# The same steps on a machine that is there already, without making an image:
+# The same steps on an existing machine, without building an image:
 #
 #   packer build -only='null.*' -var package=... -var host=192.0.2.7 ip-lockdown.pkr.hcl
 
@@ -15,7 +15,7 @@ variable "package" {
 }
 
 variable "users" {
-  description = "Who may reach the metadata service: names, uids and ranges of uids, with blanks between them."
+  description = "Who may reach the metadata service: names, uids and uid ranges, separated by blanks."
   type        = string
   default     = "root"
 }
@@ -26,7 +26,7 @@ variable "region" {
 }
 
 variable "source_ami" {
-  description = "Debian, Ubuntu, Amazon Linux 2023, RHEL 9 or one like them."
+  description = "Debian, Ubuntu, Amazon Linux 2023, RHEL 9 or similar."
   type        = string
   default     = ""
 }
@@ -37,13 +37,13 @@ variable "instance_type" {
 }
 
 variable "ssh_username" {
-  description = "Who may log in, and use sudo: admin, ubuntu, ec2-user."
+  description = "The login user, who must be able to use sudo: admin, ubuntu, ec2-user."
   type        = string
   default     = "admin"
 }
 
 variable "ssh_private_key_file" {
-  description = "For host. For an AMI, Packer makes a key of its own."
+  description = "The key for `host`. For an AMI, Packer creates a key of its own."
   type        = string
   default     = ""
 }
@@ -70,8 +70,8 @@ source "null" "machine" {
 build {
   sources = ["source.amazon-ebs.locked", "source.null.machine"]
 
-  # Whatever your image needs comes before. From provision.sh on, only the users above reach the metadata service,
-  # in the rest of the build as well.
+  # Put your own provisioners before these. From provision.sh on, only the users above reach the metadata service, in the
+  # rest of the build too.
   provisioner "file" {
     source      = var.package
     destination = "/tmp/${basename(var.package)}"

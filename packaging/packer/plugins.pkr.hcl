@@ -1,4 +1,4 @@
-# For `packer init`. In a file of its own, since versions before 1.7, which bring the plugin with them, do not read it.
+# For `packer init`. Versions before 1.7 include the plugin and cannot parse this block, so it has a file of its own.
 packer {
   required_plugins {
     amazon = {

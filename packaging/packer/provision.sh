@@ -1,15 +1,15 @@
 #!/bin/sh
-# Installs ip-lockdown into the machine that an image is made of, and locks the metadata service, now and at every boot
-# of the image. Fails, and the build with it, unless the lockdown holds here. Run as root, as the last step that matters.
+# Installs ip-lockdown on a build instance and locks the metadata service, now and at every boot of the image. Fails the
+# build if the lockdown does not work here. Run it as root, as the last step.
 #
 #   PACKAGE   the .deb or .rpm; empty if it is installed already
-#   USERS     who may pass, with blanks between them; root if not set
+#   USERS     who is allowed, separated by blanks; root if not set
 set -eu
 
 case ${PACKAGE:-} in
 "") ;;
 *.deb)
-    # It depends on iptables. An image may come without that, and without the lists that it is found in.
+    # The package depends on iptables. Without iptables, apt needs current package lists to find it.
     command -v iptables >/dev/null || apt-get update
     apt-get install --yes "$PACKAGE"
     ;;
@@ -20,14 +20,14 @@ case ${PACKAGE:-} in
     ;;
 esac
 
-# 4: locked, but degraded. The next step has the last word.
+# 4: locked but degraded. The next step decides.
 # shellcheck disable=SC2086 # a list of users
 ip-lockdown enable --now 169.254.169.254 ${USERS:-root} || [ $? = 4 ]
 
-# Looks at the rules, sends packets as listed and unlisted users, and compares with the list. Anything but 0 fails the
-# build. A lockdown that holds but is degraded, such as one without a backstop, is 4: `verify ... || [ $? = 4 ]` takes it.
+# Inspects the rules, sends packets as listed and unlisted users, and compares the list. Any code but 0 fails the build.
+# To accept 4, locked but degraded (no backstop, for example): `verify ... || [ $? = 4 ]`.
 # shellcheck disable=SC2086 # a list of users
 ip-lockdown verify 169.254.169.254 ${USERS:-root}
 
-# The rules above are those of this kernel. In the image it is the unit that counts.
+# The rules above exist in this kernel only. Instances of the image are locked by the unit.
 systemctl is-enabled ip-lockdown.service

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Before the files go; $1 is how many versions will be left. Erasing leaves the rules in force. Why so:
-# packaging/README.md in the source.
+# Runs before the files are removed; $1 is the number of versions that will be left. Erasing leaves the rules installed.
+# The reasons are in packaging/README.md of the source.
 if [ "$1" -eq 0 ]; then
-    # For the one who wants to open the address later: rpm has no purge.
+    # Keep a copy of the program, to open the address later: rpm has no purge.
     if install -D -m 700 /usr/sbin/ip-lockdown /var/lib/ip-lockdown/ip-lockdown; then
         echo "ip-lockdown: what is locked stays locked until the next boot;" \
             "to open it: /var/lib/ip-lockdown/ip-lockdown remove"
@@ -11,11 +11,11 @@ if [ "$1" -eq 0 ]; then
     fi
     if command -v systemctl >/dev/null; then
         units="ip-lockdown.service ip-lockdown-settle.service ip-lockdown-verify.timer"
-        # Takes links away, also in a chroot.
+        # Removes links, also in a chroot.
         # shellcheck disable=SC2086 # a list
         systemctl --quiet disable $units || echo "ip-lockdown: links to $units may be left in /etc/systemd/system" >&2
         if [ -d /run/systemd/system ]; then
-            # Stopping opens nothing: there is no ExecStop.
+            # Stopping opens nothing: the units have no ExecStop.
             # shellcheck disable=SC2086 # a list
             systemctl stop $units || :
         fi

@@ -1,8 +1,8 @@
-# An instance whose metadata service is locked: IMDSv2 only, no hop beyond the instance, root alone on it, and a role that
-# trusts EC2 and nobody else. The image must have ip-lockdown; packaging/packer makes one.
+# An instance with a locked metadata service: IMDSv2 only, hop limit 1, root only, and a role that trusts only EC2. The
+# image must have the package ip-lockdown; packaging/packer builds one.
 #
-# role.tf is what `ip-lockdown trust-policy build` prints; cloud-config.yaml is that of packaging/cloud-init. With an image
-# that has the lockdown enabled, user_data can go.
+# role.tf is the output of `ip-lockdown trust-policy build`; cloud-config.yaml is in packaging/cloud-init. If the image was
+# built with `ip-lockdown enable`, remove user_data.
 
 terraform {
   required_providers {
@@ -36,11 +36,11 @@ resource "aws_instance" "locked" {
 
   metadata_options {
     http_endpoint = "enabled"
-    # Tokens keep out simple SSRF; the hop limit keeps out bridged containers that the lockdown is told to let through.
+    # Tokens stop simple SSRF. The hop limit stops bridged containers even with `--forwarded allow`.
     http_tokens                 = "required"
     http_put_response_hop_limit = 1
   }
 
-  # User-data is read at the first boot: a changed one makes a new instance.
+  # User-data runs at the first boot only: changed user-data requires a new instance.
   user_data_replace_on_change = true
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::change::{Changed, Wanted, change};
+use super::change::{Outcome, Wanted, change};
 use super::inspect::{Inspection, host, inspect};
 use super::{EngineError, Failure, Options, configuration, exit_code, open};
 use crate::exit_code::ExitCode;
@@ -112,7 +112,7 @@ fn wanted(
 
 /// Inspects what a change left, and sums up.
 pub(super) fn conclude(
-    mut done: Changed,
+    mut done: Outcome,
     known_findings: Vec<Finding>,
     known_failures: Vec<Failure>,
     firewall: &Firewall,

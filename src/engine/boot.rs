@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::apply::{Applied, conclude, warn_about};
-use super::change::{Changed, Wanted, change};
+use super::change::{Outcome, Wanted, change};
 use super::configuration::{self, ConfigFailure};
 use super::error::Failure;
 use super::{EngineError, Options, open};
@@ -90,7 +90,7 @@ fn finish(firewall: &Firewall, options: &Options) -> Result<Applied, EngineError
 
 /// One installation of the configuration.
 struct Pass {
-    done: Changed,
+    done: Outcome,
     /// What the configuration came to.
     finding: Finding,
     /// Whether some name has no id yet.
@@ -238,7 +238,7 @@ fn install(
     seen: Observation,
     firewall: &Firewall,
     options: &Options,
-) -> Changed {
+) -> Outcome {
     let mut failures = Vec::new();
     let mut wanted = Wanted::default();
     for policy in policies {

@@ -31,9 +31,9 @@ impl Wanted {
     }
 }
 
-/// What a change came to.
+/// The outcome of a change.
 #[derive(Debug)]
-pub(super) struct Changed {
+pub(super) struct Outcome {
     /// The lockdowns that were asked for, in the layers that they got.
     pub(super) lockdowns: Vec<Lockdown>,
     /// The firewall afterwards.
@@ -50,8 +50,8 @@ pub(super) fn change(
     seen: Observation,
     choice: LayerChoice,
     firewall: &Firewall,
-) -> Changed {
-    let mut state = Changed {
+) -> Outcome {
+    let mut state = Outcome {
         lockdowns: wanted.all(),
         seen,
         changed: false,
@@ -66,7 +66,7 @@ pub(super) fn change(
 }
 
 /// Whether the lockdowns are installed afterwards, as far as rules could be read.
-fn install(state: &mut Changed, choice: LayerChoice, firewall: &Firewall) -> bool {
+fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> bool {
     let mut installed = false;
     let held = plan::holds_any(&state.lockdowns, &state.seen);
     let mut refusals: Vec<(Place, FirewallError)> = Vec::new();
@@ -107,7 +107,7 @@ fn install(state: &mut Changed, choice: LayerChoice, firewall: &Firewall) -> boo
 
 /// Replaces a layer that the host cannot give.
 fn give_up_a_layer(
-    state: &mut Changed,
+    state: &mut Outcome,
     place: Place,
     error: &FirewallError,
     times: usize,
@@ -136,7 +136,7 @@ fn give_up_a_layer(
     }
 }
 
-fn clear(state: &mut Changed, firewall: &Firewall) {
+fn clear(state: &mut Outcome, firewall: &Firewall) {
     let plan = plan::clear(&state.lockdowns, &state.seen);
     if plan.is_empty() {
         return;

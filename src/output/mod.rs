@@ -134,7 +134,9 @@ impl Output {
         match self.format {
             Format::Text => self.print(&text::joined(lines)),
             Format::Json if follows => {
-                lines.iter().for_each(|line| tracing::info!("{line}"));
+                for line in lines {
+                    tracing::info!("{line}");
+                }
                 Ok(())
             }
             Format::Json => self.print_json(command, ExitCode::Done, view::done(lines)),

@@ -41,10 +41,7 @@ impl Style {
 
     fn paint(self, colour: AnsiColor, text: &dyn fmt::Display) -> String {
         if self.coloured {
-            format!(
-                "{}{text}{Reset}",
-                anstyle::Style::from(colour.on_default()).bold()
-            )
+            format!("{}{text}{Reset}", colour.on_default().bold())
         } else {
             text.to_string()
         }

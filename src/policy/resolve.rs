@@ -128,14 +128,14 @@ fn resolve_or(
     mut otherwise: impl FnMut(NotResolved) -> Result<Option<u32>, NotResolved>,
 ) -> Result<Subjects, NotResolved> {
     let mut id = |kind, name: &AccountName| id_of(names, kind, name).or_else(&mut otherwise);
-    let mut named: Vec<(Uid, AccountName)> = Vec::new();
+    let mut with_names: Vec<(Uid, AccountName)> = Vec::new();
     let mut uids: Vec<UidRange> = Vec::new();
     for user in &request.users {
         match user {
             UserWord::Uids(range) => uids.push(*range),
             UserWord::Name(name) => {
                 let uid = id(Kind::User, name)?.and_then(Uid::new);
-                named.extend(uid.map(|uid| (uid, name.clone())));
+                with_names.extend(uid.map(|uid| (uid, name.clone())));
             }
         }
     }
@@ -149,7 +149,7 @@ fn resolve_or(
             }
         }
     }
-    Ok(Subjects::new(named, uids, gids))
+    Ok(Subjects::new(with_names, uids, gids))
 }
 
 fn id_of(names: &impl Names, kind: Kind, name: &AccountName) -> Result<Option<u32>, NotResolved> {

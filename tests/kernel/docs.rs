@@ -1,18 +1,16 @@
-//! README and `docs/json.md` show what the program does on a host: they are compared with a run in a lab.
+//! The pages show what the program does on a host: their output is compared with a run in a lab.
 //!
-//! What the other pages contain is tested without root, in `tests/pure/docs.rs`.
+//! What else the pages contain is tested without root, in `tests/pure/docs.rs`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Mutex;
-use std::{env, fs};
 
-use lab::markdown::{blocks, rows, section, spans};
+use lab::markdown::{blocks, rows, section, sections, spans};
+use lab::pages::{compare, page, pages};
 use lab::{Done, Lab, Variant, lockdown_program};
 use serde_json::Value;
 
-const README: &str = include_str!("../../README.md");
-const JSON: &str = include_str!("../../docs/json.md");
+const USAGE: &str = "docs/usage.md";
+const JSON: &str = "docs/json.md";
 
 /// Every key, by its path.
 fn key_paths(value: &Value) -> BTreeSet<String> {
@@ -77,12 +75,13 @@ fn the_json_page_has_every_key_that_the_program_prints() {
         ("Errors", json(2, &["169.254.169.254", "no-such-user"])),
     ];
     let mut in_tables: BTreeSet<String> = BTreeSet::new();
-    for row in rows(JSON) {
+    let page = page(JSON);
+    for row in rows(&page) {
         in_tables.extend(spans(&row[0]));
     }
     let mut keys = BTreeSet::new();
     for (name, printed) in &printed {
-        let examples = blocks(&section(JSON, 2, name), "json");
+        let examples = blocks(&section(&page, 2, name), "json");
         let example: Value = serde_json::from_str(&examples[0]).unwrap();
         assert_eq!(key_paths(&example), key_paths(printed), "{name}");
         let paths = key_paths(printed);
@@ -127,64 +126,34 @@ fn play(lab: &Lab, block: &str) -> String {
     seen
 }
 
-/// Without what differs from run to run, or from one release of curl to the next.
-fn steady(text: &str) -> Vec<String> {
-    text.lines()
-        .map(|line| match line {
-            _ if line.starts_with("curl: ") => line.split(" after ").next().unwrap().to_owned(),
-            _ if line.contains("packets passed") => {
-                let (address, counters) = line.rsplit_once(": ").unwrap();
-                let counters = counters.replace(|c: char| c.is_ascii_digit(), "");
-                format!("{address}: {counters}")
+/// The first block of a section with output is played on a fresh host, each further one on the host as it is then.
+#[test]
+fn the_pages_show_what_the_program_prints() {
+    let mut played = BTreeSet::new();
+    for (path, text) in pages() {
+        let shown: usize = sections(&text, 2)
+            .iter()
+            .map(|(_, section)| blocks(section, "console").len())
+            .sum();
+        let all = blocks(&text, "console").len();
+        assert_eq!(
+            shown, all,
+            "{path}: output above the first heading of level 2"
+        );
+        for (_, section) in sections(&text, 2) {
+            let blocks = blocks(&section, "console");
+            if blocks.is_empty() {
+                continue;
             }
-            _ => line.to_owned(),
-        })
-        .collect()
-}
-
-/// Compares a block of README with what was seen. With BLESS=1 in the environment, what was seen takes its place.
-#[track_caller]
-fn compare(block: &str, seen: &str, variant: Variant) {
-    static WRITING: Mutex<()> = Mutex::new(());
-    if steady(block) == steady(seen) || env::var_os("BLESS").is_none() {
-        assert_eq!(steady(seen), steady(block), "{variant}");
-        return;
+            // With iptables-legacy the marker comment names other layers.
+            let lab = readers_host(Variant::Nft);
+            for block in blocks {
+                compare(&path, &block, &play(&lab, &block));
+            }
+            played.insert(path.clone());
+        }
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let _alone = WRITING.lock().unwrap();
-    let page = fs::read_to_string(&path).unwrap();
-    fs::write(&path, page.replace(block, seen)).unwrap();
-}
-
-#[test]
-fn the_tour_of_readme_goes_as_printed() {
-    let lab = readers_host(Variant::Nft);
-    let tour = blocks(&section(README, 2, "A minute's tour"), "console");
-    assert!(!tour.is_empty());
-    for block in tour {
-        compare(&block, &play(&lab, &block), Variant::Nft);
-    }
-}
-
-#[test]
-fn readme_shows_the_rules_that_are_installed() {
-    // With iptables-legacy other layers are laid, and the stamp tells.
-    let lab = readers_host(Variant::Nft);
-    lab.run(&["ip-lockdown", "169.254.169.254", "root"])
-        .expect_code(0);
-    let shown = blocks(&section(README, 2, "The rules"), "console");
-    assert!(!shown.is_empty());
-    for block in shown {
-        compare(&block, &play(&lab, &block), Variant::Nft);
-    }
-}
-
-#[test]
-fn readme_shows_what_trust_policy_prints() {
-    let lab = readers_host(Variant::Nft);
-    let shown = blocks(&section(README, 2, "Trust policy"), "console");
-    assert!(!shown.is_empty());
-    for block in shown {
-        compare(&block, &play(&lab, &block), Variant::Nft);
+    for path in ["README.md", USAGE, "docs/how-it-works.md"] {
+        assert!(played.contains(path), "{path} shows no output");
     }
 }

@@ -1,7 +1,10 @@
 //! README, `--help`, the man page and the pages in `docs` say what the program does, all of it and nothing else.
+//!
+//! What they show of a host is compared with a run in `tests/kernel/docs.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
 
 use clap::error::ErrorKind;
 use clap::{Arg, Command, CommandFactory};
@@ -10,15 +13,13 @@ use ip_lockdown::exit_code::ExitCode;
 use ip_lockdown::trust_policy::Code;
 use ip_lockdown::verify::Check;
 use lab::lockdown;
-use lab::markdown::{rows, section, sections, spans};
+use lab::markdown::{anchors, links, rows, rows_below, section, sections, spans};
+use lab::pages::{compare, page, pages, root};
 use pretty_assertions::assert_eq;
 
-const README: &str = include_str!("../../README.md");
-const FINDINGS: &str = include_str!("../../docs/findings.md");
-const JSON: &str = include_str!("../../docs/json.md");
-const TRUST_POLICY: &str = include_str!("../../docs/trust-policy.md");
-const PACKAGING: &str = include_str!("../../packaging/README.md");
-const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
+const USAGE: &str = "docs/usage.md";
+const FINDINGS: &str = "docs/findings.md";
+const TRUST_POLICY: &str = "docs/trust-policy.md";
 
 /// The long options of each command; those of the program itself are under "".
 type Options = BTreeMap<String, BTreeSet<String>>;
@@ -74,7 +75,7 @@ fn value_name(positional: &Arg) -> String {
 }
 
 #[test]
-fn readme_lists_every_command_with_its_words() {
+fn usage_lists_every_command_with_its_arguments() {
     fn usages(command: &Command, before: &str) -> Vec<String> {
         let name = format!("{before}{}", command.get_name());
         if command.has_subcommands() {
@@ -94,26 +95,24 @@ fn readme_lists_every_command_with_its_words() {
         .flat_map(|command| usages(command, ""))
         .collect();
     defined.insert("ip-lockdown ADDRESS USER".to_owned());
-    let written: BTreeSet<String> = rows(&section(README, 2, "Commands"))
+    let written: BTreeSet<String> = rows(&section(&page(USAGE), 2, "Commands"))
         .iter()
-        .filter(|row| row.len() == 2)
         .flat_map(|row| spans(&row[0]))
         .map(|usage| usage.replace(['[', ']', '.'], ""))
         .collect();
     assert_eq!(written, defined);
 }
 
-/// The rows of the tables of options.
+/// The rows of the tables of options, in whichever page.
 fn option_rows() -> Vec<Vec<String>> {
-    ["Commands", "Trust policy"]
-        .iter()
-        .flat_map(|heading| rows(&section(README, 2, heading)))
-        .filter(|row| row.len() == 3)
+    pages()
+        .values()
+        .flat_map(|page| rows_below(page, &["option", "with", "does"]))
         .collect()
 }
 
 #[test]
-fn readme_lists_every_option_of_every_command() {
+fn the_pages_list_every_option_of_every_command() {
     let defined = defined_options();
     let mut written: Options = defined
         .keys()
@@ -135,7 +134,7 @@ fn readme_lists_every_option_of_every_command() {
 }
 
 #[test]
-fn readme_gives_the_values_of_every_option() {
+fn the_pages_give_the_values_of_every_option() {
     let definition = definition();
     let table = option_rows();
     for option in arguments(&definition) {
@@ -145,7 +144,7 @@ fn readme_gives_the_values_of_every_option() {
         let row = table
             .iter()
             .find(|row| long_words(&row[0]).any(|word| word == long))
-            .unwrap_or_else(|| panic!("README has no row for {long}"));
+            .unwrap_or_else(|| panic!("no page has a row for {long}"));
         if let Some(short) = option.get_short() {
             assert!(row[0].contains(&format!("`-{short}`")), "{row:?}");
         }
@@ -173,20 +172,22 @@ fn readme_gives_the_values_of_every_option() {
 #[test]
 fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
     let mut seen = 0;
-    for page in [README, FINDINGS, JSON, TRUST_POLICY, PACKAGING, CHANGELOG] {
+    for (path, page) in pages() {
         let code = page.split("```").skip(1).step_by(2).flat_map(str::lines);
-        for line in code.map(str::to_owned).chain(spans(page)) {
+        for line in code.map(str::to_owned).chain(spans(&page)) {
             let line = line.trim_start_matches("$ ").trim_start_matches("sudo ");
             if !line.starts_with("ip-lockdown ") {
                 continue;
             }
             let words = line
                 .split_whitespace()
-                .take_while(|word| !["#", "|", "&&"].contains(word));
+                .take_while(|word| !["#", "|", "||", "&&"].contains(word));
             match Cli::from_arguments(words.map(OsString::from).collect()) {
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::DisplayHelp => {}
-                Err(error) => panic!("{line}: {error}"),
+                Err(error)
+                    if [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion]
+                        .contains(&error.kind()) => {}
+                Err(error) => panic!("{path}: {line}: {error}"),
             }
             seen += 1;
         }
@@ -197,11 +198,50 @@ fn every_command_line_in_the_pages_is_one_that_the_program_takes() {
 #[test]
 fn no_page_names_an_option_that_does_not_exist() {
     let defined: BTreeSet<String> = defined_options().into_values().flatten().collect();
-    for page in [README, FINDINGS, JSON, TRUST_POLICY, PACKAGING, CHANGELOG] {
-        for span in spans(page).iter().filter(|span| span.starts_with("--")) {
+    for (path, page) in pages() {
+        for span in spans(&page).iter().filter(|span| span.starts_with("--")) {
             let option = long_words(span).next().unwrap();
-            assert!(defined.contains(&option), "`{span}`");
+            assert!(defined.contains(&option), "{path}: `{span}`");
         }
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let mut all = pages();
+    all.insert("CONTRIBUTING.md".to_owned(), page("CONTRIBUTING.md"));
+    let mut seen = 0;
+    for (path, text) in &all {
+        for link in links(text).iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => root().join(path),
+                _ => root().join(path).parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{path}: {link}: there is no such file");
+            if !anchor.is_empty() {
+                let headings = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(
+                    headings.iter().any(|heading| heading == anchor),
+                    "{path}: {link}: none of {headings:?}"
+                );
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "only {seen} links were found");
+}
+
+#[test]
+fn readme_is_short_and_links_every_page() {
+    let readme = page("README.md");
+    let lines = readme.lines().count();
+    assert!(lines <= 160, "README.md has {lines} lines");
+    for path in pages().keys().filter(|path| *path != "README.md") {
+        assert!(
+            path == "CHANGELOG.md" || links(&readme).contains(path),
+            "README.md does not link {path}"
+        );
     }
 }
 
@@ -283,11 +323,17 @@ fn exit_codes(text: &str, heading: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn readme_help_and_man_page_give_the_same_exit_codes() {
-    let written: Vec<(String, String)> = rows(&section(README, 2, "Exit codes"))
+fn usage_help_and_man_page_give_the_same_exit_codes() {
+    let help = exit_codes(&definition().render_long_help().to_string(), "Exit codes:");
+    let table = |codes: &[(String, String)]| -> String {
+        let row = |(number, meaning): &(String, String)| format!("| {number} | {meaning} |\n");
+        codes.iter().map(row).collect()
+    };
+    let written: Vec<(String, String)> = rows(&section(&page(USAGE), 2, "Exit codes"))
         .into_iter()
         .map(|row| (row[0].clone(), row[1].clone()))
         .collect();
+    compare(USAGE, &table(&written), &table(&help));
     let numbers = [
         ExitCode::Done,
         ExitCode::DoesNotHold,
@@ -296,18 +342,17 @@ fn readme_help_and_man_page_give_the_same_exit_codes() {
         ExitCode::Degraded,
     ]
     .map(|code| code.number().to_string());
-    assert!(written.iter().map(|(number, _)| number).eq(&numbers));
-    let help = definition().render_long_help().to_string();
-    assert_eq!(exit_codes(&help, "Exit codes:"), written);
-    assert_eq!(exit_codes(&man_page(), ".SH \"EXIT STATUS\"\n.nf"), written);
+    assert!(help.iter().map(|(number, _)| number).eq(&numbers));
+    assert_eq!(exit_codes(&man_page(), ".SH \"EXIT STATUS\"\n.nf"), help);
 }
 
 #[test]
 fn every_check_has_its_place_in_the_findings() {
-    let headings: Vec<&str> = sections(FINDINGS, 3)
+    let findings = page(FINDINGS);
+    let headings: Vec<&str> = sections(&findings, 3)
         .into_iter()
         .map(|(heading, text)| {
-            for part in ["Looked at", "Fail", "Cause", "Cure"] {
+            for part in ["Checked", "Fail", "Cause", "Help"] {
                 assert!(
                     text.contains(&format!("- **{part}**")),
                     "{heading}: no {part}"
@@ -321,7 +366,7 @@ fn every_check_has_its_place_in_the_findings() {
 
 #[test]
 fn every_code_of_trust_policies_has_its_row() {
-    let written: BTreeSet<(String, String)> = rows(TRUST_POLICY)
+    let written: BTreeSet<(String, String)> = rows(&page(TRUST_POLICY))
         .into_iter()
         .map(|row| {
             let [code, severity, cause, cure] = &row[..] else {
@@ -334,5 +379,5 @@ fn every_code_of_trust_policies_has_its_row() {
     let codes = Code::ALL.iter();
     let defined = codes.map(|code| (code.id().to_owned(), code.severity().to_string()));
     assert_eq!(written, defined.collect());
-    assert_eq!(rows(TRUST_POLICY).len(), Code::ALL.len());
+    assert_eq!(rows(&page(TRUST_POLICY)).len(), Code::ALL.len());
 }

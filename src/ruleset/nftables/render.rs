@@ -38,7 +38,7 @@ fn operation(text: &mut String, operation: &Operation) {
             ));
         }
         Operation::FlushBase(hook) => {
-            line(format_args!("flush chain inet {TABLE} {}", hook.chain()))
+            line(format_args!("flush chain inet {TABLE} {}", hook.chain()));
         }
         Operation::DeleteBase(hook) => {
             line(format_args!("delete chain inet {TABLE} {}", hook.chain()));
@@ -49,7 +49,7 @@ fn operation(text: &mut String, operation: &Operation) {
             rule(&Rule::Jump(*chain))
         )),
         Operation::Flush(chain) => {
-            line(format_args!("flush chain inet {TABLE} {}", written(*chain)))
+            line(format_args!("flush chain inet {TABLE} {}", written(*chain)));
         }
         Operation::Delete(chain) => {
             line(format_args!(

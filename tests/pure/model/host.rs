@@ -128,7 +128,7 @@ pub(crate) fn quiet_host() -> host::Host {
 fn text(plan: &Plan, family: Family) -> String {
     plan.transactions()
         .filter(|transaction| matches!(transaction.place(), Place::Iptables(_, of) if of == family))
-        .map(|transaction| transaction.text())
+        .map(ip_lockdown::ruleset::plan::Transaction::text)
         .collect()
 }
 

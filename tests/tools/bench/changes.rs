@@ -77,7 +77,7 @@ impl Users {
     }
 
     fn name(self) -> String {
-        let in_a_row = if self.in_a_row { " in a row" } else { "" };
+        let in_a_row = if self.in_a_row { " adjacent" } else { "" };
         format!("{}{in_a_row}", self.count)
     }
 }
@@ -85,10 +85,10 @@ impl Users {
 pub(crate) fn measure(page: &mut Page) {
     page.section(
         "apply",
-        "Milliseconds, on a host as fresh as at boot. *Floor*: `iptables-restore`, `ip6tables-restore` and `nft -f` with \
-         the very rules that `apply` lays, one after the other; no reading back, no probes. (`apply` sends the last part \
-         to the kernel by itself.) *Script*: one `iptables` process a rule, for both families, in `filter` alone. *Again*: `apply` of what is in force already. *Other list*: \
-         `apply` of as many other users in their place.",
+        "Milliseconds, on a host without rules, as at boot. *Floor*: `iptables-restore`, `ip6tables-restore` and `nft -f` \
+         install the same rules as `apply`, one after the other, without reading back and without probes (`apply` itself \
+         needs no `nft`). *Script*: one `iptables` process for each rule, both families, `filter` only. *Again*: `apply` of \
+         a lockdown that is installed already. *Other list*: `apply` replaces the users by as many others.",
     );
     page.head(&[
         "variant",
@@ -247,11 +247,11 @@ pub(crate) fn size(page: &mut Page) {
     page.section(
         "Size",
         &format!(
-            "The program has {bytes} bytes. The largest process of one `apply`, the programs that it starts included, beside \
-             the largest of the bare calls:"
+            "The program has {bytes} bytes. Memory of the largest process of one `apply`, started programs included, and of \
+             the largest process of the floor's calls:"
         ),
     );
-    page.head(&["variant", "users", "apply, KiB", "bare calls, KiB"]);
+    page.head(&["variant", "users", "apply, KiB", "floor, KiB"]);
     for variant in Variant::ALL {
         for count in [1, 10_000] {
             let lab = Lab::new(variant);

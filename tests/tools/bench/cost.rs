@@ -54,7 +54,7 @@ fn main() {
     if let Some(hot) = hot {
         page.section(
             "This program's own work",
-            "Without any other program, for one family in `filter` and `security` (nftables: both families), by `divan`:",
+            "Without other programs, for one family in `filter` and `security` (nftables: both families), measured by `divan`:",
         );
         page.block(&fs::read_to_string(hot).expect("what the bench `hot` printed"));
     }

@@ -18,8 +18,8 @@ const LAST: User = User::NOBODY;
 pub(crate) fn measure(page: &mut Page) {
     page.section(
         "As the list grows",
-        "Microseconds, for lists of uids that are no neighbours. *Listed*: an HTTP request on a connection of its own, by the \
-         user who is last on the list. *Refused*: a connect of a user who is not on it.",
+        "Microseconds, for lists of uids that are not adjacent. *Listed*: an HTTP request on a new connection, by the last \
+         user of the list. *Refused*: a connect of a user who is not listed.",
     );
     page.head(&[
         "variant", "users", "listed", "/ 1 user", "refused", "/ 1 user",

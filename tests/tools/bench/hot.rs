@@ -105,7 +105,7 @@ fn operations(users: u32) -> Vec<Operation> {
     let plan = plan::install(&in_nftables(users), &empty_host());
     match plan.transactions().next() {
         Some(Transaction::Nftables(operations)) => operations.clone(),
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 

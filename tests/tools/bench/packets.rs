@@ -38,14 +38,15 @@ const WAYS: [(&str, &str); 6] = [
 
 pub(crate) fn measure(page: &mut Page) {
     page.section(
-        "The way of a packet",
+        "Packets",
         &format!(
-            "Between two network namespaces. *New*: microseconds of an HTTP request on a connection of its own, by root, who is \
-             listed; one client makes a million divided by them in a second. *Kept*: the same on a connection that is kept, \
-             and how many one client makes in a second. *Refused*: microseconds until an unlisted user's connect fails; with DROP it gives up after the second that the \
-             bench waits, and so it may with REJECT, whose ICMP messages the kernel limits. *Datagrams* and *stream*: other traffic, to an address that is not locked: thousands of datagrams \
-             of 64 bytes in a second, and gigabits in a second by writes of 64 KiB. {ROUNDS} rounds in turns. The two rows of \
-             nothing differ by the noise."
+            "Between two network namespaces; *in the way* is what is installed. *New*: microseconds for an HTTP request on a \
+             new connection, by root, who is listed. *Kept*: the same on a connection that is kept open, and such requests \
+             per second of one client. *Refused*: microseconds until an unlisted user's connect fails. With DROP, the bench \
+             gives up after a second; with REJECT it may, because the kernel limits ICMP messages. *Datagrams* and \
+             *stream*: other traffic, to an address that is not locked: thousands of 64-byte datagrams per second, and \
+             gigabits per second with writes of 64 KiB. {ROUNDS} rounds in turns. The difference between *nothing* and \
+             *nothing again* is the noise of the measurement."
         ),
     );
     page.head(&[

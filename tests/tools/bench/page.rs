@@ -16,9 +16,9 @@ impl Page {
         page.line("# What it costs");
         page.line("");
         page.line(&format!(
-            "Measured on {} with `make bench`, which writes this page: {}. Everything in a table was measured in turns, \
-             in one run; a number is the median, with half the range of the middle half beside it. Compare within a \
-             table, not between machines.",
+            "Measured on {} by `make bench`, which writes this page: {}. All values of a table come from one run, measured \
+             in turns. A value is the median; the percentage beside it is half of the interquartile range. Compare \
+             values within a table, not between machines.",
             said(&lab, &["date", "--utc", "+%F"]),
             machine(&lab)
         ));

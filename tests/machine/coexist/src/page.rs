@@ -125,7 +125,7 @@ fn left(row: &Measured) -> String {
         return String::new();
     };
     if mended.left.values().all(|state| *state == State::Stands) {
-        return "all stand".to_owned();
+        return "all work".to_owned();
     }
     if mended.left.values().all(|state| *state == State::Gone) {
         return "none".to_owned();
@@ -135,7 +135,7 @@ fn left(row: &Measured) -> String {
         .iter()
         .map(|(layer, state)| {
             let state = match state {
-                State::Stands => "stands",
+                State::Stands => "works",
                 State::Bypassed => "bypassed",
                 State::Gone => "gone",
             };
@@ -157,8 +157,8 @@ fn theirs(row: &Measured) -> String {
         return format!("{} lines changed", row.foreign_changed.len());
     }
     match row.foreign_lines {
-        0 => "none there".to_owned(),
-        lines => format!("{lines}, the same"),
+        0 => "none".to_owned(),
+        lines => format!("{lines}, unchanged"),
     }
 }
 
@@ -190,7 +190,7 @@ fn note(row: &Measured) -> Option<String> {
     {
         words.push(if mended.closed_after > 0.0 {
             format!(
-                "open until `apply`, which shut it {:.2} s after it was started",
+                "open until `apply`, which closed it {:.2} s after its start",
                 mended.closed_after
             )
         } else {

@@ -201,7 +201,7 @@ pub(crate) const GROUPS: &[Group] = &[
                 "iptables-restore /etc/iptables/rules.v4; ip6tables-restore /etc/iptables/rules.v6",
                 FILTER_GONE,
             )
-            .noted("what netfilter-persistent does: a saved set of others, with an `ACCEPT` of all TCP in `OUTPUT`"),
+            .noted("what netfilter-persistent does: it restores a saved set of foreign rules, with an `ACCEPT` of all TCP in `OUTPUT`"),
             named(
                 "iptables -I OUTPUT -j ACCEPT, the same for FORWARD, and with ip6tables",
                 "for iptables in iptables ip6tables; do $iptables -I OUTPUT -j ACCEPT; $iptables -I FORWARD -j ACCEPT; done",
@@ -209,9 +209,9 @@ pub(crate) const GROUPS: &[Group] = &[
             ),
             REMOVE,
             row("nft -f /etc/nftables-own.conf", ALL)
-                .noted("Debian's file with the two lines of the advice below in the place of `flush ruleset`"),
+                .noted("Debian's file, with `flush ruleset` replaced by the two lines of the advice below"),
             opens("systemctl restart nftables").noted(
-                "Debian's /etc/nftables.conf begins with `flush ruleset`, which takes the tables of everybody",
+                "Debian's /etc/nftables.conf begins with `flush ruleset`, which removes every tool's tables",
             ),
             opens("systemctl reload nftables"),
             opens("nft flush ruleset"),
@@ -223,7 +223,7 @@ pub(crate) const GROUPS: &[Group] = &[
                     ALL,
                 )
             }
-            .noted("that of the advice below"),
+            .noted("the drop-in of the advice below"),
             Row {
                 opens: true,
                 ..named("systemctl reload nftables, with the drop-in", "systemctl reload nftables", ALL)
@@ -245,7 +245,7 @@ pub(crate) const GROUPS: &[Group] = &[
             REMOVE,
             row("ufw disable", ALL),
             named("ufw --force enable, again", "ufw --force enable", ALL),
-            row("ufw --force reset", ALL).noted("this switches ufw off as well"),
+            row("ufw --force reset", ALL).noted("this also disables ufw"),
         ],
     },
     Group {

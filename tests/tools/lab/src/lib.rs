@@ -34,6 +34,7 @@ mod lab;
 pub mod markdown;
 mod namespace;
 pub mod netlink;
+pub mod pages;
 mod report;
 pub mod saved;
 mod topology;
