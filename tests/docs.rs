@@ -305,10 +305,10 @@ fn readme_help_and_man_page_give_the_same_exit_codes() {
         .map(|row| (row[0].clone(), row[1].clone()))
         .collect();
     let numbers = [
-        ExitCode::Done,
-        ExitCode::DoesNotHold,
+        ExitCode::Success,
+        ExitCode::CheckFailed,
         ExitCode::BadInput,
-        ExitCode::CouldNot,
+        ExitCode::Incomplete,
         ExitCode::Degraded,
     ]
     .map(|code| code.number().to_string());

@@ -131,14 +131,14 @@ pub(super) fn conclude(
     told_once(&mut findings);
     findings.sort_by_key(|finding| finding.address);
     let holds = applied.failures.is_empty()
-        && matches!(exit_code(&findings), ExitCode::Done | ExitCode::Degraded);
+        && matches!(exit_code(&findings), ExitCode::Success | ExitCode::Degraded);
     applied.failures.extend(also);
     for failure in &applied.failures {
         error!("{failure}");
     }
     let code = match applied.failures.is_empty() {
         true => exit_code(&findings),
-        false => ExitCode::CouldNot,
+        false => ExitCode::Incomplete,
     };
     match common.output {
         Format::Json => {
@@ -245,8 +245,8 @@ fn dry_run(
         error!("{failure}");
     }
     let code = match failures.is_empty() {
-        true => ExitCode::Done,
-        false => ExitCode::CouldNot,
+        true => ExitCode::Success,
+        false => ExitCode::Incomplete,
     };
     let mut planned = Vec::new();
     for transaction in laying(&locks, &seen)

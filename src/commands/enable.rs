@@ -57,7 +57,7 @@ pub(super) fn enable(args: &EnableArgs, common: &CommonArgs) -> Result<ExitCode,
     )?;
     if !args.now {
         return match refused {
-            None => Ok(ExitCode::Done),
+            None => Ok(ExitCode::Success),
             Some(refused) => Err(refused.into()),
         };
     }
@@ -177,7 +177,7 @@ pub(super) fn disable(args: &DisableArgs, common: &CommonArgs) -> Result<ExitCod
             "what is locked stays locked until the next boot, or `ip-lockdown remove`".to_owned(),
         );
         say(&said, "disable", args.now, common.output)?;
-        return Ok(ExitCode::Done);
+        return Ok(ExitCode::Success);
     }
     if systemd::is_running() {
         systemd::stop()?;
@@ -205,7 +205,7 @@ fn say(lines: &[String], command: &str, follows: bool, format: Format) -> Result
             struct Body<'a> {
                 done: &'a [String],
             }
-            print_json(command, ExitCode::Done, Body { done: lines })?;
+            print_json(command, ExitCode::Success, Body { done: lines })?;
         }
     }
     Ok(())

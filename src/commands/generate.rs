@@ -22,7 +22,7 @@ pub(super) fn run(what: &Generate) -> Result<ExitCode, CommandError> {
         }
     }
     print(&text)?;
-    Ok(ExitCode::Done)
+    Ok(ExitCode::Success)
 }
 
 /// One page for the program and all its commands, section 8 (system administration).

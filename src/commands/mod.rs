@@ -102,7 +102,7 @@ impl CommandError {
             | Self::Systemd(_)
             | Self::Units(_)
             | Self::NoFamily(..)
-            | Self::Write(_) => ExitCode::CouldNot,
+            | Self::Write(_) => ExitCode::Incomplete,
         }
     }
 }
@@ -150,7 +150,7 @@ fn bad_words(words: &[OsString], error: &clap::Error) -> ExitCode {
     // There is no third place to complain to.
     let _ = error.print();
     if !error.use_stderr() {
-        return ExitCode::Done;
+        return ExitCode::Success;
     }
     let code = ExitCode::BadInput;
     if asks_for_json(words) {

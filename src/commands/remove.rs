@@ -58,8 +58,8 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         error!("{failure}");
     }
     let code = match errors.is_empty() {
-        true => ExitCode::Done,
-        false => ExitCode::CouldNot,
+        true => ExitCode::Success,
+        false => ExitCode::Incomplete,
     };
     match services::lockdown_at_boot() {
         Ok(true) => warn!(

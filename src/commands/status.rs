@@ -46,8 +46,8 @@ pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
         error!("{failure}");
     }
     let code = match errors.is_empty() {
-        true => ExitCode::Done,
-        false => ExitCode::CouldNot,
+        true => ExitCode::Success,
+        false => ExitCode::Incomplete,
     };
     let elsewhere = seen.locked_by_other();
     match common.output {

@@ -142,13 +142,13 @@ fn verdict(code: ExitCode, findings: &[Finding]) -> String {
     };
     let (failed, unknown) = (count(Status::Fail), count(Status::Unknown));
     match code {
-        ExitCode::Done => format!("holds: {} checks passed", findings.len()),
+        ExitCode::Success => format!("holds: {} checks passed", findings.len()),
         ExitCode::Degraded => format!("holds, but degraded: {failed} failed, {unknown} unknown"),
-        ExitCode::DoesNotHold => format!(
+        ExitCode::CheckFailed => format!(
             "does not hold: {failed} of {} checks failed",
             findings.len()
         ),
-        ExitCode::BadInput | ExitCode::CouldNot => {
+        ExitCode::BadInput | ExitCode::Incomplete => {
             format!("not known: {unknown} checks could not be made")
         }
     }
