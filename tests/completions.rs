@@ -4,6 +4,7 @@
 //! shell completed.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot look must fail loudly, in its helpers too"
@@ -165,16 +166,13 @@ fn expect_completions(shell: &[&str], setup: &str, directory: &Path) {
             let typed = typed
                 .replace("USER", &short(&user))
                 .replace("GROUP", &short(&group));
-            let arguments: String = arguments
-                .iter()
-                .map(|argument| argument.replace("USER", &user).replace("GROUP", &group))
-                .map(|argument| format!("<{argument}>"))
-                .collect();
+            let arguments = arguments.join("><");
+            let arguments = arguments.replace("USER", &user).replace("GROUP", &group);
             terminal.forget();
             terminal.press(&format!("{command} {typed}\t"));
             terminal.settle();
             terminal.press("\r");
-            terminal.expect(&format!("{arguments}."));
+            terminal.expect(&format!("<{arguments}>."));
         }
     }
     for (typed, offered, not_offered) in OFFERED {

@@ -66,7 +66,15 @@ systemctl systemd
 links gcc libc6-dev
 LIST
     case $set_wanted in
-    test) echo shellcheck shellcheck ;;
+    test)
+        echo shellcheck shellcheck
+        echo /usr/share/bash-completion/bash_completion bash-completion
+        echo zsh zsh
+        echo fish fish
+        echo setsid util-linux
+        echo lexgrog man-db
+        echo groff groff-base
+        ;;
     packaging-test)
         echo shellcheck shellcheck
         echo mmdebstrap mmdebstrap

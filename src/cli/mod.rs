@@ -10,6 +10,7 @@ mod usage_error;
 
 use std::ffi::{OsStr, OsString};
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use commands::{
@@ -23,18 +24,17 @@ pub use trust_policy::{
     TrustPolicy, TrustPolicyArgs,
 };
 
-/// Allow only named OS users to reach an address, such as the EC2 instance metadata service
+/// Let only named OS users reach the EC2 instance metadata service
 ///
 /// `ip-lockdown 169.254.169.254 root` installs iptables and nftables rules that let only root reach
 /// the instance metadata service, over IPv4 and IPv6. It then reads the rules back and verifies
 /// them with test packets. Changing the list of users never opens the address to anybody else, and
-/// other rules and other traffic are not affected.
+/// other rules and other traffic are not affected. Any other IPv4 or IPv6 address can be locked too.
 #[derive(Debug, Parser)]
 #[command(
     name = "ip-lockdown",
     version,
     override_usage = "ip-lockdown [OPTIONS] ADDRESS [USER]...\n       ip-lockdown [OPTIONS] COMMAND ...",
-    after_help = "`ip-lockdown --help` shows examples, exit codes and files; `ip-lockdown COMMAND --help` all options.",
     after_long_help = reference::after_long_help(),
     arg_required_else_help = true,
     max_term_width = 100,
@@ -66,7 +66,20 @@ impl Cli {
         if first.is_some_and(|word| !means_command(&definition, word)) {
             words.insert(1, "apply".into());
         }
-        Self::try_parse_from(words).map_err(usage_error::in_our_form)
+        Self::try_parse_from(words)
+            .and_then(Self::quiet_or_verbose)
+            .map_err(usage_error::in_our_form)
+    }
+
+    /// clap's `conflicts_with` misses a conflict of options of which one is before the command.
+    fn quiet_or_verbose(self) -> Result<Self, clap::Error> {
+        if self.common.quiet && self.common.verbose > 0 {
+            return Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                "the argument '--quiet' cannot be used with '--verbose'",
+            ));
+        }
+        Ok(self)
     }
 }
 
@@ -210,11 +223,7 @@ mod tests {
         for word in ["stauts", "verfy", "removee", "trustpolicy"] {
             let words = ["ip-lockdown", word].map(OsString::from).to_vec();
             let error = Cli::from_words(words).unwrap_err();
-            assert_eq!(
-                error.kind(),
-                clap::error::ErrorKind::InvalidSubcommand,
-                "{word}"
-            );
+            assert_eq!(error.kind(), ErrorKind::InvalidSubcommand, "{word}");
         }
     }
 
@@ -226,6 +235,42 @@ mod tests {
                 .to_vec();
             assert!(Cli::from_words(words).is_err(), "{option}");
         }
+    }
+
+    #[test]
+    fn the_short_help_fits_on_a_screen() {
+        let mut definition = Cli::command();
+        definition.build();
+        let commands = definition.get_subcommands().cloned();
+        let all: Vec<clap::Command> = commands.chain([definition.clone()]).collect();
+        for command in all {
+            let name = command.get_name().to_owned();
+            let help = command.term_width(80).render_help().to_string();
+            assert!(help.lines().count() <= 24, "{name}:\n{help}");
+        }
+    }
+
+    #[test]
+    fn options_that_mean_nothing_are_hidden_but_accepted() {
+        for words in [
+            "trust-policy check --variant nft FILE",
+            "generate --quiet man",
+            "generate man --output json",
+        ] {
+            command(words);
+        }
+        let mut definition = Cli::command();
+        definition.build();
+        let help = |names: &[&str]| {
+            let command = names
+                .iter()
+                .try_fold(&definition, |it, name| it.find_subcommand(name));
+            command.unwrap().clone().render_long_help().to_string()
+        };
+        let of_check = help(&["trust-policy", "check"]);
+        assert!(!of_check.contains("--variant") && of_check.contains("--output"));
+        assert!(!help(&["generate", "man"]).contains("Shared options"));
+        assert!(help(&["verify"]).contains("--variant"));
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub struct CommonArgs {
         long,
         global = true,
         display_order = 504,
+        hide_short_help = true,
         value_enum,
         default_value_t,
         value_name = "FORMAT"
@@ -72,13 +73,7 @@ pub struct CommonArgs {
     pub output: Format,
 
     /// Print nothing but errors
-    #[arg(
-        short,
-        long,
-        global = true,
-        display_order = 505,
-        conflicts_with = "verbose"
-    )]
+    #[arg(short, long, global = true, display_order = 505)]
     pub quiet: bool,
 
     /// Log actions to standard error; -vv logs everything

@@ -23,6 +23,7 @@ pub(super) fn in_our_form(error: clap::Error) -> clap::Error {
         } else if let Some(usage) = line.strip_prefix("Usage: ") {
             let is_name = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
             command = usage.split(' ').take_while(is_name).collect();
+            break;
         } else if line.starts_with("For more information") {
             break;
         } else {
@@ -75,8 +76,8 @@ mod tests {
             ),
             (
                 "-q status -v",
-                "error: the argument '--quiet' cannot be used with '--verbose...'\n\
-                 help: run `ip-lockdown status --help`\n",
+                "error: the argument '--quiet' cannot be used with '--verbose'\n\
+                 help: run `ip-lockdown --help`\n",
             ),
         ] {
             assert_eq!(rendered(words), expected, "{words}");

@@ -35,7 +35,7 @@ impl Terminal {
             ws_ypixel: 0,
         };
         let pty = openpty(&size, None).expect("a terminal");
-        let side = || {
+        let shells_side = || {
             Stdio::from(
                 pty.slave
                     .try_clone()
@@ -52,9 +52,9 @@ impl Terminal {
             .env("HOME", directory)
             .env("LC_ALL", "C.UTF-8")
             .env("TERM", "xterm")
-            .stdin(side())
-            .stdout(side())
-            .stderr(side())
+            .stdin(shells_side())
+            .stdout(shells_side())
+            .stderr(shells_side())
             .spawn()
             .expect("setsid of util-linux");
         drop(pty.slave);
@@ -98,7 +98,7 @@ impl Terminal {
             let left = end.saturating_duration_since(Instant::now());
             match self.printed.recv_timeout(left) {
                 Ok(printed) => self.take(&printed),
-                Err(_) => panic!("no {text:?} in:\n{}", self.screen()),
+                Err(error) => panic!("{error}: no {text:?} in:\n{}", self.screen()),
             }
         }
     }
@@ -132,12 +132,8 @@ impl Terminal {
             match characters.next() {
                 // Control sequence: up to its final character.
                 Some('[') => drop(characters.find(|c| ('@'..='~').contains(c))),
-                // Operating system command: up to BEL, or the first character of ESC \.
-                Some(']') => {
-                    if characters.find(|c| ['\u{7}', '\u{1b}'].contains(c)) == Some('\u{1b}') {
-                        characters.next();
-                    }
-                }
+                // Operating system command: up to BEL, or to ESC \, of which the backslash is left.
+                Some(']') => drop(characters.find(|c| ['\u{7}', '\u{1b}'].contains(c))),
                 // A character set.
                 Some('(' | ')') => drop(characters.next()),
                 _ => {}

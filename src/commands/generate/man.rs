@@ -31,7 +31,8 @@ pub(super) fn of_program(program: &Command) -> String {
     page.control("SH", ["COMMANDS"]);
     for command in documented(program).filter(|command| command.get_name() != TRUST_POLICY) {
         for (before, command) in leaves("", command) {
-            command_section(&mut page, &before, &before, command);
+            let apply = program.find_subcommand("apply");
+            command_section(&mut page, &before, &before, command, apply);
         }
     }
     page.control("SS", [TRUST_POLICY]);
@@ -45,7 +46,7 @@ pub(super) fn of_program(program: &Command) -> String {
     page.control("SH", ["EXAMPLES"]);
     for example in EXAMPLES {
         page.control("PP", []);
-        page.text([roman(example.text)]);
+        page.text(prose(example.text));
         page.control("PP", []);
         page.control("RS", ["4"]);
         page.control("nf", []);
@@ -103,7 +104,7 @@ pub(super) fn of_trust_policy(program: &Command) -> String {
     page.control("SH", ["COMMANDS"]);
     for (before, command) in leaves("", command) {
         let heading = before.strip_prefix("trust-policy ").unwrap_or_default();
-        command_section(&mut page, heading, &before, command);
+        command_section(&mut page, heading, &before, command, None);
     }
     page.control("SH", ["EXIT STATUS"]);
     paragraphs(&mut page, &["The exit codes are those of ip-lockdown(8)."]);
@@ -123,7 +124,7 @@ pub(super) fn title(name: &str, section: &str) -> Roff {
 pub(super) fn paragraphs(page: &mut Roff, texts: &[&str]) {
     for text in texts {
         page.control("PP", []);
-        page.text([roman(*text)]);
+        page.text(prose(&sentence(text)));
     }
 }
 
@@ -174,22 +175,54 @@ fn synopsis(before: &str, command: &Command) -> Vec<Inline> {
 }
 
 /// Describes a command: synopsis, what it does, positionals, options. `before` are the names before
-/// its own, of which the heading shows those in `heading`.
-fn command_section(page: &mut Roff, heading: &str, before: &str, command: &Command) {
+/// its own, of which the heading shows those in `heading`. Arguments that `described` has too, with
+/// the same help, are only listed.
+fn command_section(
+    page: &mut Roff,
+    heading: &str,
+    before: &str,
+    command: &Command,
+    described: Option<&Command>,
+) {
     page.control("SS", [format!("{heading}{}", command.get_name()).as_str()]);
     page.text(synopsis(&format!("ip-lockdown {before}"), command));
     let about = command.get_long_about().or_else(|| command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
-    paragraphs(page, &[sentence(&about).as_str()]);
-    for positional in command.get_positionals() {
+    paragraphs(page, &about.split("\n\n").collect::<Vec<_>>());
+    let own = command
+        .get_arguments()
+        .filter(|argument| argument.is_positional() || is_own_option(argument));
+    let described = described.filter(|other| other.get_name() != command.get_name());
+    let (known, new): (Vec<&Arg>, Vec<&Arg>) = own.partition(|argument| {
+        described.is_some_and(|other| other.get_arguments().any(|it| is_alike(it, argument)))
+    });
+    for argument in new {
         page.control("TP", []);
-        page.text([italic(value_name(positional))]);
-        explanation(page, positional);
+        page.text(spelling(argument));
+        explanation(page, argument);
     }
-    let own = command.get_arguments();
-    for option in own.filter(|option| is_own_option(option)) {
-        option_entry(page, option);
+    if let (false, Some(other)) = (known.is_empty(), described) {
+        page.control("TP", []);
+        let mut line = Vec::new();
+        for argument in known {
+            if !line.is_empty() {
+                line.push(roman(", "));
+            }
+            line.extend(spelling(argument));
+        }
+        page.text(line);
+        page.text([
+            roman("The same as for "),
+            bold(other.get_name()),
+            roman("."),
+        ]);
     }
+}
+
+/// Whether two commands have this argument, with the same meaning.
+fn is_alike(argument: &Arg, other: &Arg) -> bool {
+    let help = |argument: &Arg| argument.get_long_help().map(ToString::to_string);
+    argument.get_id() == other.get_id() && help(argument) == help(other)
 }
 
 /// Describes the options of the program itself, which every command has.
@@ -197,23 +230,27 @@ fn options(page: &mut Roff, program: &Command) {
     let mut all: Vec<&Arg> = program.get_arguments().collect();
     all.sort_by_key(|option| option.get_display_order());
     for option in all {
-        option_entry(page, option);
+        page.control("TP", []);
+        page.text(spelling(option));
+        explanation(page, option);
     }
 }
 
-fn option_entry(page: &mut Roff, option: &Arg) {
-    page.control("TP", []);
+/// How an argument is written: `USER`, or `-o, --option VALUE`.
+fn spelling(argument: &Arg) -> Vec<Inline> {
+    if argument.is_positional() {
+        return vec![italic(value_name(argument))];
+    }
     let mut line = Vec::new();
-    if let Some(short) = option.get_short() {
-        line.push(bold(format!("-{short}")));
-        line.push(roman(", "));
+    if let Some(short) = argument.get_short() {
+        line.extend([bold(format!("-{short}")), roman(", ")]);
     }
-    line.push(bold(format!("--{}", option.get_long().unwrap_or_default())));
-    if option.get_action().takes_values() {
-        line.extend([roman(" "), italic(value_name(option))]);
+    let long = argument.get_long().unwrap_or_default();
+    line.push(bold(format!("--{long}")));
+    if argument.get_action().takes_values() {
+        line.extend([roman(" "), italic(value_name(argument))]);
     }
-    page.text(line);
-    explanation(page, option);
+    line
 }
 
 /// The help of an argument, its values and its default.
@@ -233,18 +270,28 @@ fn explanation(page: &mut Roff, argument: &Arg) {
         if nth > 0 {
             page.control("IP", []);
         }
-        page.text([roman(text.as_str())]);
+        page.text(prose(text));
     }
-    let values = argument.get_possible_values();
+    let mut values = argument.get_possible_values();
+    values.retain(|value| !value.is_hide_set());
     if !argument.get_action().takes_values() || values.is_empty() {
         return;
     }
+    if values.iter().all(|value| value.get_help().is_none()) {
+        let names: Vec<&str> = values
+            .iter()
+            .map(clap::builder::PossibleValue::get_name)
+            .collect();
+        page.control("IP", []);
+        page.text([roman(format!("One of {}.", names.join(", ")))]);
+        return;
+    }
     page.control("RS", []);
-    for value in values.iter().filter(|value| !value.is_hide_set()) {
+    for value in values {
         page.control("TP", []);
         page.text([bold(value.get_name())]);
         let help = value.get_help().map(ToString::to_string);
-        page.text([roman(sentence(&help.unwrap_or_default()))]);
+        page.text(prose(&sentence(&help.unwrap_or_default())));
     }
     page.control("RE", []);
 }
@@ -255,7 +302,7 @@ fn entries(page: &mut Roff, heading: &str, entries: &[Entry]) {
     for entry in entries {
         page.control("TP", []);
         page.text([bold(entry.term)]);
-        page.text([roman(entry.text)]);
+        page.text(prose(entry.text));
     }
 }
 
@@ -288,9 +335,24 @@ fn value_name(argument: &Arg) -> String {
     }
 }
 
+/// The text, with what is between backticks in bold.
+fn prose(text: &str) -> Vec<Inline> {
+    let parts = text.split('`').enumerate();
+    parts
+        .filter(|(_, part)| !part.is_empty())
+        .map(|(nth, part)| {
+            if nth % 2 == 1 {
+                bold(part)
+            } else {
+                roman(part)
+            }
+        })
+        .collect()
+}
+
 /// Ends the text with a full stop, which clap removes from help texts of one sentence.
 fn sentence(text: &str) -> String {
-    match text.ends_with(['.', ':', ')', ']']) || text.is_empty() {
+    match text.ends_with(['.', ':']) || text.is_empty() {
         true => text.to_owned(),
         false => format!("{text}."),
     }

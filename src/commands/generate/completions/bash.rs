@@ -164,9 +164,9 @@ pub(super) fn command_patterns(contexts: &[Context]) -> String {
 
 fn assignment(value: &Value) -> String {
     match &value.kind {
-        Kind::User => "kind=user".to_owned(),
-        Kind::Group => "kind=group".to_owned(),
-        Kind::File => "kind=file".to_owned(),
+        Kind::User => "kind='user'".to_owned(),
+        Kind::Group => "kind='group'".to_owned(),
+        Kind::File => "kind='file'".to_owned(),
         Kind::Choices(choices) => {
             let words: Vec<&str> = choices.iter().map(|choice| choice.word.as_str()).collect();
             format!("choices={}", quoted(&words.join(" ")))
