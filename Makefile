@@ -224,6 +224,7 @@ install: ## program, units, man pages, completions; make build first (PREFIX=, D
 	install -D -m 644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE-APACHE LICENSE-MIT
 	$(BIN) generate man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man8/ip-lockdown.8"
 	$(BIN) generate config-man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man5/ip-lockdown-config.5"
+	$(BIN) generate trust-policy-man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man1/ip-lockdown-trust-policy.1"
 	$(BIN) generate completions bash | install -D -m 644 /dev/stdin "$(DESTDIR)$(BASH_COMPLETIONS)/ip-lockdown"
 	$(BIN) generate completions zsh | install -D -m 644 /dev/stdin "$(DESTDIR)$(ZSH_COMPLETIONS)/_ip-lockdown"
 	$(BIN) generate completions fish | install -D -m 644 /dev/stdin "$(DESTDIR)$(FISH_COMPLETIONS)/ip-lockdown.fish"

@@ -39,30 +39,30 @@ pub const KEYS: [Key; 5] = [
         name: "address",
         form: "\"ADDRESS\"",
         meaning: "The address to lock: IPv4 or IPv6. Either address of the metadata service \
-                  (169.254.169.254, fd00:ec2::254) locks both. Has to be there.",
+                  (169.254.169.254, fd00:ec2::254) locks both. Required.",
     },
     Key {
         name: "users",
         form: "[\"NAME\", UID, \"UID-UID\"]",
-        meaning: "Who may pass: users by name, by uid, or as a range of uids. Nobody if neither \
-                  users nor groups are given.",
+        meaning: "Allowed users: names, uids, or ranges of uids. Without users and groups, nobody is \
+                  allowed.",
     },
     Key {
         name: "groups",
         form: "[\"NAME\", GID]",
-        meaning: "Groups whose members may pass, supplementary memberships included.",
+        meaning: "Groups whose members are allowed, including supplementary members.",
     },
     Key {
         name: "forwarded",
         form: "\"refuse\" or \"allow\"",
-        meaning: "What becomes of packets that this host routes or bridges for containers and \
-                  VMs. Refused if it is not given.",
+        meaning: "How to treat packets that this host routes or bridges for containers and VMs. \
+                  The default is \"refuse\".",
     },
     Key {
         name: "only",
         form: "true or false",
-        meaning: "This address alone, not the other one of the metadata service with it. False if \
-                  it is not given.",
+        meaning: "Whether to leave out the other address of the metadata service. The default is \
+                  false.",
     },
 ];
 

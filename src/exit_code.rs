@@ -1,29 +1,29 @@
-//! What the program says by its exit code. Scripts rely on these numbers.
+//! The exit codes. Scripts rely on these numbers.
 
 /// The exit codes, as documented in `ip-lockdown(8)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitCode {
-    /// 0: in force, or done.
-    Done,
-    /// 1: looked, and it does not hold.
-    DoesNotHold,
-    /// 2: bad usage or name; nothing was changed.
+    /// 0: success.
+    Success,
+    /// 1: the check failed.
+    CheckFailed,
+    /// 2: bad usage, configuration or name; nothing was changed.
     BadInput,
-    /// 3: could not do it or could not look; what stood still stands.
-    CouldNot,
-    /// 4: in force but degraded.
+    /// 3: the operation or check could not be completed; existing rules are unchanged.
+    Incomplete,
+    /// 4: locked but degraded.
     Degraded,
 }
 
 impl ExitCode {
-    /// The number.
+    /// Returns the number that the process exits with.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
-            Self::Done => 0,
-            Self::DoesNotHold => 1,
+            Self::Success => 0,
+            Self::CheckFailed => 1,
             Self::BadInput => 2,
-            Self::CouldNot => 3,
+            Self::Incomplete => 3,
             Self::Degraded => 4,
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn run(args: &DisableArgs, settings: &Settings) -> Result<ExitCode, C
         .output
         .disabled(&report, report.removed.is_some())?;
     match report.removed {
-        None => Ok(ExitCode::Done),
+        None => Ok(ExitCode::Success),
         Some(removed) => Ok(settings.output.removed(&removed?)?),
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn run(args: &EnableArgs, settings: &Settings) -> Result<ExitCode, Co
     let report = engine::enable(request.as_ref(), args.now, &settings.engine)?;
     settings.output.enabled(&report, report.applied.is_some())?;
     match report.applied {
-        None => Ok(ExitCode::Done),
+        None => Ok(ExitCode::Success),
         Some(applied) => Ok(settings.output.applied(&applied?)?),
     }
 }

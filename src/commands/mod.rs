@@ -48,7 +48,7 @@ impl CommandError {
                 ExitCode::BadInput
             }
             Self::Engine(error) => error.exit_code(),
-            Self::Write(_) => ExitCode::CouldNot,
+            Self::Write(_) => ExitCode::Incomplete,
         }
     }
 
@@ -103,8 +103,8 @@ fn bad_arguments(arguments: &[OsString], error: &clap::Error) -> ExitCode {
     let printed = error.print();
     if !error.use_stderr() {
         return match printed {
-            Ok(()) => ExitCode::Done,
-            Err(_) => ExitCode::CouldNot,
+            Ok(()) => ExitCode::Success,
+            Err(_) => ExitCode::Incomplete,
         };
     }
     let code = ExitCode::BadInput;

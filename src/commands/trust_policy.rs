@@ -76,7 +76,7 @@ fn build(args: &BuildArgs) -> Result<ExitCode, CommandError> {
     if args.format == PolicyFormat::Json {
         further_documents(&role)?;
     }
-    Ok(ExitCode::Done)
+    Ok(ExitCode::Success)
 }
 
 /// The first finding of each code, and whether it is the only one.
@@ -119,7 +119,7 @@ fn guard(args: &GuardArgs) -> Result<ExitCode, CommandError> {
     };
     print(text.as_bytes())?;
     note(guard.note())?;
-    Ok(ExitCode::Done)
+    Ok(ExitCode::Success)
 }
 
 /// A word beside the result, which stays clean for other programs.
@@ -314,8 +314,8 @@ fn check(args: &CheckArgs, settings: &Settings) -> Result<ExitCode, CommandError
         .iter()
         .any(|found| found.severity() == Severity::Error)
     {
-        true => ExitCode::DoesNotHold,
-        false => ExitCode::Done,
+        true => ExitCode::CheckFailed,
+        false => ExitCode::Success,
     };
     let file = input::name(&args.file);
     match settings.output.format {

@@ -141,9 +141,9 @@ pub(super) fn conclude(
         lockdowns: done.lockdowns,
         variant: firewall.variant(),
         changed: done.changed,
-        holds: complete && matches!(found, ExitCode::Done | ExitCode::Degraded),
+        holds: complete && matches!(found, ExitCode::Success | ExitCode::Degraded),
         code: match exit_code(&done.failures) {
-            ExitCode::Done => found,
+            ExitCode::Success => found,
             code => code,
         },
         failures: done.failures,

@@ -63,7 +63,7 @@ impl EngineError {
             | Self::NotResolved(NotResolved::Unknown { .. } | NotResolved::BadId { .. }) => {
                 ExitCode::BadInput
             }
-            _ => ExitCode::CouldNot,
+            _ => ExitCode::Incomplete,
         }
     }
 

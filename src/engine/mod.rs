@@ -78,8 +78,8 @@ fn open(options: &Options, probing: bool) -> Result<Firewall, EngineError> {
 /// The exit code of a change, by what could not be done.
 fn exit_code(failures: &[Failure]) -> ExitCode {
     if failures.is_empty() {
-        ExitCode::Done
+        ExitCode::Success
     } else {
-        ExitCode::CouldNot
+        ExitCode::Incomplete
     }
 }

@@ -139,7 +139,7 @@ impl Output {
                 }
                 Ok(())
             }
-            Format::Json => self.print_json(command, ExitCode::Done, view::done(lines)),
+            Format::Json => self.print_json(command, ExitCode::Success, view::done(lines)),
         }
     }
 

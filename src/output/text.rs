@@ -221,8 +221,8 @@ pub(super) fn verified(report: &Verified, style: Style) -> String {
     }
     let verdict = verdict(report.code, &report.findings);
     let verdict = match report.code {
-        ExitCode::Done => style.good(verdict),
-        ExitCode::DoesNotHold => style.bad(verdict),
+        ExitCode::Success => style.good(verdict),
+        ExitCode::CheckFailed => style.bad(verdict),
         _ => style.doubtful(verdict),
     };
     let details = match report.findings.iter().any(is_problem) {
@@ -359,7 +359,7 @@ pub(super) fn verdict(code: ExitCode, findings: &[Finding]) -> String {
         decides && finding.status == Status::Fail
     });
     match code {
-        ExitCode::Done => format!(
+        ExitCode::Success => format!(
             "locked: {} passed{}",
             count(Status::Pass),
             not_tested(findings)
@@ -373,9 +373,9 @@ pub(super) fn verdict(code: ExitCode, findings: &[Finding]) -> String {
                 counts.join(", ")
             )
         }
-        ExitCode::DoesNotHold if open => format!("NOT locked: {failed} of {all} checks failed"),
-        ExitCode::DoesNotHold => format!("locked, but {failed} of {all} checks failed"),
-        ExitCode::BadInput | ExitCode::CouldNot => {
+        ExitCode::CheckFailed if open => format!("NOT locked: {failed} of {all} checks failed"),
+        ExitCode::CheckFailed => format!("locked, but {failed} of {all} checks failed"),
+        ExitCode::BadInput | ExitCode::Incomplete => {
             format!("not known: {unknown} of {all} checks could not be made")
         }
     }
@@ -582,7 +582,7 @@ mod tests {
             lockdowns: Vec::new(),
             findings: vec![problem],
             probes: Vec::new(),
-            code: ExitCode::DoesNotHold,
+            code: ExitCode::CheckFailed,
         };
         let text = verified(&report, Style::default());
         assert_eq!(
@@ -598,12 +598,12 @@ mod tests {
         let not_tested = Finding::not_tested(Check::ListedServed, "no route to the address");
         let findings = [passed.clone(), passed, not_tested];
         assert_eq!(
-            verdict(ExitCode::Done, &findings),
+            verdict(ExitCode::Success, &findings),
             "locked: 2 passed, 1 not tested: no route to the address"
         );
         let open = [Finding::fail(Check::AddressLocked, "")];
         assert_eq!(
-            verdict(ExitCode::DoesNotHold, &open),
+            verdict(ExitCode::CheckFailed, &open),
             "NOT locked: 1 of 1 checks failed"
         );
     }

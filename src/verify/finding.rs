@@ -279,13 +279,13 @@ pub fn exit_code(findings: &[Finding]) -> ExitCode {
             .any(|finding| finding.status == status && finding.severity == Some(severity))
     };
     if any(Status::Fail, Severity::Broken) {
-        ExitCode::DoesNotHold
+        ExitCode::CheckFailed
     } else if any(Status::Unknown, Severity::Broken) {
-        ExitCode::CouldNot
+        ExitCode::Incomplete
     } else if any(Status::Fail, Severity::Degraded) || any(Status::Unknown, Severity::Degraded) {
         ExitCode::Degraded
     } else {
-        ExitCode::Done
+        ExitCode::Success
     }
 }
 
@@ -310,16 +310,16 @@ mod tests {
         let code = |findings: &[&Finding]| {
             exit_code(&findings.iter().map(|&f| f.clone()).collect::<Vec<_>>())
         };
-        assert_eq!(code(&[&pass]), ExitCode::Done);
-        assert_eq!(code(&[&pass, &unknown]), ExitCode::CouldNot);
-        assert_eq!(code(&[&unknown, &fail]), ExitCode::DoesNotHold);
+        assert_eq!(code(&[&pass]), ExitCode::Success);
+        assert_eq!(code(&[&pass, &unknown]), ExitCode::Incomplete);
+        assert_eq!(code(&[&unknown, &fail]), ExitCode::CheckFailed);
         assert_eq!(
             code(&[&pass, &unknown.clone().degraded()]),
             ExitCode::Degraded
         );
         assert_eq!(
             code(&[&unknown, &fail.clone().degraded()]),
-            ExitCode::CouldNot
+            ExitCode::Incomplete
         );
     }
 

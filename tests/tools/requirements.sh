@@ -71,6 +71,12 @@ systemctl systemd
 links gcc libc6-dev
 LIST
     if wants test packaging-test; then
+        echo /usr/share/bash-completion/bash_completion bash-completion
+        echo zsh zsh
+        echo fish fish
+        echo setsid util-linux
+        echo lexgrog man-db
+        echo groff groff-base
         echo shellcheck shellcheck
     fi
     if wants packaging-test; then

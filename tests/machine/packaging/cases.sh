@@ -218,7 +218,7 @@ case_rpm() {
 
     rpm --initdb
     # Directories that every rpm distribution has, of its package filesystem.
-    mkdir -p /usr/share/{licenses,man/man5,man/man8,zsh/site-functions,fish/vendor_completions.d}
+    mkdir -p /usr/share/{licenses,man/man1,man/man5,man/man8,zsh/site-functions,fish/vendor_completions.d}
     files >/tmp/before
     expect 0 "${install[@]}" "$rpm"
     expect 1 systemctl is-enabled ip-lockdown.service
