@@ -12,8 +12,9 @@ use crate::ruleset::{Layers, LayersError};
 mod trust_policy;
 
 pub use trust_policy::{
-    BuildArgs, CheckArgs, GuardArgs, GuardName, PartitionChoice, PolicyFormat, PresetName,
-    TrustPolicy, TrustPolicyArgs,
+    AutoDeployArgs, BuildArgs, CheckArgs, CircleCiArgs, GitHubArgs, GuardArgs, OidcArgs, OtherArgs,
+    PermissionsArgs, PolicyFormat, PresetArgs, ProviderAccountArgs, RoleArgs, ServiceArgs,
+    SshGruntArgs, ThirdPartyArgs, TrustPolicy, TrustPolicyArgs,
 };
 
 /// Only named OS users reach an address, such as the EC2 instance metadata service.
@@ -54,6 +55,7 @@ impl Cli {
         if first.is_some_and(|word| !means_command(&definition, word)) {
             words.insert(1, "apply".into());
         }
+        trust_policy::name_oidc_provider(&mut words);
         Self::try_parse_from(words)
     }
 }

@@ -13,8 +13,9 @@
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
 //! - [`ruleset`]: the firewall as data: desired, parse, plan, render
 //! - [`verify`]: what was seen -> findings
-//! - [`trust_policy`]: the companion, which knows nothing of all this: who may assume an IAM role
 //! - [`exit_code`]: what the findings mean to a script
+//!
+//! The crate `trust_policy` is independent of all this: it builds and checks trust policies of IAM roles.
 //!
 //! Effects live in [`sys`], which decides nothing; [`commands`] wires the two together.
 #![warn(unreachable_pub)]
@@ -27,5 +28,4 @@ mod logging;
 pub mod policy;
 pub mod ruleset;
 pub mod sys;
-pub mod trust_policy;
 pub mod verify;

@@ -1,4 +1,4 @@
-//! The program as its callers meet it.
+//! The program as its callers see it.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use lab::{Done, lockdown_program};
 use serde_json::Value;
 
-/// Runs `ip-lockdown trust-policy` with these words, as somebody without any privilege.
+/// Runs `ip-lockdown trust-policy` with these arguments.
 #[track_caller]
-pub(crate) fn run(words: &str) -> Done {
-    Done::of(command().args(words.split_whitespace()))
+fn run(arguments: &str) -> Done {
+    Done::of(command().args(arguments.split_whitespace()))
 }
 
 fn command() -> Command {
     let mut command = Command::new(lockdown_program());
-    // What is not there cannot be needed: no program, no home, no AWS credentials.
+    // Without programs, a home directory and AWS credentials.
     command
         .env_clear()
         .env("PATH", "/nonexistent")
@@ -23,7 +23,7 @@ fn command() -> Command {
     command
 }
 
-/// Has this text checked, by way of a file.
+/// Checks this text, in a file.
 #[track_caller]
 fn check(text: &str, options: &[&str]) -> Done {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -36,7 +36,7 @@ const MFA: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
  "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}]}"#;
 
 #[test]
-fn exit_codes_tell_clean_from_wrong_from_unreadable() {
+fn the_exit_code_distinguishes_valid_invalid_and_unreadable() {
     check(MFA, &[]).expect_code(0);
     let done = check(MFA, &["--automated"]).expect_code(1);
     assert!(
@@ -87,7 +87,7 @@ fn json_has_what_the_text_has() {
 }
 
 #[test]
-fn a_file_is_called_as_it_was_given() {
+fn a_file_keeps_the_name_that_was_given() {
     let folder = tempfile::tempdir().unwrap();
     let checked = |name: &str, options: &[&str]| {
         let path = folder.path().join(name);
@@ -103,7 +103,7 @@ fn a_file_is_called_as_it_was_given() {
         let json: Value = checked(name, &["--output", "json"]).json();
         assert_eq!(json["file"], name);
         let text = checked(name, &[]).stdout;
-        // A terminal is to print it, and not to obey it.
+        // The terminal must print control characters, not interpret them.
         let shown = name.replace('\u{1b}', "\\u{1b}");
         let shown = shown.replace('\u{9b}', "\\u{9b}").replace('\n', "\\n");
         assert!(text.starts_with(&format!("{shown}:3:")), "{text:?}");
@@ -120,83 +120,220 @@ fn what_cannot_be_built_is_refused_with_the_reason() {
     const ID: &str = "123456789012";
     const OTHER: &str = "build oidc --provider arn:aws:iam::123456789012:oidc-provider/gitlab.com";
     let github = "build oidc --provider github --repo o/r --branch b";
-    for (words, says) in [
-        ("build machine-user".to_owned(), "access keys, which do not expire"),
-        ("build machine-user".to_owned(), "instead: third-party"),
+    for (arguments, says) in [
+        ("build machine-user".to_owned(), "IAM users need long-lived access keys"),
+        ("build machine-user".to_owned(), "use third-party"),
         ("build machine-user --account x --service y".to_owned(), "or oidc"),
-        ("build nothing".to_owned(), "invalid value 'nothing'"),
+        ("build nothing".to_owned(), "unrecognized subcommand 'nothing'"),
         ("build --service lamda".to_owned(), "did you mean \"lambda.amazonaws.com\"?"),
         ("build --service EC2".to_owned(), "did you mean \"ec2.amazonaws.com\"?"),
-        ("build --service *".to_owned(), "a service is named whole"),
+        ("build --service *".to_owned(), "a service must be named in full"),
         ("build --service efs".to_owned(), "did you mean \"elasticfilesystem.amazonaws.com\"?"),
         ("build --service arn:aws:iam::123456789012:root".to_owned(), "is an ARN"),
-        ("build --service ec2.example.org".to_owned(), "is not the name of a service"),
-        ("build --account 123456789012".to_owned(), "--account does not go with the preset service"),
-        ("build consul-cluster --service ec2".to_owned(), "--service does not go with"),
-        ("build auto-deploy".to_owned(), "trusts nobody yet: give --account or --role-arn"),
-        ("build auto-deploy --account 1234".to_owned(), "\"1234\" is not an AWS account"),
-        ("build auto-deploy --role-arn arn:aws:iam::123456789012:user/bob".to_owned(), "is not the ARN of a role"),
-        ("build auto-deploy --role-arn arn:aws:iam::123456789012:role/*".to_owned(), "has a wildcard"),
+        ("build --service ec2.example.org".to_owned(), "is not the name of an AWS service"),
+        ("build --account 123456789012".to_owned(), "unexpected argument '--account'"),
+        ("build consul-cluster --service ec2".to_owned(), "unexpected argument '--service'"),
+        ("build --service ec2 consul-cluster".to_owned(), "--service belongs to the preset service"),
+        ("build auto-deploy".to_owned(), "--account <ID>|--role-arn <ARN>"),
+        ("build auto-deploy --account 1234".to_owned(), "an AWS account ID has 12 digits"),
+        ("build auto-deploy --role-arn arn:aws:iam::123456789012:user/bob".to_owned(), "not the ARN of a role"),
+        ("build auto-deploy --role-arn arn:aws:iam::123456789012:role/*".to_owned(), "contains a wildcard"),
         ("build auto-deploy --role-arn arn:aws:iam::123456789012:group/x".to_owned(), "is a group"),
         (
             "build auto-deploy --role-arn arn:aws-cn:iam::123456789012:role/x".to_owned(),
-            "say --partition aws-cn",
+            "choose the partition aws-cn",
         ),
-        ("build ssh-grunt".to_owned(), "trusts nobody yet: give --account"),
-        (format!("build third-party --account {ID}"), "third-party needs --external-id"),
-        ("build third-party --external-id abc".to_owned(), "trusts nobody yet: give --account"),
-        (format!("build third-party --account {ID} --external-id a"), "is not an external id"),
-        (format!("build third-party --account {ID} --external-id a*"), "is not an external id"),
-        ("build oidc".to_owned(), "oidc needs --provider"),
-        ("build oidc --provider gitea".to_owned(), "is not a provider"),
-        (github.to_owned(), "--provider github needs --account"),
-        (format!("{github} --account {ID} --account {ID}"), "--account once"),
-        (format!("{github} --account {ID} --org o"), "--org does not go with --provider \"github\""),
-        (format!("build oidc --provider github --repo o/r --account {ID}"), "needs --branch"),
-        (format!("build oidc --provider github --branch b --account {ID}"), "needs --repo"),
-        (format!("build oidc --provider github --repo o/* --branch b --account {ID}"), "is not a GitHub repository"),
+        ("build ssh-grunt".to_owned(), "--account <ID>"),
+        (format!("build third-party --account {ID}"), "--external-id <ID>"),
+        ("build third-party --external-id abc".to_owned(), "--account <ID>"),
+        (format!("build third-party --account {ID} --external-id a"), "an external ID has 2 to 1224 characters"),
+        (format!("build third-party --account {ID} --external-id a*"), "an external ID has 2 to 1224 characters"),
+        ("build oidc".to_owned(), "Usage: ip-lockdown trust-policy build oidc"),
+        ("build oidc --provider gitea".to_owned(), "\"gitea\" is not an identity provider"),
+        ("build oidc gitea".to_owned(), "unrecognized subcommand 'gitea'"),
+        (github.to_owned(), "--account <ID>"),
+        (format!("{github} --account {ID} --account {ID}"), "cannot be used multiple times"),
+        (format!("{github} --account {ID} --org o"), "unexpected argument '--org'"),
+        (format!("build oidc --provider github --repo o/r --account {ID}"), "--branch <BRANCH>"),
+        (format!("build oidc --provider github --branch b --account {ID}"), "--repo <ORG/REPO>"),
+        (format!("build oidc --provider github --repo o/* --branch b --account {ID}"), "a GitHub repository is ORG/REPO"),
         (format!("build oidc --provider github --repo o@1/r --branch b --account {ID}"), "or ORG@ID/REPO@ID"),
-        (format!("build oidc --provider github --repo o/r@1 --branch b --account {ID}"), "is not a GitHub repository"),
-        (format!("build oidc --provider github --repo o@1/r@x --branch b --account {ID}"), "is not a GitHub repository"),
-        (format!("build oidc --provider github --repo o@/r@ --branch b --account {ID}"), "is not a GitHub repository"),
-        (format!("build oidc --provider github --repo o/r --branch * --account {ID}"), "is not a branch"),
-        (format!("build oidc --provider circleci --org o --project p --account {ID}"), "is not a CircleCI id"),
+        (format!("build oidc --provider github --repo o/r@1 --branch b --account {ID}"), "a GitHub repository is"),
+        (format!("build oidc --provider github --repo o@1/r@x --branch b --account {ID}"), "a GitHub repository is"),
+        (format!("build oidc --provider github --repo o@/r@ --branch b --account {ID}"), "a GitHub repository is"),
+        (format!("build oidc --provider github --repo o/r --branch * --account {ID}"), "name of one git branch"),
+        (format!("build oidc --provider circleci --org o --project p --account {ID}"), "a CircleCI ID is a UUID"),
         ("build oidc --provider arn:aws:iam::123456789012:saml-provider/x --aud a --sub b".to_owned(), "OIDC provider"),
-        ("build oidc --provider arn:aws:iam::123456789012:oidc-provider/gitlab.com --sub b".to_owned(), "needs --aud"),
-        (
-            "build oidc --provider arn:aws:iam::123456789012:oidc-provider/gitlab.com --aud a --sub *".to_owned(),
-            "not only wildcards",
-        ),
-        (format!("{OTHER} --aud a* --sub b"), "is not an audience"),
-        (format!("{OTHER} --aud ${{x}} --sub b"), "is not an audience"),
-        (format!("{OTHER} --aud a --sub b${{x}}"), "cannot be the value of a claim"),
-        (format!("{OTHER} --aud a --sub <sub>"), "cannot be the value of a claim"),
-        (format!("build oidc --provider github --repo o/r --branch ${{x}} --account {ID}"), "is not a branch"),
-        (format!("build oidc --provider github --repo ${{o}}/r --branch b --account {ID}"), "is not a GitHub repository"),
+        (format!("{OTHER} --sub b"), "--aud <AUDIENCE>"),
+        (format!("{OTHER} --aud a --sub *"), "not only wildcards"),
+        (format!("{OTHER} --aud a* --sub b"), "an audience has"),
+        (format!("{OTHER} --aud ${{x}} --sub b"), "an audience has"),
+        (format!("{OTHER} --aud a --sub b${{x}}"), "a subject has"),
+        (format!("{OTHER} --aud a --sub <sub>"), "a subject has"),
+        (format!("build oidc --provider github --repo o/r --branch ${{x}} --account {ID}"), "name of one git branch"),
+        (format!("build oidc --provider github --repo ${{o}}/r --branch b --account {ID}"), "a GitHub repository is"),
         (
             "build oidc --provider arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com \
              --aud a --sub repo:*/shop:*"
                 .to_owned(),
-            "lets strangers in by a wildcard",
+            "matches strangers",
         ),
-        ("build --with-permissions".to_owned(), "service has no permissions of its own"),
-        ("build --sid a-b".to_owned(), "is not a Sid"),
-        ("build --name web".to_owned(), "--name does not go with --format json"),
-        ("build --name a/b --format terraform".to_owned(), "is not a role's name"),
-        ("build --compact --format terraform".to_owned(), "--compact does not go with"),
+        ("build --with-permissions".to_owned(), "unexpected argument '--with-permissions'"),
+        ("build --sid a-b".to_owned(), "a Sid has letters and digits only"),
+        ("build --name web".to_owned(), "--name needs --format terraform"),
+        ("build --name a/b --format terraform".to_owned(), "a role name has 1 to 64 characters"),
+        ("build --compact --format terraform".to_owned(), "--compact is an option of --format json"),
         ("guard imdsv3".to_owned(), "invalid value 'imdsv3'"),
     ] {
-        let done = run(&words).expect_code(2);
-        assert!(done.stderr.contains(says), "{words}: no {says:?} in {done}");
-        assert_eq!(done.stdout, "", "{words}");
+        let done = run(&arguments).expect_code(2);
+        assert!(done.stderr.contains(says), "{arguments}: no {says:?} in {done}");
+        assert_eq!(done.stdout, "", "{arguments}");
     }
     let many: Vec<String> = (0..200).map(|nth| format!("--account {nth:012}")).collect();
     let done = run(&format!("build auto-deploy {}", many.join(" "))).expect_code(2);
-    assert!(done.stderr.contains("AWS takes 4096 at most"), "{done}");
+    assert!(done.stderr.contains("AWS accepts at most 4096"), "{done}");
+}
+
+/// The presets of `presets.txt`: a name, and the arguments.
+fn presets() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("presets.txt").lines();
+    lines.filter_map(|line| line.split_once(": ").filter(|_| !line.starts_with('#')))
+}
+
+/// A file that the tests of the crate compare with, and write.
+fn golden(name: &str) -> String {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/crates/trust-policy/tests/policies/golden"
+    );
+    std::fs::read_to_string(format!("{folder}/{name}")).unwrap()
 }
 
 #[test]
-fn what_build_prints_goes_into_check() {
+fn the_arguments_of_every_preset_build_its_role() {
+    let mut seen = 0;
+    for (name, arguments) in presets() {
+        for (ending, format) in [
+            ("json", ""),
+            ("tf", " --format terraform"),
+            ("yaml", " --format=cloudformation"),
+        ] {
+            let printed = run(&format!("{arguments}{format}")).expect_code(0).stdout;
+            assert_eq!(
+                printed,
+                golden(&format!("{name}.{ending}")),
+                "{arguments}{format}"
+            );
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 16);
+    let named = run("build --name 1st.web@prod --format terraform").expect_code(0);
+    assert_eq!(named.stdout, golden("named.tf"));
+}
+
+#[test]
+fn a_provider_is_a_subcommand_or_an_option() {
+    let arn = "arn:aws:iam::123456789012:oidc-provider/gitlab.com --aud https://gitlab.com";
+    for (name, arguments) in [
+        (
+            "github-immutable",
+            "github --repo octocat@123456/my-repo@456789 --branch main --account 123456789012",
+        ),
+        (
+            "github-immutable",
+            "--repo octocat@123456/my-repo@456789 --branch main --account 123456789012 --provider=github",
+        ),
+        (
+            "gitlab-pattern",
+            &format!("other --provider {arn} --sub project_path:group/*"),
+        ),
+        (
+            "gitlab-pattern",
+            &format!("--sub project_path:group/* --provider {arn}"),
+        ),
+    ] {
+        let printed = run(&format!("build oidc {arguments}"))
+            .expect_code(0)
+            .stdout;
+        assert_eq!(printed, golden(&format!("{name}.json")), "{arguments}");
+    }
+}
+
+#[test]
+fn options_of_every_preset_stand_before_or_after_it() {
+    for arguments in [
+        "build",
+        "build service",
+        "build --service ec2",
+        "build service --service ec2.amazonaws.com --service ec2",
+        "build --format json consul-cluster --partition aws-cn",
+        "build --partition=aws-us-gov service",
+    ] {
+        assert_eq!(
+            run(arguments).expect_code(0).stdout,
+            golden("ec2.json"),
+            "{arguments}"
+        );
+    }
+    let compact = run("build --compact consul-cluster").expect_code(0).stdout;
+    assert_eq!(compact, golden("ec2.json").replace([' ', '\n'], "") + "\n");
+}
+
+#[test]
+fn guard_prints_its_policy_and_where_to_attach_it() {
+    for guard in ["imdsv2", "same-vpc", "same-instance", "launch"] {
+        let done = run(&format!("guard {guard}")).expect_code(0);
+        assert_eq!(done.stdout, golden(&format!("guard-{guard}.json")));
+        assert!(done.stderr.starts_with("note: attach it to "), "{done}");
+        assert_eq!(done.stderr.lines().count(), 1, "{done}");
+    }
+    let china = run("guard launch --partition aws-cn --compact")
+        .expect_code(0)
+        .stdout;
+    assert!(
+        china.contains("\"arn:aws-cn:ec2:*:*:instance/*\""),
+        "{china}"
+    );
+    assert_eq!(china.lines().count(), 1);
+}
+
+#[test]
+fn a_weak_role_is_built_with_a_warning() {
+    for (arguments, says) in [
+        (
+            "build auto-deploy --account 123456789012",
+            "whole-account: ",
+        ),
+        ("build --service imaginary", "unknown-service: "),
+        (
+            "build --service lambda --with-guard",
+            "--with-guard has no effect on this role",
+        ),
+        (
+            "build oidc --account 123456789012 --provider github --repo o/r --branch b --with-guard",
+            "--with-guard has no effect on this role",
+        ),
+    ] {
+        let done = run(arguments).expect_code(0);
+        assert!(done.stderr.contains(says), "no {says:?} in {done}");
+    }
+    for arguments in [
+        "build",
+        "build auto-deploy --role-arn arn:aws:iam::123456789012:role/jenkins",
+    ] {
+        assert_eq!(run(arguments).expect_code(0).stderr, "");
+    }
+    let many: Vec<String> = (0..61).map(|nth| format!("--account {nth:012}")).collect();
+    let done = run(&format!("build auto-deploy {}", many.join(" "))).expect_code(0);
+    let is_warning = |line: &&str| line.contains("whole-account");
+    let lines: Vec<&str> = done.stderr.lines().filter(is_warning).collect();
+    assert_eq!(lines.len(), 1, "{done}");
+    assert!(lines[0].contains("(and more of these)"), "{done}");
+}
+
+#[test]
+fn check_accepts_what_build_prints() {
     let built = run("build consul-cluster").expect_code(0);
     let done = piped(built.stdout.as_bytes());
     assert!(
@@ -244,7 +381,7 @@ fn a_hundred_megabytes_and_a_hundred_thousand_brackets_end_at_once() {
     );
 }
 
-/// What `check -` says of these bytes, in 256 MiB of memory, and its exit code.
+/// The output of `check -` on these bytes, in 256 MiB of memory, and its exit code.
 fn piped(bytes: &[u8]) -> (String, Option<i32>) {
     let mut child = Command::new("prlimit")
         .arg("--as=268435456")
@@ -254,7 +391,7 @@ fn piped(bytes: &[u8]) -> (String, Option<i32>) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    // It stops reading when it has seen enough.
+    // The program stops reading at its limit.
     let _ = child.stdin.take().unwrap().write_all(bytes);
     let output = child.wait_with_output().unwrap();
     (
