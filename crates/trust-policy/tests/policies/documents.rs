@@ -118,117 +118,108 @@ fn the_ids_of_circleci_are_in_lower_case() {
     assert_str_eq!(of("AAAAAAAA-bbbb-CCCC-dddd-EEEEEEEEEEEE"), lower);
 }
 
-/// Every preset, with every option somewhere, by the name of its golden files.
-fn roles() -> Vec<(&'static str, Preset, RoleOptions)> {
-    let default = RoleOptions::default;
-    let with_guardrail = || RoleOptions {
+/// The name of the golden files, and the role.
+type Named = (&'static str, Preset, RoleOptions);
+
+fn with_guardrail() -> RoleOptions {
+    RoleOptions {
         with_guardrail: true,
-        ..default()
-    };
-    let of = |partition| RoleOptions {
+        ..RoleOptions::default()
+    }
+}
+
+fn of(partition: Partition) -> RoleOptions {
+    RoleOptions {
         partition,
-        ..default()
-    };
-    let account = "123456789012";
-    let github = |repository: &str, branch: &str| {
-        Preset::Oidc(Oidc::GitHub {
-            account: value(account),
-            repository: value(repository),
-            branch: value(branch),
-        })
-    };
-    let gitlab = |subject: &str| {
-        Preset::Oidc(Oidc::Other {
-            provider: value("arn:aws:iam::123456789012:oidc-provider/gitlab.com"),
-            audience: value("https://gitlab.com"),
-            subject: value(subject),
-        })
-    };
-    let circleci = Preset::Oidc(Oidc::CircleCi {
-        account: value(account),
-        organization: value("11111111-2222-3333-4444-555555555555"),
-        project: value("aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"),
-    });
+        ..RoleOptions::default()
+    }
+}
+
+const ACCOUNT: &str = "123456789012";
+
+/// Every preset but `oidc`, with every option somewhere.
+fn roles() -> Vec<Named> {
+    let services = |names: &[&str]| Preset::Service(values(names));
     let auto_deploy = |accounts: &[&str], role: &str| Preset::AutoDeploy {
         accounts: values(accounts),
         roles: values(&[role]),
     };
+    let consul = Preset::ConsulCluster {
+        with_permissions: true,
+    };
+    let ssh_grunt = Preset::SshGrunt {
+        accounts: values(&[ACCOUNT, "210987654321"]),
+        with_permissions: true,
+    };
+    let third_party = Preset::ThirdParty {
+        accounts: values(&[ACCOUNT]),
+        external_id: value("a+b=c,d.e@f:g/h-i_1"),
+    };
     let both = RoleOptions {
         sid: Some(value("TrustBoth")),
-        ..default()
+        ..RoleOptions::default()
     };
-    let services = |names: &[&str]| Preset::Service(values(names));
+    let jenkins = auto_deploy(&[ACCOUNT], "arn:aws:iam::210987654321:role/ci/jenkins");
+    let gov = auto_deploy(&[], "arn:aws-us-gov:iam::210987654321:role/jenkins");
+    let lambda = services(&["ec2", "lambda.amazonaws.com"]);
+    let pods = services(&["pods.eks.amazonaws.com"]);
+    let anywhere = services(&["rolesanywhere", "pods.eks.amazonaws.com", "ec2"]);
     vec![
-        ("ec2", services(&["ec2"]), default()),
-        (
-            "ec2-and-lambda",
-            services(&["ec2", "lambda.amazonaws.com"]),
-            both,
-        ),
+        ("ec2", services(&["ec2"]), RoleOptions::default()),
+        ("ec2-and-lambda", lambda, both),
         ("ec2-guarded", services(&["ec2"]), with_guardrail()),
-        (
-            "consul-cluster",
-            Preset::ConsulCluster {
-                with_permissions: true,
-            },
-            with_guardrail(),
-        ),
-        (
-            "auto-deploy",
-            auto_deploy(&[account], "arn:aws:iam::210987654321:role/ci/jenkins"),
-            default(),
-        ),
-        (
-            "auto-deploy-role",
-            auto_deploy(&[], "arn:aws-us-gov:iam::210987654321:role/jenkins"),
-            of(Partition::AwsUsGov),
-        ),
-        (
-            "ssh-grunt",
-            Preset::SshGrunt {
-                accounts: values(&[account, "210987654321"]),
-                with_permissions: true,
-            },
-            default(),
-        ),
-        (
-            "third-party",
-            Preset::ThirdParty {
-                accounts: values(&[account]),
-                external_id: value("a+b=c,d.e@f:g/h-i_1"),
-            },
-            default(),
-        ),
-        ("github", github("example/shop", "release/1.x"), default()),
+        ("consul-cluster", consul, with_guardrail()),
+        ("auto-deploy", jenkins, RoleOptions::default()),
+        ("auto-deploy-role", gov, of(Partition::AwsUsGov)),
+        ("ssh-grunt", ssh_grunt, RoleOptions::default()),
+        ("third-party", third_party, RoleOptions::default()),
+        ("pods", pods, RoleOptions::default()),
+        ("roles-anywhere", anywhere, RoleOptions::default()),
+    ]
+}
+
+/// Every provider of the preset `oidc`.
+fn oidc_roles() -> Vec<Named> {
+    let github = |repository: &str, branch: &str| Oidc::GitHub {
+        account: value(ACCOUNT),
+        repository: value(repository),
+        branch: value(branch),
+    };
+    let gitlab = |subject: &str| Oidc::Other {
+        provider: value("arn:aws:iam::123456789012:oidc-provider/gitlab.com"),
+        audience: value("https://gitlab.com"),
+        subject: value(subject),
+    };
+    let circleci = Oidc::CircleCi {
+        account: value(ACCOUNT),
+        organization: value("11111111-2222-3333-4444-555555555555"),
+        project: value("aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"),
+    };
+    let aws = Partition::Aws;
+    let branch = "project_path:group/project:ref_type:branch:ref:main";
+    [
+        ("github", github("example/shop", "release/1.x"), aws),
         (
             "github-china",
             github("example/shop", "main"),
-            of(Partition::AwsCn),
+            Partition::AwsCn,
         ),
-        ("circleci", circleci, of(Partition::AwsCn)),
         (
             "github-immutable",
             github("octocat@123456/my-repo@456789", "main"),
-            default(),
+            aws,
         ),
-        ("pods", services(&["pods.eks.amazonaws.com"]), default()),
-        (
-            "roles-anywhere",
-            services(&["rolesanywhere", "pods.eks.amazonaws.com", "ec2"]),
-            default(),
-        ),
-        (
-            "gitlab",
-            gitlab("project_path:group/project:ref_type:branch:ref:main"),
-            default(),
-        ),
-        ("gitlab-pattern", gitlab("project_path:group/*"), default()),
+        ("circleci", circleci, Partition::AwsCn),
+        ("gitlab", gitlab(branch), aws),
+        ("gitlab-pattern", gitlab("project_path:group/*"), aws),
     ]
+    .map(|(name, oidc, partition)| (name, Preset::Oidc(oidc), of(partition)))
+    .into()
 }
 
 #[test]
 fn every_preset_has_its_document_in_every_format() {
-    for (name, preset, options) in roles() {
+    for (name, preset, options) in roles().into_iter().chain(oidc_roles()) {
         let role = role(&preset, &options);
         for (ending, format) in [
             ("json", Format::Json),
