@@ -72,19 +72,22 @@ fn source_keys(statement: &ParsedStatement, all: &[ParsedStatement], report: &mu
         // A service that does not send the key fails an Allow if one test requires it. A Deny applies to the
         // service if no test requires it.
         let mut tests = sources(statement);
-        let shut = match statement.allow {
-            true => tests.find(|test| !test.when_absent()),
-            false if sources(statement).all(Condition::when_absent) => tests.next(),
-            false => None,
+        let blocking = if statement.allow {
+            tests.find(|test| !test.when_absent())
+        } else if sources(statement).all(Condition::when_absent) {
+            tests.next()
+        } else {
+            None
         };
-        match shut {
+        match blocking {
             Some(test) if SENDS_NO_SOURCE.contains(&name) => report.add(
                 Code::SourceKeyNotSent,
                 &test.location,
                 format!("AWS does not document that {name} sends this key; without the key, it cannot assume the role"),
-                match statement.allow {
-                    true => "remove the condition for this service, or add IfExists to its operator",
-                    false => "remove the condition for this service, or add a Null condition with \"false\" on the same key",
+                if statement.allow {
+                    "remove the condition for this service, or add IfExists to its operator"
+                } else {
+                    "remove the condition for this service, or add a Null condition with \"false\" on the same key"
                 },
             ),
             _ => {}
@@ -134,10 +137,10 @@ fn literal_wildcards(statement: &ParsedStatement, report: &mut Report) {
             condition.key == *key || (key.starts_with(':') && condition.key.ends_with(key))
         });
         // An Allow with an equality and a Deny with a negated one restrict alike.
-        let shut = base.starts_with("String")
+        let restricts = base.starts_with("String")
             && !condition.operator.takes_wildcards()
             && condition.operator.is_negated() != statement.allow;
-        if !never || !shut {
+        if !never || !restricts {
             continue;
         }
         for value in condition

@@ -61,9 +61,10 @@ pub(super) fn check(statement: &ParsedStatement, all: &[ParsedStatement], report
                 Code::MfaTestsNothing,
                 &condition.location,
                 "requests without MFA do not have this key, so the condition does not stop them",
-                match statement.allow {
-                    true => "require MFA of people by Bool, without IfExists; services and programs cannot use MFA",
-                    false => "use BoolIfExists, which also denies requests without the key; services and programs cannot use MFA",
+                if statement.allow {
+                    "require MFA of people by Bool, without IfExists; services and programs cannot use MFA"
+                } else {
+                    "use BoolIfExists, which also denies requests without the key; services and programs cannot use MFA"
                 },
             ),
             _ => {}
@@ -105,16 +106,16 @@ fn without_mfa(
         denied(statement, all)
     };
     // A Deny does not apply to a principal if one test is false for it.
-    let leaves_alone = |test: &dyn Fn(&Condition) -> bool| {
+    let excludes = |test: &dyn Fn(&Condition) -> bool| {
         !statement.allow && statement.conditions.iter().any(test)
     };
-    let spares_keyless = leaves_alone(&|test| is_of_mfa(test) && !test.when_absent());
-    let is_hit = |service| !leaves_alone(&|test| reach::fails_as_service(service, test));
+    let keyless_excluded = excludes(&|test| is_of_mfa(test) && !test.when_absent());
+    let applies = |service| !excludes(&|test| reach::fails_as_service(service, test));
     let mut services = about.iter().flat_map(|about| &about.services);
-    if !spares_keyless && services.any(|(service, _)| is_hit(service)) {
+    if !keyless_excluded && services.any(|(service, _)| applies(service)) {
         return Some(Without::Keyless("AWS services"));
     }
-    let spares_roles = leaves_alone(&reach::keeps_roles_out);
+    let roles_excluded = excludes(&reach::keeps_roles_out);
     // Requests with a token are not signed with credentials that could carry MFA.
     let by_token = |about: &&ParsedStatement| {
         [Assume::Saml, Assume::WebIdentity].iter().any(|assume| {
@@ -124,7 +125,7 @@ fn without_mfa(
         })
     };
     let mut federated = about.iter().filter(|about| !about.federated.is_empty());
-    if !spares_keyless && !spares_roles && federated.any(by_token) {
+    if !keyless_excluded && !roles_excluded && federated.any(by_token) {
         return Some(Without::Keyless("SAML and OIDC identities"));
     }
     let kind = |is: fn(AwsPrincipal) -> bool| {
@@ -140,13 +141,14 @@ fn without_mfa(
     });
     let has_many = kind(|who| matches!(who, AwsPrincipal::Everybody | AwsPrincipal::Account(_)));
     let anybody = |about: &&ParsedStatement| !about.aws.is_empty() || !about.federated.is_empty();
-    let only_users = spares_roles && !has_user;
+    let only_users = roles_excluded && !has_user;
     let only_roles = has_role && !has_user && !has_many;
-    let is_spared = match only_roles {
-        true => leaves_alone(&|test| is_of_mfa(test) && !of_role(test)),
-        false => spares_keyless,
+    let is_excluded = if only_roles {
+        excludes(&|test| is_of_mfa(test) && !of_role(test))
+    } else {
+        keyless_excluded
     };
-    if only_users || is_spared || leaves_alone(&reach::spares_some) || !about.iter().any(anybody) {
+    if only_users || is_excluded || excludes(&reach::excludes_named) || !about.iter().any(anybody) {
         return None;
     }
     match automated {

@@ -28,7 +28,7 @@ const OF_SOME: [&str; 4] = [
 ];
 
 /// Whether the test excludes named principals of an account and all others satisfy it.
-pub(super) fn spares_some(test: &Condition) -> bool {
+pub(super) fn excludes_named(test: &Condition) -> bool {
     test.operator.is_negated() && OF_SOME.iter().any(|key| test.is_on(key))
 }
 
@@ -73,10 +73,10 @@ pub(super) fn fails_as_service(service: &str, test: &Condition) -> bool {
         return !test.when_absent() && is_of_others(service, test);
     }
     // Requests of a service have this key, with the value true.
-    let says = |wanted| test.values.iter().any(|value| value.is(wanted));
+    let has = |wanted| test.values.iter().any(|value| value.is(wanted));
     match test.operator.base {
-        "Null" => !says("false"),
-        _ => says("true") == test.operator.is_negated(),
+        "Null" => !has("false"),
+        _ => has("true") == test.operator.is_negated(),
     }
 }
 

@@ -111,9 +111,10 @@ pub(super) fn parse(text: &str) -> Result<Value<'_>, NotJson> {
             "trailing characters" => "check one trust policy at a time",
             _ => HELP,
         };
-        let offset = match error.is_eof() {
-            true => text.len(),
-            false => offset_of(text, error.line(), error.column()),
+        let offset = if error.is_eof() {
+            text.len()
+        } else {
+            offset_of(text, error.line(), error.column())
         };
         return not_json(offset, format!("not JSON: {message}"), help);
     }

@@ -161,9 +161,7 @@ fn check_shared(
                 &value.node.location,
                 match value.is_pattern() {
                     true if has_wildcard(value.text) => {
-                        format!(
-                            "the wildcard in {key} matches strangers: the owner must be complete before it"
-                        )
+                        format!("{key} matches strangers: no complete owner precedes its wildcard")
                     }
                     true => format!("{key} is compared with a value of the request itself"),
                     false if provider == GITHUB => {
