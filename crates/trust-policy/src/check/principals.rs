@@ -53,7 +53,7 @@ pub(super) fn check_session_actions(statements: &[ParsedStatement], report: &mut
         report.add(
             Code::SessionActionMissing,
             &node.location,
-            format!("{service} also calls {missing}, which no statement allows; it may fail to assume the role"),
+            format!("{service} also calls {missing}, which no statement allows; the service may fail to assume the role"),
             format!("allow {missing} beside sts:AssumeRole"),
         );
     }
@@ -63,7 +63,7 @@ pub(super) fn check_session_actions(statements: &[ParsedStatement], report: &mut
 pub(super) fn check(statement: &ParsedStatement, report: &mut Report) {
     // The action that each principal can use; only for principals that could be parsed.
     let mut usable: Vec<(Assume, Location)> = Vec::new();
-    let mut unread = false;
+    let mut has_fault = false;
     for (text, node) in &statement.services {
         match principal::service(text) {
             Ok(service) => {
@@ -91,7 +91,7 @@ pub(super) fn check(statement: &ParsedStatement, report: &mut Report) {
                 }
             }
             Err(fault) => {
-                unread = true;
+                has_fault = true;
                 report_fault(&fault, node, report);
             }
         }
@@ -103,7 +103,7 @@ pub(super) fn check(statement: &ParsedStatement, report: &mut Report) {
                 check_everybody(statement, node, report);
             }
             // A Deny for everybody names no kind of principal.
-            Ok(AwsPrincipal::Everybody) => unread = true,
+            Ok(AwsPrincipal::Everybody) => has_fault = true,
             Ok(who) => {
                 usable.push((Assume::Role, node.location.clone()));
                 if statement.allow {
@@ -111,7 +111,7 @@ pub(super) fn check(statement: &ParsedStatement, report: &mut Report) {
                 }
             }
             Err(fault) => {
-                unread = true;
+                has_fault = true;
                 report_fault(&fault, node, report);
             }
         }
@@ -121,14 +121,14 @@ pub(super) fn check(statement: &ParsedStatement, report: &mut Report) {
             Ok(Federated::Oidc { .. }) => Assume::WebIdentity,
             Ok(Federated::Saml) => Assume::Saml,
             Err(fault) => {
-                unread = true;
+                has_fault = true;
                 report_fault(&fault, node, report);
                 continue;
             }
         };
         usable.push((assume, node.location.clone()));
     }
-    if !unread {
+    if !has_fault {
         check_actions(&statement.assumes, &usable, report);
     }
 }
