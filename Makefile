@@ -56,7 +56,7 @@ JUDGE := $(TARGET)/judge
 
 # The programs of the tests (lab, coexist) and the tests themselves, not optimised. One command builds all of them: a
 # command for some of them would select other features of the crates that they share, and build those again.
-BUILD_TESTS := cargo build --locked --workspace --bins --test kernel
+BUILD_TESTS := cargo build --locked --workspace --bins --test kernel --test shells
 ALL_TESTS := --lib --bins --test '*'
 
 # ---- help: a line `target: ## text`, below the last `##@ group` before it --------------------------------------------
@@ -108,7 +108,7 @@ test-one: ## tests by name: make test-one T=netns::apply
 kernel-test: ## the tests on this kernel: network namespaces, real sockets (root)
 	@tests/tools/requirements.sh test
 	$(BUILD_TESTS)
-	cargo test --workspace --locked --test kernel
+	cargo test --workspace --locked --test kernel --test shells
 
 .PHONY: coexist-test
 coexist-test: ## with ufw, firewalld, docker and podman on a real Debian (root; GROUP=ufw: one group)
@@ -153,7 +153,7 @@ size: ## the release program is smaller than 4 MiB
 lint: ## format, clippy, rustdoc, shell scripts, rust-version; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --workspace --test kernel --locked -- -D warnings
+	cargo clippy --workspace --test kernel --test shells --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --document-private-items
 	@$(MAKE) --no-print-directory shellcheck msrv
 

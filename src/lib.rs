@@ -20,7 +20,8 @@
 //! Effects live in [`sys`], which decides nothing. [`engine`] is where deciding meets doing, and
 //! returns reports; [`output`] prints them; [`commands`] joins the three, one page for each command.
 //! Imports go in one direction only: `commands` -> `output`, `engine` -> `sys`, `verify` -> `host`,
-//! `ruleset`, `probe` -> `policy`. [`trust_policy`] stands apart: it knows nothing of firewalls.
+//! `ruleset`, `probe` -> `policy`. The crate `trust_policy`, which builds and checks trust policies of
+//! IAM roles, is independent of all this.
 #![warn(unreachable_pub)]
 
 pub mod cli;
@@ -34,5 +35,4 @@ pub mod policy;
 pub mod probe;
 pub mod ruleset;
 pub mod sys;
-pub mod trust_policy;
 pub mod verify;

@@ -20,8 +20,9 @@ pub use commands::{
 pub use reference::{ENVIRONMENT, EXAMPLES, EXIT_CODES, Entry, FILES};
 pub use shared::{CommonArgs, Format, SHARED_OPTIONS, VariantChoice};
 pub use trust_policy::{
-    BuildArgs, CheckArgs, GuardArgs, GuardName, PartitionChoice, PolicyFormat, PresetName,
-    TrustPolicy, TrustPolicyArgs,
+    AutoDeployArgs, BuildArgs, CheckArgs, CircleCiArgs, GitHubArgs, GuardArgs, OidcArgs, OtherArgs,
+    PermissionsArgs, PolicyFormat, PresetArgs, ProviderAccountArgs, RoleArgs, ServiceArgs,
+    SshGruntArgs, ThirdPartyArgs, TrustPolicy, TrustPolicyArgs,
 };
 
 /// Let only named OS users reach the EC2 instance metadata service
@@ -66,6 +67,7 @@ impl Cli {
         if first.is_some_and(|word| !means_command(&definition, word)) {
             arguments.insert(1, "apply".into());
         }
+        trust_policy::name_oidc_provider(&mut arguments);
         Self::try_parse_from(arguments)
             .and_then(Self::quiet_or_verbose)
             .map_err(usage_error::in_our_form)

@@ -7,12 +7,15 @@ pub mod json;
 pub mod log;
 mod style;
 mod text;
+mod trust_policy;
 mod view;
 
 use std::io::{self, Write};
 
 pub use self::style::Style;
 use crate::engine::{Applied, Disabled, DryRun, Enabled, Failure, Removed, Status, Verified};
+use ::trust_policy::Diagnostic;
+
 use crate::exit_code::ExitCode;
 
 /// The format of a result.
@@ -140,6 +143,21 @@ impl Output {
                 Ok(())
             }
             Format::Json => self.print_json(command, ExitCode::Success, view::done(lines)),
+        }
+    }
+
+    /// Prints the diagnostics of `trust-policy check` on a file.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn diagnostics(self, file: &str, found: &[Diagnostic], code: ExitCode) -> io::Result<()> {
+        match self.format {
+            Format::Json => self.print_json(
+                "trust-policy",
+                code,
+                trust_policy::CheckView::new(file, found),
+            ),
+            Format::Text => print(trust_policy::listing(&text::printable(file), found).as_bytes()),
         }
     }
 

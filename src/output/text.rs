@@ -106,7 +106,7 @@ pub(super) fn finding(out: &mut String, finding: &Finding, style: Style) {
 }
 
 /// Without control characters: messages quote rules and programs, which may contain anything.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         if letter.is_control() {

@@ -12,3 +12,4 @@ mod corpus;
 mod docs;
 mod golden;
 mod model;
+mod trust_policy;

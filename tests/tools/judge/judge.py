@@ -22,7 +22,7 @@ import yaml
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-WORDS = Path(__file__).parents[2] / "trust_policy" / "presets.txt"
+WORDS = Path(__file__).parent / "presets.txt"
 GUARDS = ["imdsv2", "same-vpc", "same-instance", "launch"]
 
 

@@ -1,0 +1,12 @@
+//! What shells and `man` make of the generated scripts and pages. Needs no root; needs bash, bash-completion, zsh, fish,
+//! groff and man-db.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot look must fail loudly, in its helpers too"
+)]
+
+mod completions;
+mod man_pages;
+mod terminal;
