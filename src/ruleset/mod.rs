@@ -7,13 +7,14 @@
 //! (netlink) -------> decode -> model +
 //! ```
 //! Only [`render`] writes iptables syntax; only [`parse`], by [`words`], reads it; what the kernel
-//! is told over netlink is in [`nftables`]. Nothing here looks at or changes the system.
+//! is told over netlink is in [`nftables`], framed by [`netlink`]. Nothing here looks at or changes the system.
 #![forbid(unsafe_code)]
 
 pub mod desired;
 mod layers;
 mod lock;
 pub mod model;
+pub mod netlink;
 pub mod nftables;
 pub mod parse;
 pub mod plan;

@@ -15,7 +15,6 @@
 //! force at one instant, but a look-up in a set of intervals that is new in the same transaction
 //! can miss an element for a moment (seen on Linux 6.18): listed users would lose packets.
 
-pub(crate) mod attributes;
 pub mod decode;
 pub mod encode;
 pub(crate) mod expression;

@@ -1,6 +1,4 @@
-//! `nf_tables`, asked and changed over netlink (linux/netfilter/nfnetlink.h, netlink.h).
-//!
-//! All numbers in headers are in this machine's order, all in attributes in network order.
+//! `nf_tables`, asked and changed over netlink.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,19 +11,15 @@ use nix::sys::socket::{
 };
 
 use crate::ruleset::model::ObservedRule;
-use crate::ruleset::nftables::attributes::{aligned, find, number, put_text};
+use crate::ruleset::netlink::attributes::{find, number, put_text};
+use crate::ruleset::netlink::{
+    DUMP, INTERRUPTED, Message, OBJECT, REQUEST, messages, of_nftables, put_message,
+};
 use crate::ruleset::nftables::object::{self, NativeChain, NativeRule, NativeTable};
 use crate::ruleset::nftables::{TABLE, decode};
 
-/// NLM_F_REQUEST, and with NLM_F_DUMP.
-const REQUEST: u16 = 0x1;
-const DUMP: u16 = REQUEST | 0x300;
-/// NLM_F_DUMP_INTR: something was changed while the dump was made.
-const INTERRUPTED: u16 = 0x10;
 /// How often is asked again while others change what is asked for.
 const TRIES: usize = 10;
-/// struct nlmsghdr: length, type, flags, sequence, port.
-const HEADER: usize = 16;
 /// What one read gets at most. The kernel fills 32 KiB (af_netlink.c).
 const BUFFER: usize = 1 << 16;
 /// More objects than any host has; a kernel that sends more is not understood.
@@ -109,18 +103,18 @@ pub(super) fn generation() -> io::Result<Option<u32>> {
 
 /// The same over a socket that is there.
 fn ask_generation(socket: &mut File) -> io::Result<Option<u32>> {
-    socket.write_all(&request(libc::NFT_MSG_GETGEN, REQUEST, None))?;
+    socket.write_all(&request(libc::NFT_MSG_GETGEN, 0, None))?;
     let mut buffer = vec![0; BUFFER];
     let length = socket.read(&mut buffer)?;
     let bytes = buffer.get(..length).unwrap_or_default();
-    let Message { kind, bytes, .. } = message(bytes).ok_or_else(unclear)?;
-    match error(kind, bytes)? {
+    let message = messages(bytes).next().flatten().ok_or_else(unclear)?;
+    match error(&message)? {
         // nfnetlink.c: nobody answers for that subsystem.
         Some(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(None),
         Some(errno) => Err(errno.into()),
         None => {
             // NFTA_GEN_ID
-            let attributes = bytes.get(HEADER + object::HEADER..).unwrap_or_default();
+            let attributes = message.payload.get(OBJECT..).unwrap_or_default();
             let generation = find(attributes, 1).and_then(number);
             generation.map(Some).ok_or_else(unclear)
         }
@@ -156,7 +150,7 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let received = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
-        let mut rest = match received {
+        let bytes = match received {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(Errno::EAGAIN) => break,
             Err(Errno::EINTR) => continue,
@@ -168,23 +162,17 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             }
             Err(errno) => return Err(errno.into()),
         };
-        while !rest.is_empty() {
-            let Message {
-                kind,
-                sequence,
-                bytes,
-                ..
-            } = message(rest).ok_or_else(unclear)?;
-            if i32::from(kind) == libc::NLMSG_ERROR {
+        for message in messages(bytes) {
+            let message = message.ok_or_else(unclear)?;
+            if i32::from(message.kind) == libc::NLMSG_ERROR {
                 answered = true;
-                if let Some(errno) = error(kind, bytes)? {
+                if let Some(errno) = error(&message)? {
                     refusal.get_or_insert(Refusal {
-                        message: sequence,
+                        message: message.sequence,
                         errno,
                     });
                 }
             }
-            rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
     }
     let errno = Errno::ENOBUFS;
@@ -210,21 +198,16 @@ fn open() -> io::Result<Option<File>> {
     }
 }
 
-/// A question: NFNL_SUBSYS_NFTABLES and one of enum nf_tables_msg_types.
+/// A question: one of enum nf_tables_msg_types.
 fn request(kind: libc::c_int, flags: u16, table: Option<&str>) -> Vec<u8> {
-    let kind = u16::try_from(kind).unwrap_or_default();
-    let mut bytes = vec![0; 4];
-    bytes.extend((10 << 8 | kind).to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend([0; 8 + object::HEADER]);
-    if let Some(table) = table {
-        // NFTA_RULE_TABLE
-        put_text(&mut bytes, 1, table);
-    }
-    let length = u32::try_from(bytes.len()).unwrap_or_default();
-    for (place, byte) in bytes.iter_mut().zip(length.to_ne_bytes()) {
-        *place = byte;
-    }
+    let mut bytes = Vec::new();
+    let head = (of_nftables(kind), REQUEST | flags, 0);
+    put_message(&mut bytes, head, [0; OBJECT], |bytes| {
+        if let Some(table) = table {
+            // NFTA_RULE_TABLE
+            put_text(bytes, 1, table);
+        }
+    });
     bytes
 }
 
@@ -259,25 +242,23 @@ fn answer<T>(
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = socket.read(&mut buffer)?;
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        if rest.is_empty() {
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if bytes.is_empty() {
             return Err(unclear());
         }
-        while !rest.is_empty() {
-            let message = message(rest).ok_or_else(unclear)?;
-            let Message { kind, bytes, .. } = message;
+        for message in messages(bytes) {
+            let message = message.ok_or_else(unclear)?;
             whole &= message.flags & INTERRUPTED == 0;
-            match (i32::from(kind), error(kind, bytes)?) {
+            match (i32::from(message.kind), error(&message)?) {
                 (_, Some(errno)) => return Err(errno.into()),
                 (libc::NLMSG_DONE, None) => return Ok(whole.then_some(objects)),
                 (_, None) => {
-                    let object = bytes.get(HEADER..).unwrap_or_default();
+                    let object = message.payload;
                     if !object::families(object).is_empty() {
                         objects.push(read(object).ok_or_else(unclear)?);
                     }
                 }
             }
-            rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
         if objects.len() > MAX_OBJECTS {
             return Err(unclear());
@@ -293,37 +274,12 @@ pub(super) fn unclear() -> io::Error {
     io::Error::other("the kernel's answer over netlink is not understood")
 }
 
-/// A netlink message.
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    /// All of it.
-    bytes: &'a [u8],
-}
-
-/// The first message.
-fn message(bytes: &[u8]) -> Option<Message<'_>> {
-    let two = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-    let four = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    let length = usize::try_from(four(0)?).ok()?;
-    (length >= HEADER).then_some(Message {
-        kind: two(4)?,
-        flags: two(6)?,
-        sequence: four(8)?,
-        bytes: bytes.get(..length)?,
-    })
-}
-
 /// The error that a message of NLMSG_ERROR or NLMSG_DONE carries, if it is one and carries one.
-fn error(kind: u16, bytes: &[u8]) -> io::Result<Option<Errno>> {
-    if !matches!(i32::from(kind), libc::NLMSG_ERROR | libc::NLMSG_DONE) {
+fn error(message: &Message<'_>) -> io::Result<Option<Errno>> {
+    if !message.is_answer() {
         return Ok(None);
     }
-    let code = bytes.get(HEADER..HEADER + 4);
-    let code = code.and_then(|code| code.try_into().ok());
-    let code = code.and_then(|code| i32::from_ne_bytes(code).checked_neg());
-    match code.ok_or_else(unclear)? {
+    match message.error().ok_or_else(unclear)? {
         0 => Ok(None),
         code => Ok(Some(Errno::from_raw(code))),
     }
@@ -333,37 +289,30 @@ fn error(kind: u16, bytes: &[u8]) -> io::Result<Option<Errno>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn damaged_messages_are_none() {
-        for bytes in [&[][..], &[0], &[0; 15], &[200, 0, 0, 0, 1, 1, 1, 1]] {
-            assert!(message(bytes).is_none(), "{bytes:?}");
-        }
-    }
-
     fn sent(kind: i32, flags: u16, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER + payload.len()).unwrap();
-        let mut bytes = Vec::from(length.to_ne_bytes());
-        bytes.extend(u16::try_from(kind).unwrap().to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
-        bytes.extend([0; 8]);
-        bytes.extend(payload);
+        let mut bytes = Vec::new();
+        let (object, rest) = payload.split_first_chunk().unwrap();
+        let kind = u16::try_from(kind).unwrap();
+        put_message(&mut bytes, (kind, flags, 0), *object, |bytes| {
+            bytes.extend(rest)
+        });
         bytes
     }
 
     #[test]
     fn a_dump_that_was_interrupted_or_failed_is_none_that_is_whole() {
-        const OBJECT: i32 = 10 << 8;
+        const RULE: i32 = 10 << 8;
         let read = |object: &[u8]| Some(object.to_vec());
         let answer = |bytes: &[u8]| answer(bytes, &read);
         let good = 0_i32.to_ne_bytes();
-        let object = || sent(OBJECT, 2, &[2, 0, 0, 0]);
+        let object = || sent(RULE, 2, &[2, 0, 0, 0]);
         let whole = [object(), sent(libc::NLMSG_DONE, 2, &good)].concat();
         let objects = answer(&whole).unwrap();
         assert_eq!(objects, Some(vec![vec![2, 0, 0, 0]]));
         for flags in [[0x12, 2, 2], [2, 0x12, 2], [2, 2, 0x12]] {
             let changed = [
-                sent(OBJECT, flags[0], &[2, 0, 0, 0]),
-                sent(OBJECT, flags[1], &[2, 0, 0, 0]),
+                sent(RULE, flags[0], &[2, 0, 0, 0]),
+                sent(RULE, flags[1], &[2, 0, 0, 0]),
                 sent(libc::NLMSG_DONE, flags[2], &good),
             ];
             assert_eq!(answer(&changed.concat()).unwrap(), None);

@@ -2,12 +2,14 @@
 //! machine's order, then the value, filled up to four bytes. nf_tables has numbers in network
 //! order.
 
+use nix::libc;
+
 /// Length and type.
 const HEADER: usize = 4;
-/// NLA_F_NESTED: the value is attributes.
-const NESTED: u16 = 1 << 15;
-/// NLA_TYPE_MASK: the two upper bits of a type are flags.
-const KIND: u16 = 0x3fff;
+/// The value is attributes.
+const NESTED: u16 = super::short(libc::NLA_F_NESTED);
+/// The two upper bits of a type are flags (NLA_TYPE_MASK).
+const KIND: u16 = !(NESTED | super::short(libc::NLA_F_NET_BYTEORDER));
 
 /// What a length is filled up to.
 #[must_use]
