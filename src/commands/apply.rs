@@ -67,7 +67,7 @@ pub(super) fn apply(
     // Not before: while this waited, the configuration may have changed.
     let policies = policies(asked, common)?;
     policies.iter().for_each(warn_about);
-    let seen = firewall.observe();
+    let seen = firewall.observe(&[]);
     let wanted = wanted(&policies, firewall, common, &seen)?;
     let applied = enforce(&wanted, seen, common.layers, firewall);
     conclude(applied, Vec::new(), also, firewall, common)
@@ -119,7 +119,7 @@ pub(super) fn conclude(
         }
         // Another tool that is just being reloaded may refuse everybody for a moment.
         sleep(PAUSE);
-        applied.seen = firewall.observe();
+        applied.seen = firewall.observe(&[]);
         inspections = inspect_all(&judged, &applied.seen);
     }
     let mut findings = known;
@@ -238,7 +238,7 @@ fn dry_run(
     firewall: &Firewall,
     common: &CommonArgs,
 ) -> Result<ExitCode, CommandError> {
-    let seen = firewall.observe();
+    let seen = firewall.observe(&[]);
     let locks = wanted(policies, firewall, common, &seen)?.all();
     let failures = unread(&seen);
     for failure in &failures {

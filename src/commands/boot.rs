@@ -91,7 +91,7 @@ fn pass(firewall: &Firewall, common: &CommonArgs) -> Result<Pass, CommandError> 
         let held = lock::exclusive(Duration::from_secs(common.wait.into()))?;
         // Not before: while this waited, the configuration may have changed.
         let configured = config::read(common);
-        let mut seen = firewall.observe();
+        let mut seen = firewall.observe(&[]);
         let all = match configured {
             Ok(all) => all,
             Err(error) => {

@@ -202,7 +202,7 @@ pub(super) fn enforce(
                     .iter()
                     .map(|(place, error)| format!("{place}: {error}")),
             );
-            seen = firewall.observe();
+            seen = firewall.observe(&[]);
         }
     }
     locks.truncate(wanted.locks.len());

@@ -36,7 +36,7 @@ pub(super) fn run(args: &RemoveArgs, common: &CommonArgs) -> Result<ExitCode, Co
         None => true,
         Some(target) => target.addresses().contains(address),
     };
-    let mut seen = firewall.observe();
+    let mut seen = firewall.observe(&[]);
     let mut removed = locked(&seen);
     removed.retain(chosen);
     let mut errors: Vec<String> = Vec::new();
@@ -140,7 +140,7 @@ fn take_away(
                 );
             }
         }
-        seen = firewall.observe();
+        seen = firewall.observe(&[]);
     }
     // What could not be looked at may still hold something.
     errors.extend(seen.unread().chain(seen.unread_of_other()).cloned());

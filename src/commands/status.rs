@@ -35,7 +35,7 @@ struct Counted {
 pub(super) fn run(common: &CommonArgs) -> Result<ExitCode, CommandError> {
     let firewall = open(common, false)?;
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
-    let seen = firewall.observe();
+    let seen = firewall.observe(&[]);
     let found = in_force(&seen);
     let mut errors: Vec<String> = seen.unread().cloned().collect();
     if found.locks.is_empty() {

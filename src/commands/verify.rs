@@ -28,7 +28,8 @@ pub(super) fn run(args: &VerifyArgs, common: &CommonArgs) -> Result<ExitCode, Co
     let _held = lock::shared(Duration::from_secs(common.wait.into()))?;
     // Not before: while this waited, the configuration may have changed.
     let configured = words.is_none().then(|| config::read(common));
-    let seen = firewall.observe();
+    let asked_addresses = asked.as_ref().map(|asked| asked.target.addresses());
+    let seen = firewall.observe(asked_addresses.unwrap_or_default());
     let (locks, mut findings) = match &asked {
         Some(asked) => asked_for(asked, &seen),
         None => all_that_is_locked(&seen),

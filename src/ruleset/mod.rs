@@ -20,6 +20,7 @@ pub mod parse;
 pub mod plan;
 pub mod render;
 mod stamp;
+pub(crate) mod targets;
 pub mod transaction;
 mod tree;
 pub mod words;

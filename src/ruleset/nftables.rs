@@ -18,13 +18,11 @@
 pub mod decode;
 pub mod encode;
 pub(crate) mod expression;
-pub(crate) mod json;
 pub mod nat;
 pub mod object;
 pub mod plan;
 pub mod render;
 
-pub use self::json::Unclear;
 use super::model::{ChainName, Table};
 
 /// The name of the table, of family `inet`.

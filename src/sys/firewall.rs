@@ -8,13 +8,13 @@ pub use self::error::FirewallError;
 use super::iptables::Iptables;
 use super::kernel::{LegacyTables, legacy_tables};
 use super::netlink::{self, State};
-use super::nftables::{self, Nft};
+use super::nftables;
 use super::program::Running;
 use super::services::Starting;
-use crate::policy::Family;
+use crate::policy::{Address, Family, IMDS_V4, IMDS_V6};
 use crate::ruleset::model::{ChainName, Ruleset, Variant};
-use crate::ruleset::nftables::nat::{NatChain, NatTable};
-use crate::ruleset::nftables::object::NativeTable;
+use crate::ruleset::nftables::nat::NatTable;
+use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::nftables::{OwnTable, TABLE};
 use crate::ruleset::transaction::{Place, Transaction};
 use crate::verify::{Native, Observation, Seen};
@@ -25,17 +25,16 @@ pub struct Firewall {
     families: Vec<Family>,
     wait: u32,
     iptables: Option<Iptables>,
-    nft: Option<Nft>,
 }
 
 impl Firewall {
     /// Finds the programs of `variant` (`None`: whatever `iptables` means on this host, if it is
-    /// there) for the families, and nft. They wait at most `wait` seconds, and at least one, for
-    /// the xtables lock.
+    /// there) for the families. They wait at most `wait` seconds, and at least one, for the xtables
+    /// lock.
     ///
     /// # Errors
     /// A program of iptables is missing, or the variant cannot be told. That there is no iptables
-    /// at all, or no nft, is no error.
+    /// at all is no error.
     pub fn find(
         variant: Option<Variant>,
         families: &[Family],
@@ -50,7 +49,6 @@ impl Firewall {
             families: families.to_vec(),
             wait,
             iptables: iptables.transpose()?,
-            nft: Nft::find(),
         })
     }
 
@@ -96,8 +94,11 @@ impl Firewall {
 
     /// Reads every family of this variant, our table of nftables and, where they have rules, the
     /// other variants: all at the same time. Changes nothing, and brings no legacy table into being.
+    ///
+    /// Other tools' tables are read as far as packets to the metadata service, to locked addresses
+    /// and to those in `asked` can reach them.
     #[must_use]
-    pub fn observe(&self) -> Observation {
+    pub fn observe(&self, asked: &[Address]) -> Observation {
         let kernel = Kernel::ask();
         let own = self.start_own(&kernel);
         // Without iptables, what iptables-nft may have left counts as our own layers.
@@ -107,34 +108,45 @@ impl Firewall {
             .iter()
             .filter_map(|&family| Some((family, self.start_other(other, family, &kernel)?)))
             .collect();
-        let nat = self.start_nat(&kernel);
         let nftables = kernel.own_table();
         let starting = Starting::look();
+        let early = addresses(asked, &nftables, []);
+        let nat = self.nat(&kernel, &early);
+        let families = self.finish_own(own);
+        let other: Vec<(Variant, Family, Seen)> = others
+            .into_iter()
+            .map(|(family, look)| (other, family, finish_other(family, look)))
+            .collect();
+        let seen = families.iter().map(|(_, seen)| seen);
+        let seen = seen.chain(other.iter().map(|(.., seen)| seen));
+        let all = addresses(asked, &nftables, seen);
         Observation {
             variant: self.variant(),
-            families: self.finish_own(own),
+            native: self.native(kernel, nat, &early, &all),
+            families,
             nftables,
-            other: others
-                .into_iter()
-                .map(|(family, look)| (other, family, finish_other(family, look)))
-                .collect(),
-            native: self.finish_nat(nat).and_then(|nat| {
-                let tables = kernel.state?.tables;
-                Ok(Native { tables, nat })
-            }),
+            other,
             flush: starting.flush(),
             firewalld: starting.firewalld(),
         }
     }
 
-    /// Reads our own layers again, after a change that concerned them alone.
+    /// Reads again, after a change that concerned our own layers alone, these, and other tools'
+    /// tables as far as packets to the addresses that are locked now can reach them.
     #[must_use]
     pub fn observe_again(&self, before: Observation) -> Observation {
         let kernel = Kernel::ask();
         let own = self.start_own(&kernel);
         let nftables = kernel.own_table();
+        let early = addresses(&[], &nftables, []);
+        let nat = self.nat(&kernel, &early);
+        let families = self.finish_own(own);
+        let seen = families.iter().map(|(_, seen)| seen);
+        let seen = seen.chain(before.other.iter().map(|(.., seen)| seen));
+        let all = addresses(&[], &nftables, seen);
         Observation {
-            families: self.finish_own(own),
+            native: self.native(kernel, nat, &early, &all),
+            families,
             nftables,
             ..before
         }
@@ -189,10 +201,6 @@ impl Firewall {
 
     fn iptables(&self) -> Result<&Iptables, FirewallError> {
         self.iptables.as_ref().ok_or_else(Iptables::missing)
-    }
-
-    fn nft(&self) -> Result<&Nft, FirewallError> {
-        self.nft.as_ref().ok_or_else(nftables::missing)
     }
 
     fn start(
@@ -274,79 +282,49 @@ impl Firewall {
         }
     }
 
-    fn start_nat(&self, kernel: &Kernel) -> Result<Vec<StartedNat>, String> {
+    /// Other tools' tables that rewrite addresses, as far as packets to these can reach them.
+    fn nat(&self, kernel: &Kernel, addresses: &[Address]) -> Result<Vec<NatTable>, String> {
         let state = kernel.state.as_ref().map_err(Clone::clone)?;
-        let mut tables: Vec<StartedNat> = Vec::new();
-        for chain in &state.chains {
-            let Some(local) = chain.translates() else {
-                continue;
-            };
-            let shown_by_iptables = chain.is_nat_of_iptables() && self.iptables.is_some();
-            if shown_by_iptables {
-                continue;
-            }
-            let name = chain.name.clone();
-            let known = tables
-                .iter_mut()
-                .find(|table| table.families == chain.families && table.name == chain.table);
-            match known {
-                Some(table) => table.chains.push(NatChain { name, local }),
-                None => tables.push(StartedNat {
-                    families: chain.families,
-                    name: chain.table.clone(),
-                    chains: vec![NatChain { name, local }],
-                    look: self.start_list(chain.families, &chain.table),
-                }),
-            }
-        }
-        Ok(tables)
+        let shown = |chain: &NativeChain| chain.is_nat_of_iptables() && self.iptables.is_some();
+        nftables::nat_tables(state, shown, addresses).map_err(|error| error.to_string())
     }
 
-    fn start_list(&self, families: &[Family], table: &str) -> Result<Running, FirewallError> {
-        let family = match families {
-            [Family::V4] => "ip",
-            [Family::V6] => "ip6",
-            _ => "inet",
+    /// What the kernel holds besides our own layers, with `nat` as it was read for the addresses
+    /// known early: read again if there are more.
+    fn native(
+        &self,
+        kernel: Kernel,
+        nat: Result<Vec<NatTable>, String>,
+        early: &[Address],
+        all: &[Address],
+    ) -> Result<Native, String> {
+        let nat = match early == all {
+            true => nat?,
+            false => self.nat(&kernel, all)?,
         };
-        // nft joins its arguments and reads them as one command line.
-        match nftables::is_plain(table) {
-            true => Ok(self.nft()?.start_list(family, table)?),
-            false => Err(FirewallError::OddName(table.escape_debug().to_string())),
-        }
-    }
-
-    fn finish_nat(&self, tables: Result<Vec<StartedNat>, String>) -> Result<Vec<NatTable>, String> {
-        let gone = |started: &StartedNat| {
-            let is_it = |table: &NativeTable| {
-                table.name == started.name && table.families == started.families
-            };
-            let tables = Kernel::ask().state.map(|state| state.tables);
-            tables.is_ok_and(|tables| !tables.iter().any(is_it))
-        };
-        let finish = |mut started: StartedNat| {
-            let look = std::mem::replace(&mut started.look, Err(nftables::missing()));
-            let listing = look.and_then(|running| self.nft()?.listed(running));
-            // A tool that lays its table anew takes it away first.
-            if listing.is_err() && gone(&started) {
-                return None;
-            }
-            Some(NatTable {
-                families: started.families,
-                name: started.name,
-                chains: started.chains,
-                listing: listing.map_err(|error| error.to_string()),
-            })
-        };
-        Ok(tables?.into_iter().filter_map(finish).collect())
+        let tables = kernel.state?.tables;
+        Ok(Native { tables, nat })
     }
 }
 
-/// A table of someone else that is being read.
-struct StartedNat {
-    families: &'static [Family],
-    name: String,
-    chains: Vec<NatChain>,
-    look: Result<Running, FirewallError>,
+/// The addresses of the metadata service, those that are locked, and those asked about.
+fn addresses<'a>(
+    asked: &[Address],
+    own: &Result<Option<OwnTable>, String>,
+    seen: impl IntoIterator<Item = &'a Seen>,
+) -> Vec<Address> {
+    let of_own = own.as_ref().ok().and_then(Option::as_ref);
+    let of_own = of_own.map(|own| own.table.locked_addresses());
+    let of_iptables = seen.into_iter().filter_map(|seen| seen.as_ref().ok());
+    let locked = of_own
+        .into_iter()
+        .chain(of_iptables.map(Ruleset::locked_addresses));
+    let mut all: Vec<Address> = locked.flatten().collect();
+    all.extend([IMDS_V4, IMDS_V6]);
+    all.extend(asked);
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// A transaction that is under way.

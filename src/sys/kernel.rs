@@ -73,18 +73,9 @@ pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
     }
 }
 
-/// What a distribution may have to be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Package {
-    /// The programs of iptables.
-    Iptables,
-    /// The program nft.
-    Nftables,
-}
-
-/// The command that installs it on this distribution (`os-release(5)`).
+/// The command that installs iptables on this distribution (`os-release(5)`).
 #[must_use]
-pub fn how_to_install(package: Package) -> &'static str {
+pub fn how_to_install_iptables() -> &'static str {
     let release = std::fs::read_to_string("/etc/os-release")
         .or_else(|_| std::fs::read_to_string("/usr/lib/os-release"))
         .unwrap_or_default();
@@ -97,27 +88,17 @@ pub fn how_to_install(package: Package) -> &'static str {
         .flat_map(|value| value.trim_matches(['"', '\'']).split(' '))
         .collect();
     let is = |wanted: &[&str]| wanted.iter().any(|id| ids.contains(id));
-    let (iptables, nftables) = if is(&["debian", "ubuntu"]) {
-        ("`apt-get install iptables`", "`apt-get install nftables`")
+    if is(&["debian", "ubuntu"]) {
+        "`apt-get install iptables`"
     } else if is(&["amzn", "fedora", "rhel", "centos"]) {
-        (
-            "`dnf install iptables-nft` (older releases: `yum install iptables`)",
-            "`dnf install nftables`",
-        )
+        "`dnf install iptables-nft` (older releases: `yum install iptables`)"
     } else if is(&["suse", "opensuse", "sles"]) {
-        ("`zypper install iptables`", "`zypper install nftables`")
+        "`zypper install iptables`"
     } else if is(&["alpine"]) {
-        ("`apk add iptables`", "`apk add nftables`")
+        "`apk add iptables`"
     } else if is(&["arch"]) {
-        ("`pacman -S iptables-nft`", "`pacman -S nftables`")
+        "`pacman -S iptables-nft`"
     } else {
-        (
-            "the package iptables of this distribution",
-            "the package nftables of this distribution",
-        )
-    };
-    match package {
-        Package::Iptables => iptables,
-        Package::Nftables => nftables,
+        "the package iptables of this distribution"
     }
 }

@@ -10,11 +10,13 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
 };
 
+use crate::policy::Address;
 use crate::ruleset::model::ObservedRule;
 use crate::ruleset::netlink::attributes::{find, number, put_text};
 use crate::ruleset::netlink::{
-    DUMP, INTERRUPTED, Message, OBJECT, REQUEST, messages, of_nftables, put_message,
+    ACKNOWLEDGE, DUMP, INTERRUPTED, Message, OBJECT, REQUEST, messages, of_nftables, put_message,
 };
+use crate::ruleset::nftables::nat::{self, Contents, Elements, NatRule, NatTable, Set};
 use crate::ruleset::nftables::object::{self, NativeChain, NativeRule, NativeTable};
 use crate::ruleset::nftables::{TABLE, decode};
 
@@ -56,8 +58,20 @@ pub(super) fn state() -> io::Result<Option<State>> {
         let Some(generation) = ask_generation(&mut socket)? else {
             return Ok(None);
         };
-        let tables = dump(&mut socket, libc::NFT_MSG_GETTABLE, None, NativeTable::read)?;
-        let chains = dump(&mut socket, libc::NFT_MSG_GETCHAIN, None, NativeChain::read)?;
+        let tables = ask(
+            &mut socket,
+            libc::NFT_MSG_GETTABLE,
+            DUMP,
+            Of::ALL,
+            NativeTable::read,
+        )?;
+        let chains = ask(
+            &mut socket,
+            libc::NFT_MSG_GETCHAIN,
+            DUMP,
+            Of::ALL,
+            NativeChain::read,
+        )?;
         if ask_generation(&mut socket)? == Some(generation) {
             return Ok(Some(State {
                 tables,
@@ -84,10 +98,81 @@ pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, Observe
     if ask_generation(&mut socket)? != Some(state.generation) {
         return Ok(None);
     }
-    let rules = dump(&mut socket, libc::NFT_MSG_GETRULE, Some(TABLE), ours)?;
+    let of = Of {
+        table: Some(TABLE),
+        ..Of::ALL
+    };
+    let rules = ask(&mut socket, libc::NFT_MSG_GETRULE, DUMP, of, ours)?;
     let unchanged = ask_generation(&mut socket)? == Some(state.generation);
     // Older kernels send the rules of all tables.
     Ok(unchanged.then(|| rules.into_iter().flatten().collect()))
+}
+
+/// What packets to the addresses can reach in the tables of `state`, read into them; `None` if
+/// anything was changed since that state. A table that cannot be read holds the reason.
+///
+/// # Errors
+/// As of [`state`].
+pub(super) fn read_nat(
+    state: &State,
+    mut tables: Vec<NatTable>,
+    addresses: &[Address],
+) -> io::Result<Option<Vec<NatTable>>> {
+    if tables.is_empty() {
+        return Ok(Some(tables));
+    }
+    let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
+    if ask_generation(&mut socket)? != Some(state.generation) {
+        return Ok(None);
+    }
+    for table in &mut tables {
+        let of_table: Vec<Address> = addresses
+            .iter()
+            .filter(|address| table.families.contains(&address.family()))
+            .copied()
+            .collect();
+        let contents = contents(&mut socket, table, &of_table);
+        table.contents = contents.map_err(|error| error.to_string());
+    }
+    let unchanged = ask_generation(&mut socket)? == Some(state.generation);
+    Ok(unchanged.then_some(tables))
+}
+
+/// Reads chains and sets of the table until nothing is missing.
+fn contents(socket: &mut File, table: &NatTable, addresses: &[Address]) -> io::Result<Contents> {
+    // A name that is not UTF-8 was read with replacements, and nothing has it.
+    let names = table.chains.iter().map(|chain| &chain.name);
+    if names
+        .chain([&table.name])
+        .any(|name| name.contains(char::REPLACEMENT_CHARACTER))
+    {
+        return Err(unclear());
+    }
+    let mut contents = Contents::default();
+    loop {
+        let missing = nat::missing(&contents, &table.chains, addresses);
+        if missing.is_empty() {
+            return Ok(contents);
+        }
+        for name in missing.chains {
+            // Older kernels send the rules of all chains.
+            let of = Of::part(table, &name);
+            let rules = ask(socket, libc::NFT_MSG_GETRULE, DUMP, of, |object| {
+                let (chain, rule) = NatRule::read(object)?;
+                Some((chain == name).then_some(rule))
+            })?;
+            let rules: Vec<NatRule> = rules.into_iter().flatten().collect();
+            contents.chains.insert(name, rules);
+        }
+        for name in missing.sets {
+            let of = Of::part(table, &name);
+            let set = ask(socket, libc::NFT_MSG_GETSET, ACKNOWLEDGE, of, Set::read)?;
+            let set = set.into_iter().find(|(known, _)| *known == name);
+            let (_, set) = set.ok_or_else(unclear)?;
+            let elements = ask(socket, libc::NFT_MSG_GETSETELEM, DUMP, of, Elements::read)?;
+            contents.sets.insert(name, set.with(elements));
+        }
+    }
 }
 
 /// The number of the last change; `None` if this kernel has no `nf_tables`.
@@ -103,7 +188,7 @@ pub(super) fn generation() -> io::Result<Option<u32>> {
 
 /// The same over a socket that is there.
 fn ask_generation(socket: &mut File) -> io::Result<Option<u32>> {
-    socket.write_all(&request(libc::NFT_MSG_GETGEN, 0, None))?;
+    socket.write_all(&request(libc::NFT_MSG_GETGEN, 0, Of::ALL))?;
     let mut buffer = vec![0; BUFFER];
     let length = socket.read(&mut buffer)?;
     let bytes = buffer.get(..length).unwrap_or_default();
@@ -198,32 +283,62 @@ fn open() -> io::Result<Option<File>> {
     }
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Of<'a> {
+    /// NFPROTO_UNSPEC: of every family.
+    family: u8,
+    table: Option<&'a str>,
+    /// A chain or a set.
+    part: Option<&'a str>,
+}
+
+impl<'a> Of<'a> {
+    const ALL: Self = Self {
+        family: 0,
+        table: None,
+        part: None,
+    };
+
+    fn part(table: &'a NatTable, part: &'a str) -> Self {
+        Self {
+            family: object::number_of(table.families),
+            table: Some(&table.name),
+            part: Some(part),
+        }
+    }
+}
+
 /// A question: one of enum nf_tables_msg_types.
-fn request(kind: libc::c_int, flags: u16, table: Option<&str>) -> Vec<u8> {
+fn request(kind: libc::c_int, flags: u16, of: Of<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let head = (of_nftables(kind), REQUEST | flags, 0);
-    put_message(&mut bytes, head, [0; OBJECT], |bytes| {
-        if let Some(table) = table {
-            // NFTA_RULE_TABLE
-            put_text(bytes, 1, table);
+    put_message(&mut bytes, head, [of.family, 0, 0, 0], |bytes| {
+        // NFTA_RULE_TABLE, _CHAIN; NFTA_SET_TABLE, _NAME; NFTA_SET_ELEM_LIST_TABLE, _SET
+        for (kind, name) in (1..).zip([of.table, of.part]) {
+            if let Some(name) = name {
+                put_text(bytes, kind, name);
+            }
         }
     });
     bytes
 }
 
-/// All objects of a kind that work in an IP family, as `read` reads them.
+/// All objects of a kind that work in an IP family, as `read` reads them; with the flags of a dump,
+/// or with [`ACKNOWLEDGE`] the one of that name.
 ///
 /// The socket has to have been read from: only then does the kernel know how much one read gets,
 /// and before it takes a page for that (af_netlink.c, `max_recvmsg_len`). A rule that does not fit
 /// where a part of the answer begins ends the list, with no word of the rest.
-fn dump<T>(
+fn ask<T>(
     socket: &mut File,
     kind: libc::c_int,
-    table: Option<&str>,
+    flags: u16,
+    of: Of<'_>,
     read: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
     for _ in 0..TRIES {
-        socket.write_all(&request(kind, DUMP, table))?;
+        socket.write_all(&request(kind, flags, of))?;
         if let Some(objects) = answer(&mut *socket, &read)? {
             return Ok(objects);
         }
@@ -251,7 +366,9 @@ fn answer<T>(
             whole &= message.flags & INTERRUPTED == 0;
             match (i32::from(message.kind), error(&message)?) {
                 (_, Some(errno)) => return Err(errno.into()),
-                (libc::NLMSG_DONE, None) => return Ok(whole.then_some(objects)),
+                (libc::NLMSG_DONE | libc::NLMSG_ERROR, None) => {
+                    return Ok(whole.then_some(objects));
+                }
                 (_, None) => {
                     let object = message.payload;
                     if !object::families(object).is_empty() {

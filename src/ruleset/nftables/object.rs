@@ -197,3 +197,13 @@ pub fn families(object: &[u8]) -> &'static [Family] {
         _ => &[],
     }
 }
+
+/// The number of the family that works in these IP families, as [`families`] reads it.
+#[must_use]
+pub(crate) fn number_of(families: &[Family]) -> u8 {
+    match families {
+        [Family::V4] => 2,
+        [Family::V6] => 10,
+        _ => 1,
+    }
+}

@@ -4,7 +4,6 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::ruleset::nftables::Unclear;
 use crate::ruleset::parse::ParseError;
 use crate::sys::SEARCH_PATH;
 use crate::sys::program::ProgramError;
@@ -75,15 +74,6 @@ pub enum FirewallError {
     /// There is nothing that has the layer.
     #[error("this kernel has no nf_tables, which the layer nftables needs")]
     NoNftables,
-    /// What nft printed is not understood.
-    #[error("{program}: {source}; a later version than this program knows may have printed it")]
-    Unclear {
-        /// The program.
-        program: String,
-        /// What is not understood.
-        #[source]
-        source: Unclear,
-    },
     /// It does not say which variant it is.
     #[error("cannot tell which variant {program} is: {reason}; say --variant nft or legacy")]
     NoVariant {
@@ -92,9 +82,6 @@ pub enum FirewallError {
         /// What it did instead.
         reason: String,
     },
-    /// nft has no words for a name that another program gave.
-    #[error("the name of the table \"{0}\" is none that nft can be asked for")]
-    OddName(String),
     /// The kernel does not tell which tables there are.
     #[error("cannot tell which tables are in use: {0}")]
     TablesInUse(String),

@@ -11,7 +11,7 @@ use crate::ruleset::model::Variant;
 use crate::sys::SEARCH_PATH;
 use crate::sys::child::{Child, reports};
 use crate::sys::firewall::FirewallError;
-use crate::sys::kernel::{Package, how_to_install};
+use crate::sys::kernel::how_to_install_iptables;
 use crate::sys::program::{self, ProgramError};
 
 /// What a program gets on top of the time it may wait for the xtables lock.
@@ -93,7 +93,7 @@ pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Progra
 pub(super) fn missing(program: &str) -> FirewallError {
     FirewallError::Missing {
         program: program.to_owned(),
-        package: how_to_install(Package::Iptables),
+        package: how_to_install_iptables(),
     }
 }
 
