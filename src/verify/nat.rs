@@ -32,7 +32,7 @@ pub(super) fn nat(lock: &Lock, seen: &Observation, address: Address) -> Finding 
 fn unknown(reason: String) -> Finding {
     Finding::unknown(Check::NatUntouched, reason)
         .degraded()
-        .cure("look whether they rewrite the address: `nft list ruleset`")
+        .cure("check whether these rules rewrite the address: `nft list ruleset`")
 }
 
 fn by_iptables(seen: &Observation, address: Address, forwarded_too: bool) -> Option<String> {

@@ -56,6 +56,8 @@ mod boot;
 mod busy;
 mod config;
 mod drift;
+#[path = "../corpus/netlink/dump.rs"]
+mod dump;
 mod enable;
 mod foreign;
 mod forwarded;
