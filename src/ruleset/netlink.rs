@@ -173,12 +173,14 @@ mod tests {
 
     #[test]
     fn only_errors_and_ends_carry_an_error() {
-        let message = |kind: i32, payload| Message {
-            kind: short(kind),
-            flags: 0,
-            sequence: 0,
-            payload,
-        };
+        fn message(kind: i32, payload: &[u8]) -> Message<'_> {
+            Message {
+                kind: kind.try_into().unwrap(),
+                flags: 0,
+                sequence: 0,
+                payload,
+            }
+        }
         let refused = (-libc::ENOMEM).to_ne_bytes();
         for kind in [libc::NLMSG_ERROR, libc::NLMSG_DONE] {
             let answer = message(kind, &refused);

@@ -411,7 +411,7 @@ mod tests {
         let (object, rest) = payload.split_first_chunk().unwrap();
         let kind = u16::try_from(kind).unwrap();
         put_message(&mut bytes, (kind, flags, 0), *object, |bytes| {
-            bytes.extend(rest)
+            bytes.extend(rest);
         });
         bytes
     }

@@ -32,6 +32,23 @@ pub(crate) fn all(mut rest: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>>
     })
 }
 
+/// `None` unless the attributes are whole, of types from 1 to `most`, and of each type there is one
+/// at most. (A list of attributes that was cut off may leave some of them to what is around it.)
+#[must_use]
+pub(crate) fn each_once(attributes: &[u8], most: u16) -> Option<()> {
+    let mut seen = 0_u64;
+    for attribute in all(attributes) {
+        let (kind, _) = attribute?;
+        let bit = 1_u64.checked_shl(u32::from(kind))?;
+        (kind <= most && seen & bit == 0).then_some(())?;
+        seen |= bit;
+    }
+    Some(())
+}
+
+/// The highest type that [`each_once`] can tell from others.
+pub(crate) const ANY: u16 = 63;
+
 /// The value of the first attribute of that type.
 #[must_use]
 pub(crate) fn find(attributes: &[u8], wanted: u16) -> Option<&[u8]> {

@@ -22,7 +22,7 @@ pub use self::set::{Elements, Set};
 use super::object::NativeChain;
 use crate::policy::Family;
 use crate::ruleset::netlink::OBJECT;
-use crate::ruleset::netlink::attributes::{all, find};
+use crate::ruleset::netlink::attributes::{ANY, each_once, find};
 
 /// A table of nftables that rewrites addresses and that iptables does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +67,7 @@ impl NatRule {
     pub fn read(object: &[u8]) -> Option<(String, Self)> {
         // NFTA_RULE_CHAIN, _EXPRESSIONS
         let attributes = object.get(OBJECT..)?;
-        all(attributes)
-            .all(|attribute| attribute.is_some())
-            .then_some(())?;
+        each_once(attributes, ANY)?;
         let chain = strict_text(find(attributes, 2)?)?.to_owned();
         let expressions = Expression::read_all(find(attributes, 4)?)?;
         Some((chain, Self { expressions }))
@@ -113,7 +111,7 @@ pub fn tables(chains: &[NativeChain], shown: impl Fn(&NativeChain) -> bool) -> V
 
 /// A name, without the zero at its end. One that is not UTF-8 could not be asked for.
 fn strict_text(value: &[u8]) -> Option<&str> {
-    let text = value.strip_suffix(&[0]).unwrap_or(value);
+    let text = value.strip_suffix(&[0])?;
     let text = std::str::from_utf8(text).ok()?;
     (!text.contains('\0')).then_some(text)
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test asks for all of it")]
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use ip_lockdown::policy::Address;
@@ -12,9 +13,9 @@ use ip_lockdown::ruleset::nftables::nat::{
 };
 
 /// NFT_MSG_NEWRULE, _NEWSET, _NEWSETELEM of NFNL_SUBSYS_NFTABLES
-const RULE: u16 = 10 << 8 | 6;
-const SET: u16 = 10 << 8 | 9;
-const ELEMENTS: u16 = 10 << 8 | 12;
+const RULE: u16 = 0x0a06;
+const SET: u16 = 0x0a09;
+const ELEMENTS: u16 = 0x0a0c;
 
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/netlink")
@@ -26,7 +27,8 @@ pub(crate) fn captures() -> Vec<String> {
     let names = files.filter_map(|file| {
         let path = file.expect("a file").path();
         let is_ruleset = path.extension().is_some_and(|ending| ending == "nft");
-        is_ruleset.then(|| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        let name = path.file_stem().and_then(OsStr::to_str);
+        is_ruleset.then(|| name.expect("a name of text").to_owned())
     });
     let mut names: Vec<String> = names.collect();
     names.sort();
@@ -112,13 +114,16 @@ impl CapturedTable {
 }
 
 #[derive(Debug)]
-pub(crate) struct Dump(HashMap<(u8, String), CapturedTable>);
+pub(crate) struct Dump(HashMap<Key, CapturedTable>);
+
+/// A table's family, and its name.
+type Key = (u8, String);
 
 impl Dump {
     /// `None` if any of it is damaged.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut tables: HashMap<(u8, String), CapturedTable> = HashMap::new();
-        let mut sets: Vec<((u8, String), String, Set, Vec<Elements>)> = Vec::new();
+        let mut tables: HashMap<Key, CapturedTable> = HashMap::new();
+        let mut sets: Vec<(Key, String, Set, Vec<Elements>)> = Vec::new();
         for message in messages(bytes) {
             let message = message?;
             let object = message.payload;
@@ -199,7 +204,7 @@ pub(crate) fn lengths(bytes: &[u8]) -> Vec<usize> {
     let mut at = 0;
     while at < bytes.len() {
         let length = u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let length = usize::try_from(length).unwrap();
+        let length = usize::try_from(length).expect("a length");
         below(bytes, at + 20, at + length, &mut found);
         at += length.next_multiple_of(4);
     }

@@ -7,7 +7,7 @@
 use nix::libc;
 
 use super::strict_text;
-use crate::ruleset::netlink::attributes::{all, find, number};
+use crate::ruleset::netlink::attributes::{ANY, all, each_once, find, number};
 use crate::ruleset::targets;
 
 /// How many bytes the registers have together.
@@ -69,6 +69,7 @@ impl Verdict {
     /// Reads the attributes in NFTA_DATA_VERDICT.
     pub(super) fn read(verdict: &[u8]) -> Option<Self> {
         // NFTA_VERDICT_CODE, _CHAIN
+        each_once(verdict, 2)?;
         let code = number(find(verdict, 1)?)?.cast_signed();
         let chain = || Some(strict_text(find(verdict, 2)?)?.to_owned());
         Some(match code {
@@ -160,6 +161,7 @@ impl Expression {
             let (1, expression) = element? else {
                 return None;
             };
+            each_once(expression, 2)?;
             let name = strict_text(find(expression, 1)?)?;
             let data = find(expression, 2).unwrap_or_default();
             let known = Self::read(name, data);
@@ -218,9 +220,7 @@ struct Data<'a>(&'a [u8]);
 impl<'a> Data<'a> {
     /// `None` if they are damaged.
     fn whole(data: &'a [u8]) -> Option<Self> {
-        all(data)
-            .all(|attribute| attribute.is_some())
-            .then_some(())?;
+        each_once(data, ANY)?;
         Some(Self(data))
     }
 
@@ -230,8 +230,7 @@ impl<'a> Data<'a> {
 
     /// `None` if there are attributes of types above this one, which a newer kernel may have.
     fn only(&self, most: u16) -> Option<()> {
-        let known = |attribute: Option<(u16, _)>| attribute.is_some_and(|(kind, _)| kind <= most);
-        all(self.0).all(known).then_some(())
+        each_once(self.0, most)
     }
 
     fn number(&self, kind: u16) -> Option<u32> {
@@ -248,7 +247,9 @@ impl<'a> Data<'a> {
     }
 
     fn value(&self, kind: u16) -> Option<Vec<u8>> {
-        Some(find(self.find(kind)?, VALUE)?.to_vec())
+        let data = self.find(kind)?;
+        each_once(data, VALUE)?;
+        Some(find(data, VALUE)?.to_vec())
     }
 
     fn register(&self, kind: u16) -> Option<Register> {
@@ -390,7 +391,9 @@ fn immediate(data: &Data<'_>) -> Option<Expression> {
     data.only(2)?;
     match data.number(1)? {
         0 => {
-            let verdict = Verdict::read(find(data.find(2)?, VERDICT)?)?;
+            let data = data.find(2)?;
+            each_once(data, VERDICT)?;
+            let verdict = Verdict::read(find(data, VERDICT)?)?;
             Some(Expression::Verdict(verdict))
         }
         to => Some(Expression::Constant(register(to)?, data.value(2)?)),

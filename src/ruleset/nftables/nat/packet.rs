@@ -257,3 +257,91 @@ impl Registers {
         self.set(to, bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{IMDS_V4, IMDS_V6};
+
+    fn loaded(address: Address, load: &Load, length: usize) -> Vec<Byte> {
+        let mut registers = Registers::default();
+        registers.load(16, load, Packet::to(address));
+        registers.get(16, length).unwrap().to_vec()
+    }
+
+    fn payload(base: u32, offset: usize, length: usize) -> Load {
+        Load::Payload(Part {
+            base,
+            offset,
+            length,
+        })
+    }
+
+    #[test]
+    fn what_is_known_of_a_packet_is_loaded_with_zeros_behind_it() {
+        let is = |bytes: &[u8]| bytes.iter().copied().map(Byte::Is).collect::<Vec<_>>();
+        let v4 = payload(NETWORK, 16, 4);
+        assert_eq!(loaded(IMDS_V4, &v4, 4), is(&[169, 254, 169, 254]));
+        let network = payload(NETWORK, 16, 2);
+        assert_eq!(loaded(IMDS_V4, &network, 4), is(&[169, 254, 0, 0]));
+        let v6 = payload(NETWORK, 24, 4);
+        assert_eq!(loaded(IMDS_V6, &v6, 4), is(&[0xfd, 0, 0x0e, 0xc2]));
+        let port = payload(TRANSPORT, 2, 2);
+        assert_eq!(loaded(IMDS_V4, &port, 4), is(&[0, 80, 0, 0]));
+        let protocol = Load::Meta(libc::NFT_META_L4PROTO.cast_unsigned());
+        assert_eq!(loaded(IMDS_V6, &protocol, 4), is(&[6, 0, 0, 0]));
+        let family = Load::Meta(libc::NFT_META_NFPROTO.cast_unsigned());
+        assert_eq!(loaded(IMDS_V6, &family, 1), is(&[10]));
+        let ethernet = Load::Meta(libc::NFT_META_PROTOCOL.cast_unsigned());
+        assert_eq!(loaded(IMDS_V6, &ethernet, 2), is(&[0x86, 0xdd]));
+    }
+
+    #[test]
+    fn of_packets_to_other_addresses_port_and_protocol_are_not_known() {
+        let other: Address = "192.0.2.1".parse().unwrap();
+        for load in [
+            payload(TRANSPORT, 2, 2),
+            payload(NETWORK, 12, 2),
+            payload(NETWORK, usize::MAX, 2),
+            Load::Meta(libc::NFT_META_MARK.cast_unsigned()),
+            Load::Other("ct".to_owned()),
+            Load::TypeOfDestination,
+        ] {
+            assert_eq!(loaded(other, &load, 2), [Byte::Any; 2], "{load:?}");
+        }
+    }
+
+    #[test]
+    fn imds_is_never_local_and_whatever_else() {
+        let kind = loaded(IMDS_V4, &Load::TypeOfDestination, 4);
+        let local = u32::from(libc::RTN_LOCAL).to_ne_bytes();
+        let unicast = u32::from(libc::RTN_UNICAST).to_ne_bytes();
+        assert_eq!(equal(&kind, &local), Some(false));
+        assert_eq!(equal(&kind, &unicast), None);
+    }
+
+    #[test]
+    fn bytes_are_compared_as_far_as_they_are_known() {
+        let partly = [Byte::Is(5), Byte::Any];
+        assert_eq!(order(&partly, &[4, 9]), Some(Ordering::Greater));
+        assert_eq!(order(&partly, &[5, 9]), None);
+        assert_eq!(within(&partly, &[4, 0], &[4, 9]), Some(false));
+        assert_eq!(within(&partly, &[4, 0], &[6, 0]), Some(true));
+        assert_eq!(within(&partly, &[4, 0], &[5, 9]), None);
+        assert_eq!(equal(&partly, &[6, 1]), Some(false));
+        assert_eq!(equal(&partly, &[5, 1]), None);
+        assert_eq!(equal(&partly, &[5]), None, "of another length");
+    }
+
+    #[test]
+    fn registers_beyond_the_last_are_not_there() {
+        let mut registers = Registers::default();
+        registers.set(60, [Byte::Is(1); 8]);
+        assert_eq!(registers.get(60, 4), Some(&[Byte::Is(1); 4][..]));
+        assert_eq!(registers.get(60, 5), None);
+        assert_eq!(registers.get(usize::MAX, 2), None);
+        registers.mask(60, 0, &[0xff; 8], &[0; 8]);
+        registers.set(usize::MAX, [Byte::Is(1)]);
+        registers.forget(usize::MAX);
+    }
+}

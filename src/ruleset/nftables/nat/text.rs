@@ -17,6 +17,7 @@ enum Kind {
     Protocol,
     Family,
     RouteType,
+    Interface,
     Bytes,
 }
 
@@ -113,6 +114,7 @@ impl Writer {
             Expression::Write(part) => format!("{} set", payload(*part).0),
             Expression::XtMatch(name, ..) => format!("<match {name}>"),
             Expression::Reject => "reject".to_owned(),
+            Expression::Harmless(name) if name == "counter" => name.clone(),
             Expression::Harmless(name) | Expression::Unknown(name) => format!("<{name}>"),
         })
     }
@@ -200,8 +202,8 @@ fn loaded(load: &Load) -> (String, Kind) {
                 libc::NFT_META_MARK => ("mark", Kind::Bytes),
                 libc::NFT_META_IIF => ("iif", Kind::Bytes),
                 libc::NFT_META_OIF => ("oif", Kind::Bytes),
-                libc::NFT_META_IIFNAME => ("iifname", Kind::Bytes),
-                libc::NFT_META_OIFNAME => ("oifname", Kind::Bytes),
+                libc::NFT_META_IIFNAME => ("iifname", Kind::Interface),
+                libc::NFT_META_OIFNAME => ("oifname", Kind::Interface),
                 libc::NFT_META_SKUID => ("skuid", Kind::Bytes),
                 libc::NFT_META_SKGID => ("skgid", Kind::Bytes),
                 _ => return (format!("<meta {key}>"), Kind::Bytes),
@@ -284,6 +286,11 @@ fn value(kind: Kind, bytes: &[u8]) -> String {
                 5 => "multicast".to_owned(),
                 kind => kind.to_string(),
             })
+        }
+        (Kind::Interface, bytes) => {
+            let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name);
+            Some(format!("\"{}\"", name.escape_debug()))
         }
         _ => None,
     };
