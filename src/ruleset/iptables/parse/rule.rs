@@ -1,14 +1,14 @@
-//! What follows `-A CHAIN` -> one of our rules.
+//! The text after `-A CHAIN` -> one of our rules.
 
 use crate::policy::{AccountName, Address, Family, Gid, Uid, UidRange};
 use crate::ruleset::iptables::tokens::tokens;
 use crate::ruleset::model::{ChainName, Rule, Verdict};
 
-/// The matches and the target that our forms are made of; each at most once.
-#[derive(Default)]
+/// The matches and the target of a rule; each occurs at most once.
+#[derive(Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is an option of iptables, there or not"
+    reason = "each is an iptables option without a value"
 )]
 struct Parts {
     destination: Option<Address>,
@@ -24,122 +24,80 @@ struct Parts {
     reject_with: Option<String>,
 }
 
-/// The rule, when it is exactly one of our forms in whatever order its parts were printed.
+/// The rule, if it is exactly one of our forms. The order of its parts does not matter.
+///
+/// Each form takes its parts; what is left over makes the rule a foreign one.
 pub(super) fn own_rule(spec: &str) -> Option<Rule> {
-    let words = tokens(spec);
-    let parts = parts(&words)?;
-    let has_owner = parts.uids.is_some() || parts.gid.is_some() || parts.no_socket;
-    match parts {
-        Parts {
-            destination: None,
-            tcp: false,
-            not_opening: false,
-            uids: Some(uids),
-            gid: None,
-            supplementary: false,
-            no_socket: false,
-            comment: None,
-            target: Some(target),
-            goto: true,
-            reject_with: None,
-        } => {
-            let chain: ChainName = target.parse().ok()?;
-            (!chain.is_root()).then_some(Rule::Goto { uids, chain })
-        }
-        Parts { goto: true, .. } => None,
-        Parts {
-            destination: Some(address),
-            tcp: false,
-            not_opening: false,
-            comment: None,
-            target: Some(target),
-            reject_with: None,
-            ..
-        } if !has_owner => {
-            let chain: ChainName = target.parse().ok()?;
-            (chain.is_root() && chain.address == address).then_some(Rule::Jump(chain))
-        }
-        Parts {
-            destination: None,
-            tcp: false,
-            not_opening: false,
-            uids: Some(uids),
-            gid: None,
-            supplementary: false,
-            no_socket: false,
-            comment,
-            target: Some(target),
-            goto: false,
-            reject_with: None,
-        } if target == "RETURN" => {
-            let names = names(comment)?;
-            let one_each = names.len() as u64 == uids.count();
-            (names.is_empty() || uids.count() == 1 || one_each)
-                .then_some(Rule::PassUids { uids, names })
-        }
-        Parts {
-            destination: None,
-            tcp: false,
-            not_opening: false,
-            uids: None,
-            gid: Some(gid),
-            supplementary: true,
-            no_socket: false,
-            comment,
-            target: Some(target),
-            goto: false,
-            reject_with: None,
-        } if target == "RETURN" => Some(Rule::PassGroup {
-            gid,
-            names: names(comment)?,
-        }),
-        Parts {
-            destination: None,
-            tcp: true,
-            not_opening: true,
-            uids: None,
-            gid: None,
-            supplementary: false,
-            no_socket: true,
-            comment: None,
-            target: Some(target),
-            goto: false,
-            reject_with: None,
-        } if target == "RETURN" => Some(Rule::PassClosing),
-        Parts {
-            destination: None,
-            not_opening: false,
-            tcp,
-            comment,
-            target: Some(target),
-            reject_with,
-            ..
-        } if !has_owner => refusal(tcp, comment, &target, reject_with.as_deref()),
-        _ => None,
-    }
+    let mut parts = parts(&tokens(spec))?;
+    let target = parts.target.take()?;
+    let rule = if std::mem::take(&mut parts.goto) {
+        parts.goto(&target)?
+    } else if parts.destination.is_some() {
+        parts.jump(&target)?
+    } else if target == "RETURN" {
+        parts.allow()?
+    } else {
+        parts.refuse(&target)?
+    };
+    parts.are_taken().then_some(rule)
 }
 
-fn refusal(
-    tcp: bool,
-    comment: Option<String>,
-    target: &str,
-    reject_with: Option<&str>,
-) -> Option<Rule> {
-    let verdict = match (tcp, target, reject_with) {
-        (true, "REJECT", Some("tcp-reset")) => {
-            return comment.is_none().then_some(Rule::RefuseTcp);
+impl Parts {
+    fn goto(&mut self, target: &str) -> Option<Rule> {
+        let uids = self.uids.take()?;
+        let chain: ChainName = target.parse().ok()?;
+        (!chain.is_root()).then_some(Rule::Goto { uids, chain })
+    }
+
+    fn jump(&mut self, target: &str) -> Option<Rule> {
+        let address = self.destination.take()?;
+        let chain: ChainName = target.parse().ok()?;
+        (chain.is_root() && chain.address == address).then_some(Rule::Jump(chain))
+    }
+
+    fn allow(&mut self) -> Option<Rule> {
+        if let Some(uids) = self.uids.take() {
+            let names = names(self.comment.take())?;
+            let one_each = names.len() as u64 == uids.count();
+            return (names.is_empty() || uids.count() == 1 || one_each)
+                .then_some(Rule::PassUids { uids, names });
         }
-        (false, "REJECT", Some("icmp-port-unreachable" | "icmp6-port-unreachable")) => {
-            Verdict::Reject
+        if let Some(gid) = self.gid.take() {
+            let names = names(self.comment.take())?;
+            return std::mem::take(&mut self.supplementary)
+                .then_some(Rule::PassGroup { gid, names });
         }
-        (false, "DROP", None) => Verdict::Drop,
-        _ => return None,
-    };
-    let marker = match comment {
-        None => None,
-        Some(comment) => Some(comment.parse().ok()?),
-    };
-    Some(Rule::Refuse { verdict, marker })
+        let closing = [&mut self.tcp, &mut self.not_opening, &mut self.no_socket]
+            .map(std::mem::take)
+            == [true; 3];
+        closing.then_some(Rule::PassClosing)
+    }
+
+    fn refuse(&mut self, target: &str) -> Option<Rule> {
+        let reject_with = self.reject_with.take();
+        let verdict = match (
+            std::mem::take(&mut self.tcp),
+            target,
+            reject_with.as_deref(),
+        ) {
+            (true, "REJECT", Some("tcp-reset")) => return Some(Rule::RefuseTcp),
+            (false, "REJECT", Some("icmp-port-unreachable" | "icmp6-port-unreachable")) => {
+                Verdict::Reject
+            }
+            (false, "DROP", None) => Verdict::Drop,
+            _ => return None,
+        };
+        let marker = match self.comment.take() {
+            None => None,
+            Some(comment) => Some(comment.parse().ok()?),
+        };
+        Some(Rule::Refuse { verdict, marker })
+    }
+
+    /// Whether no part is left.
+    fn are_taken(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn names(comment: Option<String>) -> Option<Vec<AccountName>> {
@@ -149,35 +107,37 @@ fn names(comment: Option<String>) -> Option<Vec<AccountName>> {
     }
 }
 
-fn parts(words: &[String]) -> Option<Parts> {
+fn parts(tokens: &[String]) -> Option<Parts> {
     let mut parts = Parts::default();
-    let mut words = words.iter().map(String::as_str);
-    while let Some(word) = words.next() {
-        match word {
-            "-m" => matches!(words.next()?, "owner" | "tcp" | "comment").then_some(())?,
-            "-d" => once(&mut parts.destination, whole_address(words.next()?)?)?,
+    let mut tokens = tokens.iter().map(String::as_str);
+    while let Some(option) = tokens.next() {
+        match option {
+            "-m" => one_of(tokens.next()?, &["owner", "tcp", "comment"])?,
+            "-d" => once(&mut parts.destination, whole_address(tokens.next()?)?)?,
             "-p" => {
-                matches!(words.next()?, "tcp" | "6").then_some(())?;
+                one_of(tokens.next()?, &["tcp", "6"])?;
                 flag(&mut parts.tcp)?;
             }
-            "--uid-owner" => once(&mut parts.uids, uid_range(words.next()?)?)?,
-            "--gid-owner" => once(&mut parts.gid, Gid::new(words.next()?.parse().ok()?)?)?,
+            "--uid-owner" => once(&mut parts.uids, uid_range(tokens.next()?)?)?,
+            "--gid-owner" => once(&mut parts.gid, Gid::new(tokens.next()?.parse().ok()?)?)?,
             "--suppl-groups" => flag(&mut parts.supplementary)?,
-            "--comment" => once(&mut parts.comment, words.next()?.to_owned())?,
-            "-j" => once(&mut parts.target, words.next()?.to_owned())?,
+            "--comment" => once(&mut parts.comment, tokens.next()?.to_owned())?,
+            "-j" => once(&mut parts.target, tokens.next()?.to_owned())?,
             "-g" => {
-                once(&mut parts.target, words.next()?.to_owned())?;
+                once(&mut parts.target, tokens.next()?.to_owned())?;
                 flag(&mut parts.goto)?;
             }
-            "--reject-with" => once(&mut parts.reject_with, words.next()?.to_owned())?,
-            "!" => match words.next()? {
+            "--reject-with" => once(&mut parts.reject_with, tokens.next()?.to_owned())?,
+            "!" => match tokens.next()? {
                 "--socket-exists" => flag(&mut parts.no_socket)?,
                 "--syn" => flag(&mut parts.not_opening)?,
                 "--tcp-flags" => {
-                    let mut mask: Vec<&str> = words.next()?.split(',').collect();
+                    let mut mask: Vec<&str> = tokens.next()?.split(',').collect();
                     mask.sort_unstable();
-                    let syn_alone = mask == ["ACK", "FIN", "RST", "SYN"] && words.next()? == "SYN";
-                    syn_alone.then(|| flag(&mut parts.not_opening))??;
+                    if mask != ["ACK", "FIN", "RST", "SYN"] || tokens.next()? != "SYN" {
+                        return None;
+                    }
+                    flag(&mut parts.not_opening)?;
                 }
                 _ => return None,
             },
@@ -187,28 +147,32 @@ fn parts(words: &[String]) -> Option<Parts> {
     Some(parts)
 }
 
+/// `None` if the value is not one of these.
+fn one_of(value: &str, known: &[&str]) -> Option<()> {
+    known.contains(&value).then_some(())
+}
+
+/// Stores the value; `None` if there was one before.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
+/// Sets the flag; `None` if it was set before.
 fn flag(place: &mut bool) -> Option<()> {
     (!std::mem::replace(place, true)).then_some(())
 }
 
-/// An address with a full prefix, or none.
+/// The address of a text with a full prefix, or without one; `None` for a network.
 fn whole_address(text: &str) -> Option<Address> {
-    let (address, full) = match text.split_once('/') {
-        None => (text.parse::<Address>().ok()?, true),
-        Some((address, bits)) => {
-            let address: Address = address.parse().ok()?;
-            let whole = match address.family() {
-                Family::V4 => "32",
-                Family::V6 => "128",
-            };
-            (address, bits == whole)
-        }
+    let Some((address, bits)) = text.split_once('/') else {
+        return text.parse().ok();
     };
-    full.then_some(address)
+    let address: Address = address.parse().ok()?;
+    let whole = match address.family() {
+        Family::V4 => "32",
+        Family::V6 => "128",
+    };
+    (bits == whole).then_some(address)
 }
 
 fn uid_range(text: &str) -> Option<UidRange> {
