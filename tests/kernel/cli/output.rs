@@ -53,7 +53,7 @@ fn more_is_logged_on_request() {
     assert_eq!(logged(&lab, Some(""), &[]), "");
     let bad = logged(&lab, Some("=,=\u{1b}"), &[]);
     assert!(
-        bad.contains("is not understood") && !bad.contains('\u{1b}'),
+        bad.contains("is not a valid filter") && !bad.contains('\u{1b}'),
         "{bad}"
     );
     // No terminal, no colours.
