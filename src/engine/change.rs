@@ -162,8 +162,9 @@ pub(super) fn run(
 ) -> Vec<(Place, FirewallError)> {
     let mut refusals = Vec::new();
     for step in &plan.steps {
-        step.iter()
-            .for_each(|transaction| log(firewall, transaction.place()));
+        for transaction in step {
+            log(firewall, transaction.place());
+        }
         for (place, result) in firewall.run(step) {
             match result {
                 Ok(()) => *changed = true,

@@ -1,5 +1,10 @@
 //! The program as its callers see it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program under test is started here, without a lab"
+)]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
