@@ -69,6 +69,12 @@ impl Address {
         self.0.is_loopback()
     }
 
+    /// Whether this is an address of the metadata service: [`IMDS_V4`] or [`IMDS_V6`].
+    #[must_use]
+    pub fn is_imds(self) -> bool {
+        self.other_imds_address().is_some()
+    }
+
     fn other_imds_address(self) -> Option<Self> {
         match self {
             IMDS_V4 => Some(IMDS_V6),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::ruleset::iptables::parse::ParseError;
-use crate::ruleset::nftables::Unclear;
 use crate::sys::SEARCH_PATH;
 use crate::sys::program::ProgramError;
 
@@ -56,14 +55,6 @@ pub enum FirewallError {
         #[source]
         source: ParseError,
     },
-    /// The output of a program may lack something.
-    #[error("the output of {program} may be incomplete: {stderr}")]
-    Incomplete {
-        /// The program.
-        program: String,
-        /// What the program printed to standard error.
-        stderr: String,
-    },
     /// The kernel refused a change of our nftables table.
     #[error("the kernel refused {what}: {source}")]
     Refused {
@@ -73,15 +64,6 @@ pub enum FirewallError {
         #[source]
         source: io::Error,
     },
-    /// What nft printed is not understood.
-    #[error("{program}: {source}; a later version than this program knows may have printed it")]
-    Unclear {
-        /// The program.
-        program: String,
-        /// What is not understood.
-        #[source]
-        source: Unclear,
-    },
     /// The variant of a program is unknown.
     #[error("cannot determine which variant {program} is: {reason}")]
     NoVariant {
@@ -90,9 +72,6 @@ pub enum FirewallError {
         /// How the program answered `--version`.
         reason: String,
     },
-    /// nft has no words for a name that another program gave.
-    #[error("the name of the table \"{0}\" is none that nft can be asked for")]
-    OddName(String),
     /// The list of existing tables could not be read.
     #[error("cannot determine which tables are in use: {0}")]
     TablesInUse(#[source] Arc<io::Error>),

@@ -29,11 +29,11 @@ const READ_TIME: Duration = Duration::from_secs(2);
 
 /// The result of a program that exited. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Output<T = String> {
+pub(super) struct Output {
     /// The exit code, 0 to 255.
     pub(super) code: i32,
     /// What the program printed to standard output.
-    pub(super) stdout: T,
+    pub(super) stdout: String,
     /// What the program printed to standard error, in one line.
     pub(super) stderr: String,
 }
@@ -132,32 +132,17 @@ impl Running {
     /// # Errors
     /// The program did not end in time, and its process group was killed; or a signal killed it. An
     /// exit code other than 0 is not an error here.
-    pub(super) fn finish(self) -> Result<Output, ProgramError> {
-        self.finish_reading(|stdout| {
-            let mut printed = Vec::new();
-            // `Pipes::end` returns a failure again.
-            let _ = stdout.read_to_end(&mut printed);
-            text(printed)
-        })
-    }
-
-    /// Like [`Self::finish`], with a function that reads the output while the program runs. If the
-    /// program times out, the result of `read` is discarded.
-    ///
-    /// # Errors
-    /// As for [`Self::finish`].
-    pub(super) fn finish_reading<T>(
-        mut self,
-        read: impl FnOnce(&mut dyn Read) -> T,
-    ) -> Result<Output<T>, ProgramError> {
+    pub(super) fn finish(mut self) -> Result<Output, ProgramError> {
         // Several programs run at the same time, and are finished one after the other. If one of them
         // used up its time, there must be time to read the output of the next, which may have ended.
         let deadline = (self.started + self.limit).max(Instant::now() + READ_TIME);
         let ended = output(&mut self.child, deadline).and_then(|mut output| {
-            let printed = read(&mut output);
+            let mut stdout = Vec::new();
+            // `Pipes::end` returns a failure again.
+            let _ = output.read_to_end(&mut stdout);
             let stderr = output.end()?;
             let status = wait(&mut self.child, deadline)?;
-            Ok((printed, stderr, status))
+            Ok((text(stdout), stderr, status))
         });
         if ended.is_err() {
             // This fails if the program has ended meanwhile.
@@ -236,12 +221,14 @@ fn call(program: &Path, args: &[&str]) -> String {
     call
 }
 
-/// The lines of the text joined, at most 400 characters. Lines with only markers (`^^^`, from nft) are
-/// left out.
+/// The lines of the text joined, at most 400 characters.
 fn one_line(stderr: &str) -> String {
     const MAX_LENGTH: usize = 400;
-    let has_text = |line: &&str| line.contains(|letter| !matches!(letter, '^' | '~' | ' '));
-    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(has_text).collect();
+    let lines: Vec<&str> = stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let joined = lines.join("; ");
     match joined.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}...", joined.get(..end).unwrap_or(&joined)),
