@@ -31,7 +31,7 @@ pub(super) fn fork(run: impl FnOnce()) -> nix::Result<Pid> {
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            // A panic that unwinds ends here: the child must never run the parent's code.
+            // If `run` panics, the child must not unwind into the code of the parent.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             // SAFETY: `_exit(2)` has no preconditions.
             unsafe { nix::libc::_exit(0) }

@@ -99,7 +99,11 @@ impl Iptables {
     }
 
     /// Waits for the program of [`Self::start_transaction`].
-    pub(super) fn ended(&self, family: Family, running: Running) -> Result<(), FirewallError> {
+    pub(super) fn finish_transaction(
+        &self,
+        family: Family,
+        running: Running,
+    ) -> Result<(), FirewallError> {
         let program = self.programs(family)?.restore.display().to_string();
         let Output { code, stderr, .. } = running.finish()?;
         match code {
