@@ -16,7 +16,7 @@ use crate::policy::{Address, UidRange};
 
 /// How many rules a sub-chain has before its refusal. A rule that does not match costs a packet
 /// nearly 0.1 us: fewer would cost a packet less, but make more chains, each with rules of its own.
-/// The 16,384 words of a policy (`MAX_WORDS`) make four levels, where a packet meets 54 rules at
+/// The 16,384 words of a policy (`MAX_SUBJECTS`) make four levels, where a packet meets 54 rules at
 /// most (4 + 16 + 16 + 16 + 2).
 const WIDTH: usize = 16;
 

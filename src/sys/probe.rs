@@ -1,10 +1,10 @@
-//! Real sockets of real users: a child becomes the identity, without any privilege in effect, and
-//! tries to reach the addresses.
+//! Probes with real sockets: a child process takes the probe identity, without effective capabilities,
+//! and sends test packets to the addresses.
 //!
-//! No server is needed and none is waited for: the kernel's verdict on a UDP datagram comes from
-//! `sendto(2)` itself (EPERM when a rule refuses it), and a connect that is not refused within
-//! 40 ms is reported as such. An unlisted identity has a child of its own, which cannot go back; of
-//! listed ones several take turns in one child, since a process costs more than a probe.
+//! No server has to answer. `sendto(2)` of a UDP datagram returns the verdict of the kernel (EPERM if
+//! a rule refuses the packet), and a connect that is not refused within 40 ms counts as not answered.
+//! Each unlisted identity has its own child, which cannot regain privileges. Several listed identities
+//! share a child, because a process costs more than a probe.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,48 +24,48 @@ use super::child::{Child, NoReport, reports};
 use crate::policy::{Address, Family};
 use crate::probe::{Expected, Identity, Outcome, ProbeResult, Transport};
 
-/// The port of the metadata service, and of every probe.
+/// The port of all probes, which is that of the metadata service.
 const PORT: u16 = 80;
 
-/// How long a connect may stay without an answer. REJECT answers in 0.1 ms.
+/// How long to wait for the result of a connect. A REJECT rule answers in 0.1 ms.
 const CONNECT_LIMIT: Duration = Duration::from_millis(40);
 
-/// How long all probes together may take. What a busy machine did not get round to by then is tried
-/// again with more time: the waits of a probe itself are shorter than the first of these.
+/// The time limits for all probes together, one for each round. Probes that do not end in time, on a busy
+/// machine, are repeated in the next round. One probe waits for less than the shortest limit.
 const LIMITS: [Duration; 3] = [
     Duration::from_millis(90),
     Duration::from_millis(500),
     Duration::from_secs(2),
 ];
 
-/// How many listed identities take turns in one child.
-const TURNS: usize = 16;
+/// How many listed identities share a child.
+const IDENTITIES_PER_CHILD: usize = 16;
 
-/// What was tried as one identity: the address by its place, how, and what became of it.
+/// The probes of one identity: index of the address, transport, outcome.
 type Report = Vec<(usize, Transport, Outcome)>;
 
-/// Probes every address as every identity, all at the same time.
+/// Probes every address as every identity, all in parallel.
 #[must_use]
 pub fn probe(identities: &[Identity], addresses: &[Address]) -> Vec<ProbeResult> {
     let mut results = Vec::new();
     let mut failures = Vec::new();
-    let mut left: Vec<&Identity> = identities.iter().collect();
+    let mut remaining: Vec<&Identity> = identities.iter().collect();
     for (round, limit) in LIMITS.into_iter().enumerate() {
         let mut late = Vec::new();
-        for (identity, made) in ask(&left, addresses, limit) {
-            match made {
-                Ok(made) => results.extend(made),
+        for (identity, probed) in probe_once(&remaining, addresses, limit) {
+            match probed {
+                Ok(probed) => results.extend(probed),
                 Err(NoReport::TimedOut) if round + 1 < LIMITS.len() => late.push(identity),
                 Err(reason) => failures.push((identity, reason.to_string())),
             }
         }
-        left = late;
-        if left.is_empty() {
+        remaining = late;
+        if remaining.is_empty() {
             break;
         }
         debug!(
-            late = left.len(),
-            "probes did not end in time, trying them again"
+            late = remaining.len(),
+            "probes did not end in time, repeating them"
         );
     }
     for (identity, reason) in failures {
@@ -79,8 +79,8 @@ pub fn probe(identities: &[Identity], addresses: &[Address]) -> Vec<ProbeResult>
     results
 }
 
-/// One round: children for the identities, and what was reported of each within the limit.
-fn ask<'a>(
+/// One round: starts a child for each group of identities, and returns what they report within the limit.
+fn probe_once<'a>(
     identities: &[&'a Identity],
     addresses: &[Address],
     limit: Duration,
@@ -88,37 +88,39 @@ fn ask<'a>(
     let (listed, unlisted): (Vec<&Identity>, Vec<&Identity>) = identities
         .iter()
         .partition(|identity| identity.expected == Expected::Served);
-    let turns = unlisted.chunks(1).chain(listed.chunks(TURNS));
-    let mut answers = Vec::new();
-    let mut asked = Vec::new();
+    let groups = unlisted
+        .chunks(1)
+        .chain(listed.chunks(IDENTITIES_PER_CHILD));
+    let mut probed = Vec::new();
+    let mut started = Vec::new();
     let mut children = Vec::new();
-    for turn in turns {
-        match Child::start(|| reports_of(turn, addresses)) {
+    for group in groups {
+        match Child::start(|| probe_in_child(group, addresses)) {
             Ok(child) => {
-                asked.push(turn.to_vec());
+                started.push(group.to_vec());
                 children.push(child);
             }
             Err(errno) => {
                 let failed = |&identity| (identity, Err(NoReport::NoChild(errno)));
-                answers.extend(turn.iter().map(failed));
+                probed.extend(group.iter().map(failed));
             }
         }
     }
-    for (turn, reported) in asked
+    for (group, reported) in started
         .into_iter()
         .zip(reports::<Vec<Report>>(children, limit))
     {
-        let mut made = reported.map(Vec::into_iter);
-        for identity in turn {
-            let report = match &mut made {
+        let mut reported = reported.map(Vec::into_iter);
+        for identity in group {
+            let report = match &mut reported {
                 Ok(reports) => reports.next().ok_or(NoReport::TimedOut),
                 Err(reason) => Err(*reason),
             };
             let results = report.map(|report| results(identity, addresses, report));
-            answers.push((identity, results));
+            probed.push((identity, results));
         }
     }
-    answers
+    probed
 }
 
 fn results(identity: &Identity, addresses: &[Address], report: Report) -> Vec<ProbeResult> {
@@ -135,24 +137,24 @@ fn results(identity: &Identity, addresses: &[Address], report: Report) -> Vec<Pr
         .collect()
 }
 
-/// In the child: become each identity in turn, and try.
-fn reports_of(identities: &[&Identity], addresses: &[Address]) -> Vec<Report> {
+/// Runs in the child: takes one identity after the other, and probes the addresses as each.
+fn probe_in_child(identities: &[&Identity], addresses: &[Address]) -> Vec<Report> {
     match identities {
-        [identity] => vec![report(identity, addresses, become_for_good(identity))],
+        [identity] => vec![report(identity, addresses, become_permanently(identity))],
         identities => identities
             .iter()
             .map(|identity| {
-                let turn = Turn::begin(identity);
-                let report = report(identity, addresses, turn.as_ref().map(|_| ()));
-                // A turn that cannot be ended shows in the next one, which cannot begin.
-                drop(turn.map(Turn::end));
+                let impersonation = Impersonation::begin(identity);
+                let report = report(identity, addresses, impersonation.as_ref().map(|_| ()));
+                // If this fails, the next identity cannot be taken, and its report contains the error.
+                drop(impersonation.map(Impersonation::end));
                 report
             })
             .collect(),
     }
 }
 
-/// Tries, if it became the identity.
+/// Probes the addresses. If the process does not have the identity, reports the reason instead.
 fn report<E: ToString>(
     identity: &Identity,
     addresses: &[Address],
@@ -161,73 +163,72 @@ fn report<E: ToString>(
     let became = became.map_err(|reason| Outcome::NotMade(reason.to_string()));
     let mut report = Vec::new();
     let mut connects = Vec::new();
-    for (nth, address) in addresses.iter().enumerate() {
+    for (index, address) in addresses.iter().enumerate() {
         let target = SocketAddr::new(address.ip(), PORT);
         let udp = match &became {
             Ok(()) => send_datagram(address.family(), target),
             Err(not_made) => not_made.clone(),
         };
-        report.push((nth, Transport::Udp, udp));
+        report.push((index, Transport::Udp, udp));
         if identity.expected == Expected::Refused {
             let tcp = match &became {
                 Ok(()) => start_connect(address.family(), target),
                 Err(not_made) => Err(not_made.clone()),
             };
-            connects.push((nth, tcp));
+            connects.push((index, tcp));
         }
     }
     let deadline = Instant::now() + CONNECT_LIMIT;
-    report.extend(connects.into_iter().map(|(nth, tcp)| {
+    report.extend(connects.into_iter().map(|(index, tcp)| {
         let outcome = match tcp {
             Ok(socket) => finish_connect(&socket, deadline),
             Err(outcome) => outcome,
         };
-        (nth, Transport::Tcp, outcome)
+        (index, Transport::Tcp, outcome)
     }));
     report
 }
 
-/// An id that setresuid(2) and setresgid(2) leave as it is.
+/// The value for an id that setresuid(2) does not change.
 const UNCHANGED: u32 = u32::MAX;
 
 fn cannot(what: &'static str) -> impl Fn(Errno) -> String {
     move |errno| format!("cannot {what}: {errno}")
 }
 
-/// Gives up all capabilities and becomes the identity, and makes sure of it. There is no way back.
-fn become_for_good(identity: &Identity) -> Result<(), String> {
+/// Takes the identity, drops all capabilities, and checks the result. The process cannot undo this.
+fn become_permanently(identity: &Identity) -> Result<(), String> {
     let uid = Uid::from_raw(identity.uid.get());
     become_groups(identity)?;
     setresuid(uid, uid, uid).map_err(cannot("set the user"))?;
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::clear(None, set).map_err(|error| format!("cannot drop capabilities: {error}"))?;
     }
-    let now = getresuid().map_err(cannot("read the user"))?;
-    is_witness(identity, CapSet::Permitted, now.saved == uid)
+    check_identity(identity, uid, CapSet::Permitted)
 }
 
-/// A process that is the identity until the turn ends: with its ids, and no capability in effect.
-struct Turn {
-    before: Uid,
+/// While this lasts, the process has the ids of an identity, and no effective capability.
+struct Impersonation {
+    original: Uid,
 }
 
-impl Turn {
+impl Impersonation {
     fn begin(identity: &Identity) -> Result<Self, String> {
-        let before = getresuid().map_err(cannot("read the user"))?.saved;
+        let original = getresuid().map_err(cannot("read the user"))?.saved;
         let uid = Uid::from_raw(identity.uid.get());
         become_groups(identity)?;
         setresuid(uid, uid, Uid::from_raw(UNCHANGED)).map_err(cannot("set the user"))?;
         caps::clear(None, CapSet::Effective)
             .map_err(|error| format!("cannot drop capabilities: {error}"))?;
-        is_witness(identity, CapSet::Effective, true)?;
-        Ok(Self { before })
+        check_identity(identity, original, CapSet::Effective)?;
+        Ok(Self { original })
     }
 
     fn end(self) -> Result<(), String> {
         let permitted = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
         caps::set(None, CapSet::Effective, &permitted).map_err(|error| error.to_string())?;
-        let before = self.before;
-        setresuid(before, before, before).map_err(cannot("set the user"))
+        let original = self.original;
+        setresuid(original, original, original).map_err(cannot("set the user"))
     }
 }
 
@@ -242,20 +243,20 @@ fn become_groups(identity: &Identity) -> Result<(), String> {
     setresgid(gid, gid, gid).map_err(cannot("set the group"))
 }
 
-/// Whether this process is the identity, with no capability in the set.
-fn is_witness(identity: &Identity, empty: CapSet, and: bool) -> Result<(), String> {
+/// Checks that this process has the ids of the identity, this saved uid, and no capability in the set.
+fn check_identity(identity: &Identity, saved: Uid, empty: CapSet) -> Result<(), String> {
     let uid = Uid::from_raw(identity.uid.get());
     let gid = Gid::from_raw(identity.gid.get());
-    let now = getresuid().map_err(cannot("read the user"))?;
+    let user = getresuid().map_err(cannot("read the user"))?;
     let group = getresgid().map_err(cannot("read the group"))?;
-    let held = caps::read(None, empty).map_err(|error| error.to_string())?;
-    let became = [now.real, now.effective] == [uid; 2]
+    let capabilities = caps::read(None, empty).map_err(|error| error.to_string())?;
+    let matches = [user.real, user.effective, user.saved] == [uid, uid, saved]
         && [group.real, group.effective, group.saved] == [gid; 3]
-        && held.is_empty()
-        && and;
-    became
-        .then_some(())
-        .ok_or_else(|| "the privileges did not go away".to_owned())
+        && capabilities.is_empty();
+    if !matches {
+        return Err("the kernel did not change all ids and capabilities of the process".to_owned());
+    }
+    Ok(())
 }
 
 fn open(family: Family, kind: SockType) -> nix::Result<OwnedFd> {
@@ -273,7 +274,7 @@ fn open(family: Family, kind: SockType) -> nix::Result<OwnedFd> {
 
 fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
     let sent = open(family, SockType::Datagram).and_then(|socket| {
-        // Else the kernel refuses a broadcast address before any rule does.
+        // Without this option the kernel refuses a broadcast address before it checks any rule.
         setsockopt(&socket, sockopt::Broadcast, &true)?;
         sendto(
             socket.as_raw_fd(),
@@ -318,9 +319,9 @@ fn failed(errno: Errno) -> Outcome {
     match errno {
         Errno::EPERM => Outcome::Denied,
         Errno::ECONNREFUSED | Errno::ECONNRESET => Outcome::Refused,
-        // The routing tables' answers, before any rule is met (ip-route(8)): unreachable routes,
-        // prohibit, blackhole or a link-local address without its interface, and no address of
-        // ours to send from, as with net.ipv6 disable_ipv6.
+        // Routing fails before the kernel checks any rule (ip-route(8)): no route, an unreachable,
+        // prohibit or blackhole route, a link-local address without an interface, no source address
+        // (net.ipv6 disable_ipv6).
         Errno::ENETUNREACH
         | Errno::EHOSTUNREACH
         | Errno::EACCES

@@ -1,4 +1,8 @@
 //! The program as its callers see it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests start the program themselves"
+)]
 
 #![expect(
     clippy::disallowed_methods,
