@@ -3,26 +3,30 @@
 //!
 //! No server is needed and none is waited for: the kernel's verdict on a UDP datagram comes from
 //! `sendto(2)` itself (EPERM when a rule refuses it), and a connect that is not refused within
-//! 40 ms is reported as such. An unlisted identity has a child of its own, which cannot go back; of
+//! 40 ms is reported as such. Probes that must be refused are sent from [`SOURCE_PORT`], so that the
+//! rules count them apart; if one is not refused, the same is tried from any other port, and only
+//! what becomes of that counts. An unlisted identity has a child of its own, which cannot go back; of
 //! listed ones several take turns in one child, since a process costs more than a probe.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use caps::CapSet;
 use nix::errno::Errno;
+use nix::libc::linger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockopt, sendto,
-    setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt,
+    sendto, setsockopt, socket, sockopt,
 };
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 use tracing::debug;
 
 use super::child::{Child, NoReport, reports};
-use crate::policy::{Address, Family};
-use crate::probe::{Expected, Identity, Outcome, ProbeResult, Transport};
+use crate::policy::Address;
+use crate::probe::{Expected, Identity, Outcome, ProbeResult, SOURCE_PORT, Transport};
 
 /// The port of the metadata service, and of every probe.
 const PORT: u16 = 80;
@@ -37,6 +41,12 @@ const LIMITS: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_secs(2),
 ];
+
+/// How often a connect is tried from [`SOURCE_PORT`] while another probe connects from there.
+const PORT_TRIES: usize = 10;
+
+/// How long to wait in between: a refused connect takes 0.1 ms.
+const PORT_WAIT: Duration = Duration::from_millis(1);
 
 /// How many listed identities take turns in one child.
 const TURNS: usize = 16;
@@ -158,33 +168,84 @@ fn report<E: ToString>(
     addresses: &[Address],
     became: Result<(), E>,
 ) -> Report {
-    let became = became.map_err(|reason| Outcome::NotMade(reason.to_string()));
-    let mut report = Vec::new();
-    let mut connects = Vec::new();
-    for (nth, address) in addresses.iter().enumerate() {
-        let target = SocketAddr::new(address.ip(), PORT);
-        let udp = match &became {
-            Ok(()) => send_datagram(address.family(), target),
-            Err(not_made) => not_made.clone(),
-        };
-        report.push((nth, Transport::Udp, udp));
-        if identity.expected == Expected::Refused {
-            let tcp = match &became {
-                Ok(()) => start_connect(address.family(), target),
-                Err(not_made) => Err(not_made.clone()),
+    let targets = addresses
+        .iter()
+        .map(|address| SocketAddr::new(address.ip(), PORT))
+        .enumerate();
+    match (became, identity.expected) {
+        (Ok(()), Expected::Served) => targets
+            .map(|(nth, to)| (nth, Transport::Udp, send_datagram(to, Source::Any)))
+            .collect(),
+        (Ok(()), Expected::Refused) => tries_of_stranger(targets),
+        (Err(reason), expected) => {
+            let outcome = Outcome::NotMade(reason.to_string());
+            let transports: &[Transport] = match expected {
+                Expected::Served => &[Transport::Udp],
+                Expected::Refused => &[Transport::Udp, Transport::Tcp],
             };
-            connects.push((nth, tcp));
+            let not_made = |&transport| {
+                let of_all = targets.clone();
+                of_all.map(move |(nth, _)| (nth, transport))
+            };
+            let all = transports.iter().flat_map(not_made);
+            all.map(|(nth, transport)| (nth, transport, outcome.clone()))
+                .collect()
         }
     }
+}
+
+/// What becomes of an identity that must be refused.
+fn tries_of_stranger(targets: impl Iterator<Item = (usize, SocketAddr)>) -> Report {
+    let mut report = Vec::new();
+    let mut connects = Vec::new();
+    for (nth, target) in targets {
+        let datagram = datagram_of_stranger(target);
+        connects.push((nth, target, connect_of_stranger(target, &datagram)));
+        report.push((nth, Transport::Udp, datagram));
+    }
     let deadline = Instant::now() + CONNECT_LIMIT;
-    report.extend(connects.into_iter().map(|(nth, tcp)| {
-        let outcome = match tcp {
-            Ok(socket) => finish_connect(&socket, deadline),
-            Err(outcome) => outcome,
-        };
-        (nth, Transport::Tcp, outcome)
-    }));
+    for (nth, target, started) in connects {
+        let mut outcome = finish_connect(started, deadline);
+        if !counts(&outcome) {
+            let again = start_connect(target, Source::Any);
+            outcome = finish_connect(again, Instant::now() + CONNECT_LIMIT);
+        }
+        report.push((nth, Transport::Tcp, outcome));
+    }
     report
+}
+
+/// Whether the outcome of a try from [`SOURCE_PORT`] counts. If it does not, the try is repeated from
+/// another port: this one may be taken, and conntrack may treat a packet as part of an earlier flow
+/// between the same ports, which a NAT rule redirected and which got through.
+fn counts(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Denied | Outcome::Refused | Outcome::NoAnswer
+    )
+}
+
+fn datagram_of_stranger(target: SocketAddr) -> Outcome {
+    let outcome = send_datagram(target, Source::Probes);
+    if counts(&outcome) {
+        return outcome;
+    }
+    send_datagram(target, Source::Any)
+}
+
+/// Starts a connect from [`SOURCE_PORT`], after a datagram to the same address had that outcome.
+fn connect_of_stranger(target: SocketAddr, datagram: &Outcome) -> nix::Result<OwnedFd> {
+    if *datagram == Outcome::NoRoute {
+        return start_connect(target, Source::Any);
+    }
+    for _ in 0..PORT_TRIES {
+        match start_connect(target, Source::Probes) {
+            // At this instant, another probe connects to the same address.
+            Err(Errno::EADDRNOTAVAIL) => sleep(PORT_WAIT),
+            started => return started,
+        }
+    }
+    start_connect(target, Source::Any)
 }
 
 /// An id that setresuid(2) and setresgid(2) leave as it is.
@@ -258,21 +319,37 @@ fn is_witness(identity: &Identity, empty: CapSet, and: bool) -> Result<(), Strin
         .ok_or_else(|| "the privileges did not go away".to_owned())
 }
 
-fn open(family: Family, kind: SockType) -> nix::Result<OwnedFd> {
-    let family = match family {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
-    };
-    socket(
-        family,
-        kind,
-        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-        None,
-    )
+/// The port that a probe is sent from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// [`SOURCE_PORT`]
+    Probes,
+    /// One that the kernel chooses.
+    Any,
 }
 
-fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
-    let sent = open(family, SockType::Datagram).and_then(|socket| {
+fn open(target: SocketAddr, kind: SockType, source: Source) -> nix::Result<OwnedFd> {
+    let (family, any) = match target {
+        SocketAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        SocketAddr::V6(_) => (AddressFamily::Inet6, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+    };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(family, kind, flags, None)?;
+    if source == Source::Probes {
+        if target.is_ipv6() {
+            setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+        }
+        // Several probes have the port at the same time.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        let port = SocketAddr::new(any, SOURCE_PORT);
+        // Whatever the error is, it is not an answer to a packet, as EPERM would be.
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(port)).map_err(|_| Errno::EADDRINUSE)?;
+    }
+    Ok(socket)
+}
+
+fn send_datagram(target: SocketAddr, source: Source) -> Outcome {
+    let sent = open(target, SockType::Datagram, source).and_then(|socket| {
         // Else the kernel refuses a broadcast address before any rule does.
         setsockopt(&socket, sockopt::Broadcast, &true)?;
         sendto(
@@ -288,16 +365,25 @@ fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
     }
 }
 
-fn start_connect(family: Family, target: SocketAddr) -> Result<OwnedFd, Outcome> {
-    let socket = open(family, SockType::Stream).map_err(failed)?;
+fn start_connect(target: SocketAddr, source: Source) -> nix::Result<OwnedFd> {
+    let socket = open(target, SockType::Stream, source)?;
+    // A connection ends with a reset, so that none is left in TIME-WAIT, where it keeps its ports.
+    let at_once = linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&socket, sockopt::Linger, &at_once)?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
-        Ok(()) => Err(Outcome::Sent),
-        Err(Errno::EINPROGRESS) => Ok(socket),
-        Err(errno) => Err(failed(errno)),
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
+        Err(errno) => Err(errno),
     }
 }
 
-fn finish_connect(socket: &OwnedFd, deadline: Instant) -> Outcome {
+fn finish_connect(started: nix::Result<OwnedFd>, deadline: Instant) -> Outcome {
+    let socket = match started {
+        Ok(socket) => socket,
+        Err(errno) => return failed(errno),
+    };
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
     match poll(
@@ -305,7 +391,7 @@ fn finish_connect(socket: &OwnedFd, deadline: Instant) -> Outcome {
         timeout,
     ) {
         Ok(0) => Outcome::NoAnswer,
-        Ok(_) => match getsockopt(socket, sockopt::SocketError) {
+        Ok(_) => match getsockopt(&socket, sockopt::SocketError) {
             Ok(0) => Outcome::Sent,
             Ok(code) => failed(Errno::from_raw(code)),
             Err(errno) => failed(errno),

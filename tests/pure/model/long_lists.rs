@@ -51,6 +51,7 @@ enum Sent<'a> {
 }
 
 impl Sent<'_> {
+    /// Whether the rule decides; one that only counts does not.
     fn meets(&self, rule: &Rule) -> bool {
         match (rule, self) {
             (Rule::PassUids { uids, .. } | Rule::Goto { uids, .. }, Self::By(id, _)) => {
