@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ip_lockdown::probe::SOURCE_PORT;
-use lab::{DNS_V4, Family, IMDS, IMDS_V4, IMDS_V6, Lab, User};
+use lab::{DNS_V4, Done, Family, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 use serde_json::Value;
 
 use crate::netns::support::{V4, V6, first_layer, lock, settle, verify};
@@ -47,11 +47,22 @@ fn refused_from_port(lab: &Lab, source: u16, address: IpAddr) {
         "--clear-groups",
         "curl",
         "--silent",
-        "--max-time=2",
-        &format!("--local-port={source}"),
+        "--max-time",
+        "2",
+        "--local-port",
+        &source.to_string(),
         &url,
     ])
     .expect_code(7);
+}
+
+/// Has the service answer no datagram, as the real one does not. (The lab's answer comes when the probe of a listed
+/// user has closed its socket. The host's kernel then sends an ICMP error to the service, a packet that is refused.)
+#[track_caller]
+fn no_datagram_is_answered(lab: &Lab) {
+    let script = "nft 'add table inet mute; add chain inet mute out { type filter hook output priority 0; }; \
+                  add rule inet mute out udp sport 80 drop'";
+    Done::of(lab.in_imds("bash").args(["-euc", script])).expect_code(0);
 }
 
 /// A few users, and so many that their rules are in sub-chains.
@@ -64,6 +75,7 @@ on_hosts! {
     [nft, legacy, alone, nft_security, legacy_security]
 
     fn a_host_where_nobody_knocks_has_no_refusals_however_often_it_verifies(lab) {
+        no_datagram_is_answered(lab);
         for list in lists() {
             let list: Vec<&str> = [V4].into_iter().chain(list.iter().map(String::as_str)).collect();
             lock(lab, &list);
@@ -88,8 +100,9 @@ on_hosts! {
         }
     }
 
-    /// The source port of probes gains nothing: who takes it is refused like everybody, though counted as a probe.
+    // The source port of probes gains nothing: who takes it is refused like everybody, though counted as a probe.
     fn whoever_sends_from_the_port_of_probes_is_refused_and_counted_as_a_probe(lab) {
+        no_datagram_is_answered(lab);
         for list in lists() {
             let list: Vec<&str> = [V4].into_iter().chain(list.iter().map(String::as_str)).collect();
             lock(lab, &list);
@@ -137,8 +150,9 @@ on_every_host! {
         assert_eq!(lab.server_half_closed(), 0);
     }
 
-    /// Somebody else has the source port of probes, so that they leave from others: they show the same.
+    // Somebody else has the source port of probes, so that they leave from others: they show the same.
     fn where_the_port_of_probes_is_taken_they_are_made_without_it(lab) {
+        no_datagram_is_answered(lab);
         lock(lab, &[V4, "root"]);
         let probes = packets(lab, V4, "probes");
         lab.sh(&format!("echo {} > /proc/sys/net/ipv4/ip_unprivileged_port_start", SOURCE_PORT + 1))

@@ -20,7 +20,7 @@ use super::restore::params;
 use super::same_input_same_state::assert_in_force;
 
 /// The most rules of ours that a packet may meet in a layer, the jump not counted.
-const FEW: usize = 70;
+const FEW: usize = 72;
 
 fn policy_of(target: Address, subjects: Subjects) -> Policy {
     Policy {
