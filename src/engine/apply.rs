@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::change::{Outcome, Wanted, change};
 use super::inspect::{Inspection, host, inspect};
-use super::{EngineError, Failure, Options, configuration, exit_code, open};
+use super::{EngineError, Failure, Options, addresses, configuration, exit_code, open};
 use crate::exit_code::ExitCode;
 use crate::host::Host;
 use crate::policy::resolve::resolve as resolve_names;
@@ -83,7 +83,7 @@ pub(super) fn apply_policy(
     // The configuration may have changed while this run waited.
     let policies = policies(policy, options)?;
     policies.iter().for_each(warn_about);
-    let seen = firewall.observe();
+    let seen = firewall.observe(&addresses(policies.iter().map(|policy| &policy.target)));
     let wanted = wanted(&policies, options, &seen)?;
     let changed = change(&wanted, seen, options.layers, firewall);
     Ok(conclude(changed, Vec::new(), known, firewall))
@@ -167,7 +167,8 @@ fn inspect_patiently(
             break;
         }
         sleep(PAUSE);
-        *seen = firewall.observe();
+        let targets = lockdowns.iter().map(|lockdown| &lockdown.policy.target);
+        *seen = firewall.observe(&addresses(targets));
         inspection = inspect(lockdowns, seen, host, true);
     }
     inspection
@@ -232,7 +233,7 @@ pub fn dry_run(request: Option<&Request>, options: &Options) -> Result<DryRun, E
     let firewall = open(options, true)?;
     let policy = request.map(resolve).transpose()?;
     let policies = policies(policy, options)?;
-    let seen = firewall.observe();
+    let seen = firewall.observe(&addresses(policies.iter().map(|policy| &policy.target)));
     let lockdowns = wanted(&policies, options, &seen)?.all();
     let failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
     let plans = [

@@ -14,7 +14,7 @@ use super::apply::{Applied, conclude, warn_about};
 use super::change::{Outcome, Wanted, change};
 use super::configuration::{self, ConfigFailure};
 use super::error::Failure;
-use super::{EngineError, Options, open};
+use super::{EngineError, Options, addresses, open};
 use crate::policy::floor::{metadata_for_root, not_locked};
 use crate::policy::resolve::NotResolved;
 use crate::policy::{Policy, Request};
@@ -134,7 +134,8 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
         let held = lock::exclusive(options.wait)?;
         // The configuration may have changed while this run waited.
         let configured = configuration::read(options);
-        let seen = firewall.observe();
+        let targets = configured.iter().flatten().map(|request| &request.target);
+        let seen = firewall.observe(&addresses(targets));
         let (names, seen) = match State::new(configured, names.take(), &seen) {
             State::Unusable(error) => {
                 let finding = config_unusable(&error.to_string());

@@ -5,6 +5,7 @@
 
 use tracing::{debug, info, warn};
 
+use super::addresses;
 use super::error::Failure;
 use crate::ruleset::plan::{self, Place, Plan, Refused};
 use crate::ruleset::{Layer, LayerChoice, Lockdown, Observation};
@@ -146,7 +147,11 @@ fn clear(state: &mut Outcome, firewall: &Firewall) {
     let refusals = run(firewall, &plan, &mut state.changed);
     let refused = |(place, source)| Failure::Refused { place, source };
     state.failures.extend(refusals.into_iter().map(refused));
-    state.seen = firewall.observe();
+    let targets = state
+        .lockdowns
+        .iter()
+        .map(|lockdown| &lockdown.policy.target);
+    state.seen = firewall.observe(&addresses(targets));
 }
 
 /// Runs the plan up to the first step that fails, and returns the refusals of that step.

@@ -32,7 +32,7 @@ pub use self::remove::{Removed, remove};
 pub use self::status::{Status, StatusOfLockdown, status};
 pub use self::verify::{Expectation, Verified, verify};
 use crate::exit_code::ExitCode;
-use crate::policy::Family;
+use crate::policy::{Address, Family, Target};
 use crate::ruleset::LayerChoice;
 use crate::ruleset::model::Variant;
 use crate::sys::firewall::Firewall;
@@ -73,6 +73,12 @@ fn open(options: &Options, probing: bool) -> Result<Firewall, EngineError> {
     };
     let wait = u32::try_from(options.wait.as_secs()).unwrap_or(u32::MAX);
     Ok(Firewall::find(options.variant, families, wait)?)
+}
+
+/// The addresses of the targets.
+fn addresses<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Vec<Address> {
+    let addresses = targets.into_iter().flat_map(Target::addresses);
+    addresses.copied().collect()
 }
 
 /// The exit code of a change, by what could not be done.

@@ -35,7 +35,7 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
     if systemd::is_running() {
         stop_settling(target, options);
     }
-    let mut seen = firewall.observe();
+    let mut seen = firewall.observe(&[]);
     let mut addresses = seen.locked_addresses();
     addresses.retain(|address| target.is_none_or(|target| target.addresses().contains(address)));
     let mut failures = Vec::new();
@@ -121,7 +121,7 @@ fn remove_rules(
         let refusals = run(firewall, &plan, &mut false);
         let refused = |(place, source)| Failure::Refused { place, source };
         failures.extend(refusals.into_iter().map(refused));
-        seen = firewall.observe();
+        seen = firewall.observe(&[]);
     }
     // Layers that could not be read may still hold rules.
     let unread = seen.unread().chain(seen.unread_of_other());

@@ -46,7 +46,7 @@ pub struct StatusOfLockdown {
 pub fn status(options: &Options) -> Result<Status, EngineError> {
     let firewall = open(options, false)?;
     let held = lock::shared(options.wait)?;
-    let seen = firewall.observe();
+    let seen = firewall.observe(&[]);
     drop(held);
     let host = host();
     let found = installed(&seen);

@@ -2,7 +2,7 @@
 
 use super::configuration::{self, ConfigFailure};
 use super::inspect::{host, inspect, locks_at_boot};
-use super::{EngineError, Options, apply, open};
+use super::{EngineError, Options, addresses, apply, open};
 use crate::exit_code::ExitCode;
 use crate::policy::{Policy, Request};
 use crate::probe::ProbeResult;
@@ -55,7 +55,7 @@ pub fn verify(
     let held = lock::shared(options.wait)?;
     // The configuration may have changed while this run waited.
     let configured = asked.is_none().then(|| configuration::read(options));
-    let seen = firewall.observe();
+    let seen = firewall.observe(&addresses(asked.iter().map(|policy| &policy.target)));
     let (lockdowns, mut findings) = match &asked {
         Some(asked) => asked_for(asked, &seen),
         None => all_installed(&seen),

@@ -69,6 +69,12 @@ impl Address {
         self.0.is_loopback()
     }
 
+    /// Whether it is one of the metadata service's: IMDS_V4 or IMDS_V6.
+    #[must_use]
+    pub fn is_imds(self) -> bool {
+        self.other_half().is_some()
+    }
+
     fn other_half(self) -> Option<Self> {
         match self {
             IMDS_V4 => Some(IMDS_V6),

@@ -20,10 +20,12 @@ mod layers;
 mod lockdown;
 mod marker;
 pub mod model;
+pub mod netlink;
 pub mod nftables;
 mod not_read;
 mod observation;
 pub mod plan;
+pub mod targets;
 mod tree;
 
 pub use counters::{Counted, counted};

@@ -15,17 +15,14 @@
 //! force at one instant, but a look-up in a set of intervals that is new in the same transaction
 //! can miss an element for a moment (seen on Linux 6.18): listed users would lose packets.
 
-pub(crate) mod attributes;
 pub mod decode;
 pub mod encode;
 pub(crate) mod expression;
-pub(crate) mod json;
 pub mod nat;
 pub mod object;
 mod operation;
 pub mod render;
 
-pub use self::json::Unclear;
 pub use self::operation::Operation;
 use super::model::{ChainName, Table};
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::ruleset::iptables::parse::ParseError;
-use crate::ruleset::nftables::Unclear;
 use crate::sys::SEARCH_PATH;
 use crate::sys::program::ProgramError;
 
@@ -56,14 +55,6 @@ pub enum FirewallError {
         #[source]
         source: ParseError,
     },
-    /// It may have left something out.
-    #[error("the output of {program} may be incomplete: {stderr}")]
-    Incomplete {
-        /// The program.
-        program: String,
-        /// What it said.
-        stderr: String,
-    },
     /// The kernel did not take a change of our table of nftables.
     #[error("the kernel refused {what}: {source}")]
     Refused {
@@ -73,15 +64,6 @@ pub enum FirewallError {
         #[source]
         source: io::Error,
     },
-    /// What nft printed is not understood.
-    #[error("{program}: {source}; a later version than this program knows may have printed it")]
-    Unclear {
-        /// The program.
-        program: String,
-        /// What is not understood.
-        #[source]
-        source: Unclear,
-    },
     /// It does not say which variant it is.
     #[error("cannot determine which variant {program} is: {reason}")]
     NoVariant {
@@ -90,9 +72,6 @@ pub enum FirewallError {
         /// What it did instead.
         reason: String,
     },
-    /// nft has no words for a name that another program gave.
-    #[error("the name of the table \"{0}\" is none that nft can be asked for")]
-    OddName(String),
     /// It is not known which tables exist.
     #[error("cannot determine which tables are in use: {0}")]
     TablesInUse(#[source] Arc<io::Error>),

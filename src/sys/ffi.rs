@@ -34,7 +34,8 @@ pub(super) fn fork(run: impl FnOnce()) -> nix::Result<Pid> {
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            run();
+            // A panic that unwinds ends here: the child must never run the parent's code.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             // SAFETY: `_exit(2)` has no preconditions.
             unsafe { nix::libc::_exit(0) }
         }

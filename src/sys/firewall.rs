@@ -9,14 +9,14 @@ use super::error::FirewallError;
 use super::iptables::Iptables;
 use super::kernel::{LegacyTables, legacy_tables};
 use super::netlink::{self, State};
-use super::nftables::{self, Nft};
+use super::nftables;
 use super::program::Running;
-use crate::policy::Family;
+use crate::policy::{Address, Family, IMDS_V4, IMDS_V6};
 use crate::ruleset::iptables::render;
 use crate::ruleset::model::{ChainName, Ruleset, Variant};
 use crate::ruleset::nftables::OwnTable;
-use crate::ruleset::nftables::nat::{NatChain, NatTable};
-use crate::ruleset::nftables::object::NativeTable;
+use crate::ruleset::nftables::nat::NatTable;
+use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::plan::{Place, Transaction};
 use crate::ruleset::{Native, NotRead, Observation, Readable};
 
@@ -26,7 +26,6 @@ pub struct Firewall {
     families: Vec<Family>,
     wait: u32,
     iptables: Option<Iptables>,
-    nft: Option<Nft>,
 }
 
 impl Firewall {
@@ -51,7 +50,6 @@ impl Firewall {
             families: families.to_vec(),
             wait,
             iptables: iptables.transpose()?,
-            nft: Nft::find(),
         })
     }
 
@@ -90,8 +88,11 @@ impl Firewall {
 
     /// Reads every family of the variant in use, our nftables table and, where it has rules, the
     /// other variant, all at the same time. Changes nothing, and creates no legacy table.
+    ///
+    /// NAT tables of other tools are read only as far as packets to the metadata service, to locked
+    /// addresses and to those in `asked` can reach them.
     #[must_use]
-    pub fn observe(&self) -> Observation {
+    pub fn observe(&self, asked: &[Address]) -> Observation {
         let kernel = Kernel::ask();
         let own = self.start_own(&kernel);
         // Without iptables, rules that iptables-nft may have left count as our own layers.
@@ -101,21 +102,33 @@ impl Firewall {
             .iter()
             .filter_map(|&family| Some((family, self.start_other(other, family, &kernel)?)))
             .collect();
-        let nat = self.start_nat(&kernel);
+        // Read while the programs run, for the addresses that are known so far.
         let nftables = kernel.own_table();
+        let known = addresses(asked, &nftables, []);
+        let nat = self.nat(&kernel, &known);
+        let families = self.finish_own(own);
+        let other: Vec<_> = others
+            .into_iter()
+            .map(|(family, look)| (other, family, finish_other(other, family, look)))
+            .collect();
+        let seen = families.iter().map(|(_, seen)| seen);
+        let seen = seen.chain(other.iter().map(|(.., seen)| seen));
+        let all = addresses(asked, &nftables, seen);
+        let nat = if known == all {
+            nat
+        } else {
+            self.nat(&kernel, &all)
+        };
         Observation {
             variant: self.variant(),
-            families: self.finish_own(own),
             nf_tables: kernel.is_there(),
-            nftables,
-            other: others
-                .into_iter()
-                .map(|(family, look)| (other, family, finish_other(other, family, look)))
-                .collect(),
-            native: self.finish_nat(nat).and_then(|nat| {
+            native: nat.and_then(|nat| {
                 let tables = kernel.state()?.tables.clone();
                 Ok(Native { tables, nat })
             }),
+            families,
+            nftables,
+            other,
         }
     }
 
@@ -178,10 +191,6 @@ impl Firewall {
 
     fn iptables(&self) -> Result<&Iptables, FirewallError> {
         self.iptables.as_ref().ok_or_else(Iptables::missing)
-    }
-
-    fn nft(&self) -> Result<&Nft, FirewallError> {
-        self.nft.as_ref().ok_or_else(nftables::missing)
     }
 
     fn start(
@@ -266,82 +275,32 @@ impl Firewall {
         }
     }
 
-    fn start_nat(&self, kernel: &Kernel) -> Result<Vec<StartedNat>, NotRead> {
-        let state = kernel.state()?;
-        let mut tables: Vec<StartedNat> = Vec::new();
-        for chain in &state.chains {
-            let Some(local) = chain.translates() else {
-                continue;
-            };
-            let shown_by_iptables = chain.is_nat_of_iptables() && self.iptables.is_some();
-            if shown_by_iptables {
-                continue;
-            }
-            let name = chain.name.clone();
-            let known = tables
-                .iter_mut()
-                .find(|table| table.families == chain.families && table.name == chain.table);
-            match known {
-                Some(table) => table.chains.push(NatChain { name, local }),
-                None => tables.push(StartedNat {
-                    families: chain.families,
-                    name: chain.table.clone(),
-                    chains: vec![NatChain { name, local }],
-                    look: self.start_list(chain.families, &chain.table),
-                }),
-            }
-        }
-        Ok(tables)
-    }
-
-    fn start_list(&self, families: &[Family], table: &str) -> Result<Running, FirewallError> {
-        let family = match families {
-            [Family::V4] => "ip",
-            [Family::V6] => "ip6",
-            _ => "inet",
-        };
-        // nft joins its arguments and reads them as one command line.
-        match nftables::is_plain(table) {
-            true => Ok(self.nft()?.start_list(family, table)?),
-            false => Err(FirewallError::OddName(table.escape_debug().to_string())),
-        }
-    }
-
-    fn finish_nat(
-        &self,
-        tables: Result<Vec<StartedNat>, NotRead>,
-    ) -> Result<Vec<NatTable>, NotRead> {
-        let gone = |started: &StartedNat| {
-            let is_it = |table: &NativeTable| {
-                table.name == started.name && table.families == started.families
-            };
-            let kernel = Kernel::ask();
-            (kernel.state()).is_ok_and(|state| !state.tables.iter().any(is_it))
-        };
-        let finish = |mut started: StartedNat| {
-            let look = std::mem::replace(&mut started.look, Err(nftables::missing()));
-            let listing = look.and_then(|running| self.nft()?.listed(running));
-            // A tool that lays its table anew takes it away first.
-            if listing.is_err() && gone(&started) {
-                return None;
-            }
-            Some(NatTable {
-                families: started.families,
-                name: started.name,
-                chains: started.chains,
-                listing: listing.map_err(|error| error.to_string()),
-            })
-        };
-        Ok(tables?.into_iter().filter_map(finish).collect())
+    /// NAT tables of other tools, as far as packets to these addresses can reach them.
+    fn nat(&self, kernel: &Kernel, addresses: &[Address]) -> Result<Vec<NatTable>, NotRead> {
+        let shown = |chain: &NativeChain| chain.is_nat_of_iptables() && self.iptables.is_some();
+        nftables::nat_tables(kernel.state()?, shown, addresses)
+            .map_err(|error| NotRead::new(Readable::NfTables, error))
     }
 }
 
-/// A table of someone else that is being read.
-struct StartedNat {
-    families: &'static [Family],
-    name: String,
-    chains: Vec<NatChain>,
-    look: Result<Running, FirewallError>,
+/// The addresses of the metadata service, those that are locked, and those in `asked`.
+fn addresses<'a>(
+    asked: &[Address],
+    own: &Result<Option<OwnTable>, NotRead>,
+    seen: impl IntoIterator<Item = &'a Result<Ruleset, NotRead>>,
+) -> Vec<Address> {
+    let of_own = own.as_ref().ok().and_then(Option::as_ref);
+    let of_own = of_own.map(|own| own.table.locked_addresses());
+    let of_iptables = seen.into_iter().filter_map(|seen| seen.as_ref().ok());
+    let locked = of_own
+        .into_iter()
+        .chain(of_iptables.map(Ruleset::locked_addresses));
+    let mut all: Vec<Address> = locked.flatten().collect();
+    all.extend([IMDS_V4, IMDS_V6]);
+    all.extend(asked);
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// A transaction that is under way.

@@ -1,6 +1,4 @@
-//! `nf_tables`, asked and changed over netlink (linux/netfilter/nfnetlink.h, netlink.h).
-//!
-//! All numbers in headers are in this machine's order, all in attributes in network order.
+//! `nf_tables`, asked and changed over netlink.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -12,20 +10,18 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
 };
 
+use crate::policy::Address;
 use crate::ruleset::model::ObservedRule;
-use crate::ruleset::nftables::attributes::{aligned, find, number, put_text};
+use crate::ruleset::netlink::attributes::{find, number, put_text};
+use crate::ruleset::netlink::{
+    ACKNOWLEDGE, DUMP, INTERRUPTED, Message, OBJECT, REQUEST, messages, of_nftables, put_message,
+};
+use crate::ruleset::nftables::nat::{self, Contents, Elements, NatRule, NatTable, Set};
 use crate::ruleset::nftables::object::{self, NativeChain, NativeRule, NativeTable};
 use crate::ruleset::nftables::{TABLE, decode};
 
-/// NLM_F_REQUEST, and with NLM_F_DUMP.
-const REQUEST: u16 = 0x1;
-const DUMP: u16 = REQUEST | 0x300;
-/// NLM_F_DUMP_INTR: something was changed while the dump was made.
-const INTERRUPTED: u16 = 0x10;
 /// How often is asked again while others change what is asked for.
 const TRIES: usize = 10;
-/// struct nlmsghdr: length, type, flags, sequence, port.
-const HEADER: usize = 16;
 /// What one read gets at most. The kernel fills 32 KiB (af_netlink.c).
 const BUFFER: usize = 1 << 16;
 /// More objects than any host has; a kernel that sends more is not understood.
@@ -69,8 +65,20 @@ pub(super) fn state() -> io::Result<Option<State>> {
         let Some(generation) = ask_generation(&mut socket)? else {
             return Ok(None);
         };
-        let tables = dump(&mut socket, libc::NFT_MSG_GETTABLE, None, NativeTable::read)?;
-        let chains = dump(&mut socket, libc::NFT_MSG_GETCHAIN, None, NativeChain::read)?;
+        let tables = ask(
+            &mut socket,
+            libc::NFT_MSG_GETTABLE,
+            DUMP,
+            Of::ALL,
+            NativeTable::read,
+        )?;
+        let chains = ask(
+            &mut socket,
+            libc::NFT_MSG_GETCHAIN,
+            DUMP,
+            Of::ALL,
+            NativeChain::read,
+        )?;
         if ask_generation(&mut socket)? == Some(generation) {
             return Ok(Some(State {
                 tables,
@@ -97,26 +105,97 @@ pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, Observe
     if ask_generation(&mut socket)? != Some(state.generation) {
         return Ok(None);
     }
-    let rules = dump(&mut socket, libc::NFT_MSG_GETRULE, Some(TABLE), ours)?;
+    let of = Of {
+        table: Some(TABLE),
+        ..Of::ALL
+    };
+    let rules = ask(&mut socket, libc::NFT_MSG_GETRULE, DUMP, of, ours)?;
     let unchanged = ask_generation(&mut socket)? == Some(state.generation);
     // Older kernels send the rules of all tables.
     Ok(unchanged.then(|| rules.into_iter().flatten().collect()))
 }
 
+/// What packets to the addresses can reach in the tables of `state`, read into them; `None` if
+/// anything was changed since that state. A table that cannot be read holds the reason.
+///
+/// # Errors
+/// As of [`state`].
+pub(super) fn read_nat(
+    state: &State,
+    mut tables: Vec<NatTable>,
+    addresses: &[Address],
+) -> io::Result<Option<Vec<NatTable>>> {
+    if tables.is_empty() {
+        return Ok(Some(tables));
+    }
+    let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
+    if ask_generation(&mut socket)? != Some(state.generation) {
+        return Ok(None);
+    }
+    for table in &mut tables {
+        let of_table: Vec<Address> = addresses
+            .iter()
+            .filter(|address| table.families.contains(&address.family()))
+            .copied()
+            .collect();
+        let contents = contents(&mut socket, table, &of_table);
+        table.contents = contents.map_err(|error| error.to_string());
+    }
+    let unchanged = ask_generation(&mut socket)? == Some(state.generation);
+    Ok(unchanged.then_some(tables))
+}
+
+/// Reads chains and sets of the table until nothing is missing.
+fn contents(socket: &mut File, table: &NatTable, addresses: &[Address]) -> io::Result<Contents> {
+    // A name that is not UTF-8 was read with replacements, and nothing has it.
+    let names = table.chains.iter().map(|chain| &chain.name);
+    if names
+        .chain([&table.name])
+        .any(|name| name.contains(char::REPLACEMENT_CHARACTER))
+    {
+        return Err(unclear());
+    }
+    let mut contents = Contents::default();
+    loop {
+        let missing = nat::missing(&contents, &table.chains, addresses);
+        if missing.is_empty() {
+            return Ok(contents);
+        }
+        for name in missing.chains {
+            // Older kernels send the rules of all chains.
+            let of = Of::part(table, &name);
+            let rules = ask(socket, libc::NFT_MSG_GETRULE, DUMP, of, |object| {
+                let (chain, rule) = NatRule::read(object)?;
+                Some((chain == name).then_some(rule))
+            })?;
+            let rules: Vec<NatRule> = rules.into_iter().flatten().collect();
+            contents.chains.insert(name, rules);
+        }
+        for name in missing.sets {
+            let of = Of::part(table, &name);
+            let set = ask(socket, libc::NFT_MSG_GETSET, ACKNOWLEDGE, of, Set::read)?;
+            let set = set.into_iter().find(|(known, _)| *known == name);
+            let (_, set) = set.ok_or_else(unclear)?;
+            let elements = ask(socket, libc::NFT_MSG_GETSETELEM, DUMP, of, Elements::read)?;
+            contents.sets.insert(name, set.with(elements));
+        }
+    }
+}
+
 /// The number of the last change; `None` if this kernel has no `nf_tables`.
 fn ask_generation(socket: &mut File) -> io::Result<Option<u32>> {
-    socket.write_all(&request(libc::NFT_MSG_GETGEN, REQUEST, None))?;
+    socket.write_all(&request(libc::NFT_MSG_GETGEN, 0, Of::ALL))?;
     let mut buffer = vec![0; BUFFER];
     let length = socket.read(&mut buffer)?;
     let bytes = buffer.get(..length).unwrap_or_default();
-    let Message { kind, bytes, .. } = message(bytes).ok_or_else(unclear)?;
-    match error(kind, bytes)? {
+    let message = messages(bytes).next().flatten().ok_or_else(unclear)?;
+    match error(&message)? {
         // nfnetlink.c: nobody answers for that subsystem.
         Some(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(None),
         Some(errno) => Err(errno.into()),
         None => {
             // NFTA_GEN_ID
-            let attributes = bytes.get(HEADER + object::HEADER..).unwrap_or_default();
+            let attributes = message.payload.get(OBJECT..).unwrap_or_default();
             let generation = find(attributes, 1).and_then(number);
             generation.map(Some).ok_or_else(unclear)
         }
@@ -152,7 +231,7 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let received = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
-        let mut rest = match received {
+        let bytes = match received {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(Errno::EAGAIN) => break,
             Err(Errno::EINTR) => continue,
@@ -164,23 +243,17 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             }
             Err(errno) => return Err(errno.into()),
         };
-        while !rest.is_empty() {
-            let Message {
-                kind,
-                sequence,
-                bytes,
-                ..
-            } = message(rest).ok_or_else(unclear)?;
-            if i32::from(kind) == libc::NLMSG_ERROR {
+        for message in messages(bytes) {
+            let message = message.ok_or_else(unclear)?;
+            if i32::from(message.kind) == libc::NLMSG_ERROR {
                 answered = true;
-                if let Some(errno) = error(kind, bytes)? {
+                if let Some(errno) = error(&message)? {
                     refusal.get_or_insert(Refusal {
-                        message: sequence,
+                        message: message.sequence,
                         errno,
                     });
                 }
             }
-            rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
     }
     let errno = Errno::ENOBUFS;
@@ -206,37 +279,62 @@ fn open() -> io::Result<Option<File>> {
     }
 }
 
-/// A question: NFNL_SUBSYS_NFTABLES and one of enum nf_tables_msg_types.
-fn request(kind: libc::c_int, flags: u16, table: Option<&str>) -> Vec<u8> {
-    let kind = u16::try_from(kind).unwrap_or_default();
-    let mut bytes = vec![0; 4];
-    bytes.extend((10 << 8 | kind).to_ne_bytes());
-    bytes.extend(flags.to_ne_bytes());
-    bytes.extend([0; 8 + object::HEADER]);
-    if let Some(table) = table {
-        // NFTA_RULE_TABLE
-        put_text(&mut bytes, 1, table);
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Of<'a> {
+    /// NFPROTO_UNSPEC: of every family.
+    family: u8,
+    table: Option<&'a str>,
+    /// A chain or a set.
+    part: Option<&'a str>,
+}
+
+impl<'a> Of<'a> {
+    const ALL: Self = Self {
+        family: 0,
+        table: None,
+        part: None,
+    };
+
+    fn part(table: &'a NatTable, part: &'a str) -> Self {
+        Self {
+            family: object::number_of(table.families),
+            table: Some(&table.name),
+            part: Some(part),
+        }
     }
-    let length = u32::try_from(bytes.len()).unwrap_or_default();
-    for (place, byte) in bytes.iter_mut().zip(length.to_ne_bytes()) {
-        *place = byte;
-    }
+}
+
+/// A question: one of enum nf_tables_msg_types.
+fn request(kind: libc::c_int, flags: u16, of: Of<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let head = (of_nftables(kind), REQUEST | flags, 0);
+    put_message(&mut bytes, head, [of.family, 0, 0, 0], |bytes| {
+        // NFTA_RULE_TABLE, _CHAIN; NFTA_SET_TABLE, _NAME; NFTA_SET_ELEM_LIST_TABLE, _SET
+        for (kind, name) in (1..).zip([of.table, of.part]) {
+            if let Some(name) = name {
+                put_text(bytes, kind, name);
+            }
+        }
+    });
     bytes
 }
 
-/// All objects of a kind that work in an IP family, as `read` reads them.
+/// All objects of a kind that work in an IP family, as `read` reads them; with the flags of a dump,
+/// or with [`ACKNOWLEDGE`] the one of that name.
 ///
 /// The socket has to have been read from: only then does the kernel know how much one read gets,
 /// and before it takes a page for that (af_netlink.c, `max_recvmsg_len`). A rule that does not fit
 /// where a part of the answer begins ends the list, with no word of the rest.
-fn dump<T>(
+fn ask<T>(
     socket: &mut File,
     kind: libc::c_int,
-    table: Option<&str>,
+    flags: u16,
+    of: Of<'_>,
     read: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
     for _ in 0..TRIES {
-        socket.write_all(&request(kind, DUMP, table))?;
+        socket.write_all(&request(kind, flags, of))?;
         if let Some(objects) = answer(&mut *socket, &read)? {
             return Ok(objects);
         }
@@ -255,25 +353,25 @@ fn answer<T>(
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = socket.read(&mut buffer)?;
-        let mut rest = buffer.get(..length).unwrap_or_default();
-        if rest.is_empty() {
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if bytes.is_empty() {
             return Err(unclear());
         }
-        while !rest.is_empty() {
-            let message = message(rest).ok_or_else(unclear)?;
-            let Message { kind, bytes, .. } = message;
+        for message in messages(bytes) {
+            let message = message.ok_or_else(unclear)?;
             whole &= message.flags & INTERRUPTED == 0;
-            match (i32::from(kind), error(kind, bytes)?) {
+            match (i32::from(message.kind), error(&message)?) {
                 (_, Some(errno)) => return Err(errno.into()),
-                (libc::NLMSG_DONE, None) => return Ok(whole.then_some(objects)),
+                (libc::NLMSG_DONE | libc::NLMSG_ERROR, None) => {
+                    return Ok(whole.then_some(objects));
+                }
                 (_, None) => {
-                    let object = bytes.get(HEADER..).unwrap_or_default();
+                    let object = message.payload;
                     if !object::families(object).is_empty() {
                         objects.push(read(object).ok_or_else(unclear)?);
                     }
                 }
             }
-            rest = rest.get(aligned(bytes.len())..).unwrap_or_default();
         }
         if objects.len() > MAX_OBJECTS {
             return Err(unclear());
@@ -289,37 +387,12 @@ pub(super) fn unclear() -> io::Error {
     io::Error::other("the kernel's answer over netlink is not understood")
 }
 
-/// A netlink message.
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    /// All of it.
-    bytes: &'a [u8],
-}
-
-/// The first message.
-fn message(bytes: &[u8]) -> Option<Message<'_>> {
-    let two = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
-    let four = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    let length = usize::try_from(four(0)?).ok()?;
-    (length >= HEADER).then_some(Message {
-        kind: two(4)?,
-        flags: two(6)?,
-        sequence: four(8)?,
-        bytes: bytes.get(..length)?,
-    })
-}
-
 /// The error that a message of NLMSG_ERROR or NLMSG_DONE carries, if it is one and carries one.
-fn error(kind: u16, bytes: &[u8]) -> io::Result<Option<Errno>> {
-    if !matches!(i32::from(kind), libc::NLMSG_ERROR | libc::NLMSG_DONE) {
+fn error(message: &Message<'_>) -> io::Result<Option<Errno>> {
+    if !message.is_answer() {
         return Ok(None);
     }
-    let code = bytes.get(HEADER..HEADER + 4);
-    let code = code.and_then(|code| code.try_into().ok());
-    let code = code.and_then(|code| i32::from_ne_bytes(code).checked_neg());
-    match code.ok_or_else(unclear)? {
+    match message.error().ok_or_else(unclear)? {
         0 => Ok(None),
         code => Ok(Some(Errno::from_raw(code))),
     }
@@ -329,37 +402,30 @@ fn error(kind: u16, bytes: &[u8]) -> io::Result<Option<Errno>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn damaged_messages_are_none() {
-        for bytes in [&[][..], &[0], &[0; 15], &[200, 0, 0, 0, 1, 1, 1, 1]] {
-            assert!(message(bytes).is_none(), "{bytes:?}");
-        }
-    }
-
     fn sent(kind: i32, flags: u16, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER + payload.len()).unwrap();
-        let mut bytes = Vec::from(length.to_ne_bytes());
-        bytes.extend(u16::try_from(kind).unwrap().to_ne_bytes());
-        bytes.extend(flags.to_ne_bytes());
-        bytes.extend([0; 8]);
-        bytes.extend(payload);
+        let mut bytes = Vec::new();
+        let (object, rest) = payload.split_first_chunk().unwrap();
+        let kind = u16::try_from(kind).unwrap();
+        put_message(&mut bytes, (kind, flags, 0), *object, |bytes| {
+            bytes.extend(rest);
+        });
         bytes
     }
 
     #[test]
     fn a_dump_that_was_interrupted_or_failed_is_none_that_is_whole() {
-        const OBJECT: i32 = 10 << 8;
+        const RULE: i32 = 10 << 8;
         let read = |object: &[u8]| Some(object.to_vec());
         let answer = |bytes: &[u8]| answer(bytes, &read);
         let good = 0_i32.to_ne_bytes();
-        let object = || sent(OBJECT, 2, &[2, 0, 0, 0]);
+        let object = || sent(RULE, 2, &[2, 0, 0, 0]);
         let whole = [object(), sent(libc::NLMSG_DONE, 2, &good)].concat();
         let objects = answer(&whole).unwrap();
         assert_eq!(objects, Some(vec![vec![2, 0, 0, 0]]));
         for flags in [[0x12, 2, 2], [2, 0x12, 2], [2, 2, 0x12]] {
             let changed = [
-                sent(OBJECT, flags[0], &[2, 0, 0, 0]),
-                sent(OBJECT, flags[1], &[2, 0, 0, 0]),
+                sent(RULE, flags[0], &[2, 0, 0, 0]),
+                sent(RULE, flags[1], &[2, 0, 0, 0]),
                 sent(libc::NLMSG_DONE, flags[2], &good),
             ];
             assert_eq!(answer(&changed.concat()).unwrap(), None);

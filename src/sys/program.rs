@@ -29,11 +29,11 @@ const MOMENT: Duration = Duration::from_secs(2);
 
 /// What a program that ended by itself left behind. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Output<T = String> {
+pub(super) struct Output {
     /// Its exit code, 0 to 255.
     pub(super) code: i32,
     /// What it printed, as it was read.
-    pub(super) stdout: T,
+    pub(super) stdout: String,
     /// What it complained about, in one line.
     pub(super) stderr: String,
 }
@@ -133,32 +133,17 @@ impl Running {
     /// # Errors
     /// It did not end in time (it and its process group are then killed), or was ended by a
     /// signal. An exit code other than 0 is no error here.
-    pub(super) fn finish(self) -> Result<Output, ProgramError> {
-        self.finish_reading(|stdout| {
-            let mut printed = Vec::new();
-            // A failure is met again at the end.
-            let _ = stdout.read_to_end(&mut printed);
-            text(printed)
-        })
-    }
-
-    /// The same, and `read` gets what it prints while it prints it. What that makes of output which
-    /// breaks off, because it did not end in time, is not heard.
-    ///
-    /// # Errors
-    /// As of [`Self::finish`].
-    pub(super) fn finish_reading<T>(
-        mut self,
-        read: impl FnOnce(&mut dyn Read) -> T,
-    ) -> Result<Output<T>, ProgramError> {
+    pub(super) fn finish(mut self) -> Result<Output, ProgramError> {
         // The programs are finished one after the other: one that ended long ago needs a moment
         // to be read, even if the one before it has used up the time.
         let deadline = (self.started + self.limit).max(Instant::now() + MOMENT);
         let ended = output(&mut self.child, deadline).and_then(|mut output| {
-            let printed = read(&mut output);
+            let mut printed = Vec::new();
+            // A failure is met again at the end.
+            let _ = output.read_to_end(&mut printed);
             let complaints = output.end()?;
             let status = wait(&mut self.child, deadline)?;
-            Ok((printed, complaints, status))
+            Ok((text(printed), complaints, status))
         });
         if ended.is_err() {
             // It may have ended meanwhile.
@@ -235,14 +220,13 @@ fn call(program: &Path, args: &[&str]) -> String {
     call
 }
 
-/// The lines joined, without those that only point at something above them, as nft's do.
+/// The lines joined.
 fn one_line(complaint: &str) -> String {
     const SHOWN: usize = 400;
-    let says_something = |line: &&str| line.contains(|letter| !matches!(letter, '^' | '~' | ' '));
     let lines: Vec<&str> = complaint
         .lines()
         .map(str::trim)
-        .filter(says_something)
+        .filter(|line| !line.is_empty())
         .collect();
     let joined = lines.join("; ");
     match joined.char_indices().nth(SHOWN) {

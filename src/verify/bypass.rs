@@ -5,40 +5,10 @@
 
 use std::net::IpAddr;
 
-use crate::policy::{Address, Target};
+use crate::policy::Address;
 use crate::ruleset::iptables::tokens;
 use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
-
-/// Targets after which a packet continues at the next rule (iptables-extensions(8)).
-const GOES_ON: &[&str] = &[
-    "AUDIT",
-    "CHECKSUM",
-    "CLASSIFY",
-    "CLUSTERIP",
-    "CONNMARK",
-    "CONNSECMARK",
-    "CT",
-    "DSCP",
-    "ECN",
-    "HL",
-    "HMARK",
-    "IDLETIMER",
-    "LED",
-    "LOG",
-    "MARK",
-    "NFLOG",
-    "NOTRACK",
-    "RATEEST",
-    "SECMARK",
-    "SET",
-    "TCPMSS",
-    "TCPOPTSTRIP",
-    "TEE",
-    "TOS",
-    "TRACE",
-    "TTL",
-    "ULOG",
-];
+use crate::ruleset::targets::{GOES_ON, REWRITES};
 
 /// The depth of nested calls after which a rule is assumed to match. The kernel has a limit too.
 const MAX_DEPTH: usize = 32;
@@ -105,7 +75,7 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
             return None;
         }
         targets(&words).find_map(|(_, name)| match name {
-            "DNAT" | "REDIRECT" | "NETMAP" => Some(text(rule)),
+            name if REWRITES.contains(&name) => Some(text(rule)),
             name if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1),
             name => nat.chain(name).map(|_| text(rule)),
         })
@@ -146,7 +116,7 @@ fn may_match(words: &[String], address: Address) -> bool {
                 contains(network, address.ip()).is_none_or(|inside| inside != negated)
             }
             // The metadata service is never a local address; another target may be.
-            ("--dst-type", Some("LOCAL")) => !is_imds(address) || negated,
+            ("--dst-type", Some("LOCAL")) => !address.is_imds() || negated,
             ("--dst-type", Some("MULTICAST")) => address.ip().is_multicast() || negated,
             // No packet made on this host comes in by an interface; forwarded ones do.
             _ => true,
@@ -154,14 +124,9 @@ fn may_match(words: &[String], address: Address) -> bool {
     })
 }
 
-/// Whether the address belongs to the metadata service.
-pub(super) fn is_imds(address: Address) -> bool {
-    Target::new(address, false).addresses().len() > 1
-}
-
 /// False only if the rule's protocol or port certainly excludes the metadata service, TCP 80.
 fn may_match_service(words: &[String], address: Address) -> bool {
-    !is_imds(address)
+    !address.is_imds()
         || words.iter().enumerate().all(|(at, word)| {
             let negated = at > 0 && words[at - 1] == "!";
             let value = words.get(at + 1).map(String::as_str);
@@ -175,7 +140,7 @@ fn may_match_service(words: &[String], address: Address) -> bool {
 }
 
 /// Whether `PORT` or `PORT:PORT` includes port 80.
-pub(super) fn is_http(ports: &str) -> bool {
+fn is_http(ports: &str) -> bool {
     let (first, last) = ports.split_once(':').unwrap_or((ports, ports));
     match (first.parse::<u16>(), last.parse::<u16>()) {
         (Ok(first), Ok(last)) => (first..=last).contains(&80),
@@ -185,7 +150,7 @@ pub(super) fn is_http(ports: &str) -> bool {
 }
 
 /// Whether the network contains the address; `None` if that is not known.
-pub(super) fn contains(network: &str, address: IpAddr) -> Option<bool> {
+fn contains(network: &str, address: IpAddr) -> Option<bool> {
     let (base, mask) = network.split_once('/').unwrap_or((network, ""));
     match (base.parse().ok()?, address) {
         (IpAddr::V4(base), IpAddr::V4(address)) => {

@@ -12,4 +12,5 @@ mod corpus;
 mod docs;
 mod golden;
 mod model;
+mod nat_corpus;
 mod trust_policy;

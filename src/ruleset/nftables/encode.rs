@@ -6,28 +6,19 @@
 use nix::libc;
 
 use super::Operation;
-use super::attributes::{nest, put, put_number, put_text};
 use super::expression::{Answer, Comparison, Expression, Header, Meta};
 use super::object::Comment;
 use super::{PRIORITY, TABLE, render, written};
 use crate::policy::{Address, UidRange};
 use crate::probe::{SOURCE_PORT, Transport};
 use crate::ruleset::model::{Counters, Hook, Rule, Verdict};
+use crate::ruleset::netlink::attributes::{nest, put, put_number, put_text};
+use crate::ruleset::netlink::{
+    ACKNOWLEDGE, APPEND, BEGIN, CREATE, END, NFTABLES, REQUEST, add_flags, of_nftables, put_message,
+};
 
-/// struct nlmsghdr: length, type, flags, sequence, port.
-const HEADER: usize = 16;
 /// NFPROTO_INET
 const INET: u8 = 1;
-/// NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END (linux/netfilter/nfnetlink.h)
-const BEGIN: u16 = 16;
-const END: u16 = 17;
-/// NFNL_SUBSYS_NFTABLES
-const SUBSYSTEM: u16 = 10;
-/// NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE, NLM_F_APPEND (linux/netlink.h)
-const REQUEST: u16 = 0x1;
-const ACKNOWLEDGE: u16 = 0x4;
-const CREATE: u16 = 0x400;
-const APPEND: u16 = 0x800;
 
 /// The transaction: all of it takes effect at one instant, or nothing.
 ///
@@ -41,7 +32,7 @@ pub fn transaction(operations: &[Operation]) -> Vec<u8> {
     for operation in operations {
         batch.operation(operation);
     }
-    batch.acknowledge_last();
+    add_flags(&mut batch.bytes, batch.last, ACKNOWLEDGE);
     batch.message(END, 0, |_| {});
     batch.bytes
 }
@@ -132,45 +123,22 @@ impl Batch {
     }
 
     fn change(&mut self, kind: libc::c_int, flags: u16, fill: impl FnOnce(&mut Vec<u8>)) {
-        // enum nf_tables_msg_types is small.
-        let kind = u16::try_from(kind).unwrap_or_default();
-        self.message(SUBSYSTEM << 8 | kind, flags, fill);
+        self.message(of_nftables(kind), flags, fill);
     }
 
     fn message(&mut self, kind: u16, flags: u16, fill: impl FnOnce(&mut Vec<u8>)) {
         self.last = self.bytes.len();
-        self.bytes.extend([0; 4]);
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend((flags | REQUEST).to_ne_bytes());
-        self.bytes.extend(self.count.to_ne_bytes());
-        self.bytes.extend([0; 4]);
         // struct nfgenmsg: the family; of begin and end, the subsystem in network order.
-        match kind {
+        let object = match kind {
             BEGIN | END => {
-                self.bytes.extend([0, 0]);
-                self.bytes.extend(SUBSYSTEM.to_be_bytes());
+                let [high, low] = NFTABLES.to_be_bytes();
+                [0, 0, high, low]
             }
-            _ => self.bytes.extend([INET, 0, 0, 0]),
-        }
-        fill(&mut self.bytes);
-        let length = u32::try_from(self.bytes.len() - self.last).unwrap_or(u32::MAX);
-        self.patch(0, length.to_ne_bytes());
+            _ => [INET, 0, 0, 0],
+        };
+        let head = (kind, flags | REQUEST, self.count);
+        put_message(&mut self.bytes, head, object, fill);
         self.count += 1;
-    }
-
-    fn acknowledge_last(&mut self) {
-        let at = HEADER / 2 - 2;
-        let flags = self.bytes.get(self.last + at..self.last + at + 2);
-        let flags = flags.and_then(|flags| flags.try_into().ok());
-        let flags = flags.map_or(0, u16::from_ne_bytes);
-        self.patch(at, (flags | ACKNOWLEDGE).to_ne_bytes());
-    }
-
-    /// Writes over what is in the last message.
-    fn patch<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
-        for (place, byte) in self.bytes.iter_mut().skip(self.last + at).zip(bytes) {
-            *place = byte;
-        }
     }
 }
 

@@ -5,8 +5,10 @@
 
 use nix::libc;
 
-use super::attributes::{all, find, long_number, nest, number, put, put_number, put_text, text};
 use crate::ruleset::model::Counters;
+use crate::ruleset::netlink::attributes::{
+    all, find, long_number, nest, number, put, put_number, put_text, text,
+};
 
 /// NFTA_LIST_ELEM
 const ELEMENT: u16 = 1;

@@ -1,14 +1,30 @@
-//! Tables of others in nftables that translate addresses, as `nft -j list table` shows them.
+//! Other tools' tables of nftables that rewrite addresses.
+//!
+//! ```text
+//! (netlink) -> expression, set -> Contents -> judge: does a chain rewrite this address?
+//!                  ^                             |
+//!                  +------ missing: read it -----+
+//! ```
+//! Only chains and sets that packets to the address can reach are read: a host may have tens of
+//! thousands of them.
 
-use std::collections::BTreeMap;
-use std::io::Read;
+mod expression;
+mod judge;
+mod packet;
+mod set;
+mod text;
 
-use serde_json::Value;
+use std::collections::HashMap;
 
-use super::json::{self, Unclear};
+use self::expression::Expression;
+pub use self::judge::{Answer, Missing, judge, missing};
+pub use self::set::{Elements, Set};
+use super::object::NativeChain;
 use crate::policy::Family;
+use crate::ruleset::netlink::OBJECT;
+use crate::ruleset::netlink::attributes::{ANY, each_once, find};
 
-/// A table of nftables that translates addresses and that iptables does not show.
+/// A table of nftables that rewrites addresses and that iptables does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatTable {
     /// The IP families whose packets it meets.
@@ -17,8 +33,8 @@ pub struct NatTable {
     pub name: String,
     /// Its chains that packets meet before `filter`.
     pub chains: Vec<NatChain>,
-    /// Its rules, or why they could not be read.
-    pub listing: Result<Listing, String>,
+    /// What was read of it, or why that could not be read.
+    pub contents: Result<Contents, String>,
 }
 
 /// A chain at a hook.
@@ -30,64 +46,72 @@ pub struct NatChain {
     pub local: bool,
 }
 
-/// The rules of a table, by chain.
+/// Chains and sets of a table, as far as they were read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Listing {
+pub struct Contents {
     /// The rules of each chain, in order.
-    pub chains: BTreeMap<String, Vec<NatRule>>,
-    /// The elements of each set and map that stays as it is.
-    pub sets: BTreeMap<String, Vec<Value>>,
+    pub chains: HashMap<String, Vec<NatRule>>,
+    /// The sets and maps.
+    pub sets: HashMap<String, Set>,
 }
 
-/// A rule of someone else.
+/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatRule {
-    /// Its statements, by name, in order.
-    pub statements: Vec<(&'static str, Value)>,
+    expressions: Vec<Expression>,
 }
 
-/// Reads the listing of a table of someone else.
-///
-/// # Errors
-/// It has a shape that is not known.
-pub fn listing(printed: impl Read) -> Result<Listing, Unclear> {
-    let mut listing = Listing::default();
-    json::objects(printed, |kind, object| {
-        let name = |key| json::named(&object, key);
-        match kind {
-            "chain" => {
-                listing.chains.entry(name("name")?).or_default();
-            }
-            "set" | "map" => {
-                let elements = match object.get("elem") {
-                    None => Vec::new(),
-                    Some(Value::Array(elements)) => elements.clone(),
-                    Some(odd) => {
-                        let problem = "nft prints elements that are not understood";
-                        return Err(Unclear::new(problem, odd));
-                    }
-                };
-                // Elements that packets add, or that time takes away, are not those of later.
-                let changes = object.get("flags").is_some_and(|flags| {
-                    let flags = flags.to_string();
-                    flags.contains("dynamic") || flags.contains("timeout")
-                });
-                if !changes {
-                    listing.sets.insert(name("name")?, elements);
-                }
-            }
-            "rule" => {
-                let statements = json::statements(&object)?
-                    .into_iter()
-                    .map(|(name, value)| (name, value.clone()))
-                    .collect();
-                let rule = NatRule { statements };
-                let chain = listing.chains.entry(name("chain")?);
-                chain.or_default().push(rule);
-            }
-            _ => {}
+impl NatRule {
+    /// Reads a rule from a dump, with the name of its chain; `None` if it is damaged.
+    #[must_use]
+    pub fn read(object: &[u8]) -> Option<(String, Self)> {
+        // NFTA_RULE_CHAIN, _EXPRESSIONS
+        let attributes = object.get(OBJECT..)?;
+        each_once(attributes, ANY)?;
+        let chain = strict_text(find(attributes, 2)?)?.to_owned();
+        let expressions = Expression::read_all(find(attributes, 4)?)?;
+        Some((chain, Self { expressions }))
+    }
+
+    /// The rule in words close to those of nft.
+    #[must_use]
+    pub fn text(&self) -> String {
+        text::rule(&self.expressions)
+    }
+}
+
+/// The tables of the chains that rewrite destinations, without those chains that are `shown`
+/// elsewhere; nothing is read of them yet.
+#[must_use]
+pub fn tables(chains: &[NativeChain], shown: impl Fn(&NativeChain) -> bool) -> Vec<NatTable> {
+    let mut tables: Vec<NatTable> = Vec::new();
+    for chain in chains {
+        let Some(local) = chain.translates() else {
+            continue;
+        };
+        if shown(chain) {
+            continue;
         }
-        Ok(())
-    })?;
-    Ok(listing)
+        let name = chain.name.clone();
+        let known = tables
+            .iter_mut()
+            .find(|table| table.families == chain.families && table.name == chain.table);
+        match known {
+            Some(table) => table.chains.push(NatChain { name, local }),
+            None => tables.push(NatTable {
+                families: chain.families,
+                name: chain.table.clone(),
+                chains: vec![NatChain { name, local }],
+                contents: Ok(Contents::default()),
+            }),
+        }
+    }
+    tables
+}
+
+/// A name, without the zero at its end. One that is not UTF-8 could not be asked for.
+fn strict_text(value: &[u8]) -> Option<&str> {
+    let text = value.strip_suffix(&[0])?;
+    let text = std::str::from_utf8(text).ok()?;
+    (!text.contains('\0')).then_some(text)
 }

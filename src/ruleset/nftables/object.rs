@@ -5,12 +5,10 @@
 
 use nix::libc;
 
-use super::attributes::{find, number, text};
 use super::expression::Expression;
 use crate::policy::Family;
-
-/// struct nfgenmsg: family, version, resource.
-pub(crate) const HEADER: usize = 4;
+use crate::ruleset::netlink::OBJECT;
+use crate::ruleset::netlink::attributes::{find, number, text};
 
 /// A table of `nf_tables`, as the kernel lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +30,7 @@ impl NativeTable {
     #[must_use]
     pub fn read(object: &[u8]) -> Option<Self> {
         // NFTA_TABLE_NAME, _FLAGS, _USE; NFT_TABLE_F_DORMANT, _OWNER
-        let attributes = object.get(HEADER..)?;
+        let attributes = object.get(OBJECT..)?;
         let flags = number(find(attributes, 2)?)?;
         Some(Self {
             families: families(object),
@@ -83,7 +81,7 @@ impl NativeChain {
     #[must_use]
     pub fn read(object: &[u8]) -> Option<Self> {
         // NFTA_CHAIN_TABLE, _NAME, _HOOK, _POLICY, _USE, _TYPE; NFTA_HOOK_HOOKNUM, _PRIORITY
-        let attributes = object.get(HEADER..)?;
+        let attributes = object.get(OBJECT..)?;
         let base = |hook| {
             Some(Base {
                 kind: text(find(attributes, 7)?),
@@ -177,7 +175,7 @@ impl NativeRule {
     #[must_use]
     pub fn read(object: &[u8]) -> Option<Self> {
         // NFTA_RULE_TABLE, _CHAIN, _EXPRESSIONS, _USERDATA
-        let attributes = object.get(HEADER..)?;
+        let attributes = object.get(OBJECT..)?;
         let list = find(attributes, 4).unwrap_or_default();
         Some(Self {
             families: families(object),
@@ -197,5 +195,15 @@ pub fn families(object: &[u8]) -> &'static [Family] {
         Some(2) => &[Family::V4],
         Some(10) => &[Family::V6],
         _ => &[],
+    }
+}
+
+/// The number of the family that works in these IP families, as [`families`] reads it.
+#[must_use]
+pub(crate) fn number_of(families: &[Family]) -> u8 {
+    match families {
+        [Family::V4] => 2,
+        [Family::V6] => 10,
+        _ => 1,
     }
 }

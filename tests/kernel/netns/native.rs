@@ -6,8 +6,9 @@ use std::process::{Child, Stdio};
 use std::{fs, thread};
 
 use ip_lockdown::ruleset::model::Spec;
+use ip_lockdown::ruleset::nftables::decode;
+use ip_lockdown::ruleset::nftables::nat::{Answer, Contents, judge};
 use ip_lockdown::ruleset::nftables::object::{NativeChain, NativeRule};
-use ip_lockdown::ruleset::nftables::{decode, nat};
 use lab::{Done, IMDS, Lab, User};
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use crate::hosts::alone;
 use crate::netns::support::{V4, lock, refused, served, verify};
+use lab::captures::Dump;
 
 /// The objects of a kind (enum nf_tables_msg_types) that this network namespace has, as the kernel lists them.
 fn listed(kind: libc::c_int) -> Vec<Vec<u8>> {
@@ -310,7 +312,7 @@ fn no_rule_of_others_is_taken_for_ours() {
     assert!(tried >= 100);
 }
 
-/// Tables of others are read from what nft lists: whatever is in them.
+/// Other tools' rules are read whatever they are made of.
 #[test]
 fn a_table_of_others_is_read_whole() {
     let lab = alone();
@@ -324,11 +326,23 @@ fn a_table_of_others_is_read_whole() {
     let text = include_str!("native/foreign.nft").replace("ip_lockdown", "x");
     let loaded = commands(&text).filter(|line| load(&lab, line).code == Some(0));
     let loaded = loaded.filter(|line| line.contains(" rule ")).count();
-    let listing = lab
-        .run(&["nft", "-j", "list", "table", "inet", "x"])
-        .expect_code(0);
-    let listing = nat::listing(listing.stdout.as_bytes()).expect("it is understood");
-    assert_eq!(listing.chains.values().flatten().count(), loaded);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    lab.dump(file.path());
+    let dump = Dump::read(&std::fs::read(file.path()).expect("the dump")).expect("it is whole");
+    let contents = &dump.table("inet", "x").contents;
+    assert_eq!(contents.chains.values().flatten().count(), loaded);
+    for rule in contents.chains.values().flatten() {
+        let alone = Contents {
+            chains: [("alone".to_owned(), vec![rule.clone()])].into(),
+            sets: contents.sets.clone(),
+        };
+        let answer = judge(&alone, "alone", lab::IMDS_V4.into());
+        let known = match &answer {
+            Answer::Unknown(reason) => !reason.contains("unknown"),
+            Answer::Untouched | Answer::Rewritten(_) => true,
+        };
+        assert!(known, "{answer:?}");
+    }
     assert!(loaded >= 100, "{loaded}");
 }
 

@@ -53,7 +53,7 @@ setting() {
 build() {
     local root=$work/root
     guest_root lab
-    cp -r "$here/tests/boot" "$root/srv/boot"
+    cp -r "$here/tests/machine/boot" "$root/srv/boot"
     case $machine in
     nspawn) echo host0 ;;
     qemu) echo eth0 ;;

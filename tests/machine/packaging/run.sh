@@ -28,7 +28,7 @@ if [ "${1:-}" = case ]; then
     mount -t overlay -o "lowerdir=$place/root,upperdir=$work/upper,workdir=$work/lower" packaging "$root"
     mkdir "$root"/{packaging,package,scripts,tests,old}
     mount --bind -o ro "$here/packaging" "$root/packaging"
-    mount --bind -o ro "$here/tests/packaging" "$root/tests"
+    mount --bind -o ro "$here/tests/machine/packaging" "$root/tests"
     mount --bind -o ro "$target/package" "$root/package"
     mount --bind -o ro "$place/scripts" "$root/scripts"
     install -m 755 "$target/debug/lab" "$root/usr/local/bin/lab"

@@ -17,7 +17,7 @@ const SIZES: [(u32, u32); 5] = [(1, 25), (10, 15), (100, 11), (1000, 7), (10_000
 const SCRIPTED: [(u32, u32); 4] = [(1, 5), (10, 5), (100, 3), (1000, 1)];
 
 /// A function of the shell that times what it is given, by the shell's own clock.
-const TIMED: &str = r#"
+pub(crate) const TIMED: &str = r#"
 timed() {
     local what=$1 start=$EPOCHREALTIME end
     shift
@@ -232,7 +232,7 @@ fn scripted(variant: Variant, users: Users, rounds: u32) -> AllSeries {
 }
 
 /// Lines of what was timed and how many microseconds it took, as milliseconds.
-fn add(all: &mut AllSeries, lines: &str) {
+pub(crate) fn add(all: &mut AllSeries, lines: &str) {
     for line in lines.lines() {
         let (what, micros) = line.split_once(' ').expect("what and how long");
         let micros: f64 = micros.parse().expect("microseconds");

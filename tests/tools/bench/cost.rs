@@ -2,13 +2,15 @@
 //!
 //! Everything that is compared is measured in turns, in this one run, so that the ratios mean something on a busy
 //! machine too. No test: it asserts that every call succeeds, and nothing about time. With `--write FILE` the
-//! tables become a page, with `--hot FILE` what the bench `hot` printed is a part of it; words choose sections.
+//! tables become a page, with `--hot FILE` what the bench `hot` printed is a part of it; words choose sections. With
+//! `--into FILE` the sections that are measured take their place in a page that is there.
 
 #![expect(
     clippy::expect_used,
     reason = "a measurement that cannot be made must stop loudly"
 )]
 
+mod beside;
 mod changes;
 mod growth;
 mod packets;
@@ -25,11 +27,12 @@ use page::Page;
 type Measure = fn(&mut Page);
 
 /// The parts of the page, by the words that choose them.
-const SECTIONS: [(&str, Measure); 4] = [
+const SECTIONS: [(&str, Measure); 5] = [
     ("changes", changes::measure),
     ("packets", packets::measure),
     ("growth", growth::measure),
     ("size", changes::size),
+    ("beside", beside::measure),
 ];
 
 fn main() {
@@ -44,6 +47,7 @@ fn main() {
         Some(words.remove(at))
     };
     let (file, hot) = (value_of("--write"), value_of("--hot"));
+    let into = value_of("--into");
     let started = Instant::now();
     let mut page = Page::new();
     for (name, measure) in SECTIONS {
@@ -57,6 +61,12 @@ fn main() {
             "Without other programs, for one family in `filter` and `security` (nftables: both families), measured by `divan`:",
         );
         page.block(&fs::read_to_string(hot).expect("what the bench `hot` printed"));
+    }
+    if let Some(file) = into {
+        let there = fs::read_to_string(&file).expect("the page is there");
+        fs::write(&file, page.put_into(&there)).expect("the page can be written");
+        println!("put into {file}");
+        return;
     }
     page.end(started.elapsed());
     if let Some(file) = file {

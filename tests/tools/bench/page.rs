@@ -59,6 +59,24 @@ impl Page {
         &self.0
     }
 
+    /// Another page with the sections of this one: in the place of those with the same title, or before
+    /// the last section.
+    pub(crate) fn put_into(&self, other: &str) -> String {
+        const MARK: &str = "\n## ";
+        let title = |section: &str| section.lines().next().unwrap_or_default().to_owned();
+        let mut sections: Vec<String> = other.split(MARK).map(str::to_owned).collect();
+        for section in self.0.split(MARK).skip(1) {
+            let known = sections
+                .iter()
+                .position(|known| title(known) == title(section));
+            match known {
+                Some(at) => section.clone_into(&mut sections[at]),
+                None => sections.insert(sections.len() - 1, section.to_owned()),
+            }
+        }
+        sections.join(MARK)
+    }
+
     fn line(&mut self, line: &str) {
         println!("{line}");
         writeln!(self.0, "{line}").expect("a String takes everything");

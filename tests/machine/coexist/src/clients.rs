@@ -95,12 +95,21 @@ impl Collector {
     }
 
     /// Waits until every lane of these sources has tried ten times from now, and those to the address that is not
-    /// locked came through. Says which did not in time.
+    /// locked got through. Returns which did not in time.
     pub(crate) fn wait(&self, sources: &[&Source]) -> Vec<String> {
+        self.wait_for(sources, |lane| !is_locked(lane))
+    }
+
+    /// The same where nothing is locked: every lane has to get through. On a busy machine that takes some a while.
+    pub(crate) fn wait_open(&self, sources: &[&Source]) -> Vec<String> {
+        self.wait_for(sources, |_| true)
+    }
+
+    fn wait_for(&self, sources: &[&Source], is_open: fn(&Lane) -> bool) -> Vec<String> {
         let before = self.look();
         let end = Instant::now() + START;
         loop {
-            let lagging = lagging(&before, &self.look(), sources);
+            let lagging = lagging(&before, &self.look(), sources, is_open);
             if lagging.is_empty() || Instant::now() > end {
                 return lagging;
             }
@@ -136,7 +145,12 @@ fn find(lanes: &[Lane], like: &Lane) -> Option<usize> {
         .position(|lane| lane.activity == like.activity && lane.to == like.to)
 }
 
-fn lagging(before: &Tally, now: &Tally, sources: &[&Source]) -> Vec<String> {
+fn lagging(
+    before: &Tally,
+    now: &Tally,
+    sources: &[&Source],
+    is_open: fn(&Lane) -> bool,
+) -> Vec<String> {
     let mut lagging = Vec::new();
     for source in sources {
         let Some(lanes) = now.get(source.name) else {
@@ -158,7 +172,7 @@ fn lagging(before: &Tally, now: &Tally, sources: &[&Source]) -> Vec<String> {
                     "{}: {:?} to {} did not try",
                     source.name, lane.activity, lane.to
                 ));
-            } else if !is_locked(lane) && lane.passed == passed {
+            } else if is_open(lane) && lane.passed == passed {
                 lagging.push(format!(
                     "{}: {}, which is not locked, does not answer",
                     source.name, lane.to

@@ -129,7 +129,7 @@ pub(crate) fn play(group: &Group) -> Played {
 
 /// A row in which everybody has to get through.
 fn open(collector: &Collector, sources: &[&Source], what: &str) -> Measured {
-    let lagging = collector.wait(sources);
+    let lagging = collector.wait_open(sources);
     let mut row = Measured {
         does: what.to_owned(),
         clients: collector.take(),

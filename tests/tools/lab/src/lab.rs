@@ -378,6 +378,13 @@ impl Lab {
             .json()
     }
 
+    /// Writes what the kernel lists of nf_tables on the host into the file.
+    #[track_caller]
+    pub fn dump(&self, file: &Path) {
+        let mut command = self.command(lab_program());
+        Done::of(command.arg("dump").arg(file)).expect_code(0);
+    }
+
     /// Somebody who takes streams and datagrams where the metadata service runs, and throws them away.
     #[track_caller]
     pub fn sink(&self, at: &[SocketAddr]) -> Sink {

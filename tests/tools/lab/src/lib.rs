@@ -28,6 +28,7 @@
 )]
 
 mod background;
+pub mod captures;
 mod done;
 pub mod files;
 mod lab;

@@ -8,6 +8,7 @@
 )]
 
 mod attempt;
+mod dump;
 mod hammer;
 mod hold;
 mod identity;
@@ -38,6 +39,7 @@ enum Command {
     Pace(pace::PaceArgs),
     Sink(sink::Sink),
     Peak(peak::PeakArgs),
+    Dump(dump::DumpArgs),
 }
 
 fn main() {
@@ -52,6 +54,7 @@ fn main() {
         Command::Pace(pace) => report(pace.run()),
         Command::Sink(sink) => sink.run(),
         Command::Peak(peak) => report(peak.run()),
+        Command::Dump(dump) => dump.run(),
     }
 }
 
