@@ -4,6 +4,7 @@ use super::model::{ChainName, Hook, Rule, Verdict};
 use super::tree::{OfUids, split};
 use super::{Layer, Layers, Marker};
 use crate::policy::{AccountName, Address, Family, Forwarded, Policy, Subjects, UidRange};
+use crate::probe::Transport;
 
 /// Room for names in a rule's comment, in bytes (255 in all, `XT_MAX_COMMENT_LEN`).
 const MAX_COMMENT: usize = 250;
@@ -68,20 +69,27 @@ pub fn desired(
             marker,
         }],
     };
+    // Only what is refused is counted: no rule that lets packets pass may come after these.
+    let count_probes = Transport::ALL.map(Rule::CountProbes);
     let max_comment = match layer {
         Layer::Filter | Layer::Security => MAX_COMMENT,
         Layer::Nftables => MAX_NFT_COMMENT,
     };
     let users = users(&policy.subjects, max_comment);
     let groups = groups(&policy.subjects, max_comment);
-    let mut ending = Vec::new();
-    if layer == Layer::Nftables {
-        ending.extend([Rule::RefuseOwnedTcp, Rule::RefuseOwned]);
-    }
-    ending.push(Rule::PassClosing);
-    ending.extend(refusal(Some(marker)));
+    let ending = match layer {
+        // A closing packet has no owner, so that none of these is for it.
+        Layer::Nftables => [
+            &count_probes[..],
+            &[Rule::RefuseOwnedTcp, Rule::RefuseOwned, Rule::PassClosing],
+        ]
+        .concat(),
+        Layer::Filter | Layer::Security => [&[Rule::PassClosing], &count_probes[..]].concat(),
+    };
+    let ending = [ending, refusal(Some(marker))].concat();
+    let ending_of_sub_chains = [&count_probes[..], &refusal(None)].concat();
     let lock = |address| {
-        let (mut chains, mut rules) = split(address, users.clone(), &refusal(None));
+        let (mut chains, mut rules) = split(address, users.clone(), &ending_of_sub_chains);
         // Where a goto leads, no group passes any more.
         let at = if chains.is_empty() { rules.len() } else { 0 };
         rules.splice(at..at, groups.iter().cloned());

@@ -10,6 +10,7 @@ use serde::Serialize;
 pub use self::name::{ChainName, Hook, NotOurs, Part};
 use super::Marker;
 use crate::policy::{AccountName, Address, Family, Gid, UidRange};
+use crate::probe::Transport;
 
 /// Which iptables: the same rules, kept in two places of the kernel that do not see each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -78,6 +79,10 @@ pub enum Rule {
         /// The names it was given by.
         names: Vec<AccountName>,
     },
+    /// Packets from the source port of probes are counted, and go on to the rules below, all of which
+    /// refuse them: so the refusals of others can be told. (A probe that met a refusal of its own
+    /// would not prove what the other packets meet.)
+    CountProbes(Transport),
     /// In the layer `nftables`: what has an owner at all is refused here, TCP with a reset.
     RefuseOwnedTcp,
     /// In the layer `nftables`: anything else that has an owner is refused here.
@@ -104,6 +109,17 @@ pub struct Counters {
     pub packets: u64,
     /// How many bytes, headers included.
     pub bytes: u64,
+}
+
+impl Counters {
+    /// These without those; 0 where those are more, as they may be while packets are counted.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.saturating_sub(other.packets),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
 }
 
 impl std::ops::AddAssign for Counters {

@@ -16,8 +16,8 @@ use crate::policy::{Address, UidRange};
 
 /// How many rules a sub-chain has before its refusal. A rule that does not match costs a packet
 /// nearly 0.1 us: fewer would cost a packet less, but make more chains, each with rules of its own.
-/// The 16,384 words of a policy (`MAX_SUBJECTS`) make four levels, where a packet meets 54 rules at
-/// most (4 + 16 + 16 + 16 + 2).
+/// The 16,384 subjects of a policy (`MAX_SUBJECTS`) make four levels, where a packet meets 56 rules at
+/// most (4 + 16 + 16 + 16 + 4).
 const WIDTH: usize = 16;
 
 /// The longest list of uids that is not split: as many rules as a packet meets in two levels.

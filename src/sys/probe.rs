@@ -3,26 +3,30 @@
 //!
 //! No server has to answer. `sendto(2)` of a UDP datagram returns the verdict of the kernel (EPERM if
 //! a rule refuses the packet), and a connect that is not refused within 40 ms counts as not answered.
+//! Probes that must be refused are sent from [`SOURCE_PORT`], so that the rules count them separately. If
+//! such a probe is not refused, it is repeated from another port, and only that result counts.
 //! Each unlisted identity has its own child, which cannot regain privileges. Several listed identities
 //! share a child, because a process costs more than a probe.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use caps::CapSet;
 use nix::errno::Errno;
+use nix::libc::linger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockopt, sendto,
-    setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt,
+    sendto, setsockopt, socket, sockopt,
 };
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 use tracing::debug;
 
 use super::child::{Child, NoReport, reports};
-use crate::policy::{Address, Family};
-use crate::probe::{Expected, Identity, Outcome, ProbeResult, Transport};
+use crate::policy::Address;
+use crate::probe::{Expected, Identity, Outcome, ProbeResult, SOURCE_PORT, Transport};
 
 /// The port of all probes, which is that of the metadata service.
 const PORT: u16 = 80;
@@ -37,6 +41,12 @@ const LIMITS: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_secs(2),
 ];
+
+/// How often a connect from [`SOURCE_PORT`] is tried while another probe uses the port.
+const PORT_TRIES: usize = 10;
+
+/// The pause between two such tries. A refused connect takes 0.1 ms.
+const PORT_WAIT: Duration = Duration::from_millis(1);
 
 /// How many listed identities share a child.
 const IDENTITIES_PER_CHILD: usize = 16;
@@ -160,33 +170,84 @@ fn report<E: ToString>(
     addresses: &[Address],
     became: Result<(), E>,
 ) -> Report {
-    let became = became.map_err(|reason| Outcome::NotMade(reason.to_string()));
-    let mut report = Vec::new();
-    let mut connects = Vec::new();
-    for (index, address) in addresses.iter().enumerate() {
-        let target = SocketAddr::new(address.ip(), PORT);
-        let udp = match &became {
-            Ok(()) => send_datagram(address.family(), target),
-            Err(not_made) => not_made.clone(),
-        };
-        report.push((index, Transport::Udp, udp));
-        if identity.expected == Expected::Refused {
-            let tcp = match &became {
-                Ok(()) => start_connect(address.family(), target),
-                Err(not_made) => Err(not_made.clone()),
+    let targets = addresses
+        .iter()
+        .map(|address| SocketAddr::new(address.ip(), PORT))
+        .enumerate();
+    match (became, identity.expected) {
+        (Ok(()), Expected::Served) => targets
+            .map(|(index, to)| (index, Transport::Udp, send_datagram(to, Source::Any)))
+            .collect(),
+        (Ok(()), Expected::Refused) => probes_to_refuse(targets),
+        (Err(reason), expected) => {
+            let outcome = Outcome::NotMade(reason.to_string());
+            let transports: &[Transport] = match expected {
+                Expected::Served => &[Transport::Udp],
+                Expected::Refused => &[Transport::Udp, Transport::Tcp],
             };
-            connects.push((index, tcp));
+            let not_made = |&transport| {
+                let of_all = targets.clone();
+                of_all.map(move |(index, _)| (index, transport))
+            };
+            let all = transports.iter().flat_map(not_made);
+            all.map(|(index, transport)| (index, transport, outcome.clone()))
+                .collect()
         }
     }
+}
+
+/// What becomes of an identity that must be refused.
+fn probes_to_refuse(targets: impl Iterator<Item = (usize, SocketAddr)>) -> Report {
+    let mut report = Vec::new();
+    let mut connects = Vec::new();
+    for (nth, target) in targets {
+        let datagram = datagram_to_refuse(target);
+        connects.push((nth, target, connect_to_refuse(target, &datagram)));
+        report.push((nth, Transport::Udp, datagram));
+    }
     let deadline = Instant::now() + CONNECT_LIMIT;
-    report.extend(connects.into_iter().map(|(index, tcp)| {
-        let outcome = match tcp {
-            Ok(socket) => finish_connect(&socket, deadline),
-            Err(outcome) => outcome,
-        };
-        (index, Transport::Tcp, outcome)
-    }));
+    for (index, target, started) in connects {
+        let mut outcome = finish_connect(started, deadline);
+        if !counts(&outcome) {
+            let again = start_connect(target, Source::Any);
+            outcome = finish_connect(again, Instant::now() + CONNECT_LIMIT);
+        }
+        report.push((index, Transport::Tcp, outcome));
+    }
     report
+}
+
+/// Whether the outcome of a probe from [`SOURCE_PORT`] counts. If not, the probe is repeated from another
+/// port: this one may be in use, and conntrack may assign a packet to an earlier flow between the same
+/// ports that a NAT rule redirected.
+fn counts(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Denied | Outcome::Refused | Outcome::NoAnswer
+    )
+}
+
+fn datagram_to_refuse(target: SocketAddr) -> Outcome {
+    let outcome = send_datagram(target, Source::Probes);
+    if counts(&outcome) {
+        return outcome;
+    }
+    send_datagram(target, Source::Any)
+}
+
+/// Starts a connect from [`SOURCE_PORT`], after a datagram to the same address had that outcome.
+fn connect_to_refuse(target: SocketAddr, datagram: &Outcome) -> nix::Result<OwnedFd> {
+    if *datagram == Outcome::NoRoute {
+        return start_connect(target, Source::Any);
+    }
+    for _ in 0..PORT_TRIES {
+        match start_connect(target, Source::Probes) {
+            // At this instant, another probe connects to the same address.
+            Err(Errno::EADDRNOTAVAIL) => sleep(PORT_WAIT),
+            started => return started,
+        }
+    }
+    start_connect(target, Source::Any)
 }
 
 /// The value for an id that setresuid(2) does not change.
@@ -259,21 +320,37 @@ fn check_identity(identity: &Identity, saved: Uid, empty: CapSet) -> Result<(), 
     Ok(())
 }
 
-fn open(family: Family, kind: SockType) -> nix::Result<OwnedFd> {
-    let family = match family {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
-    };
-    socket(
-        family,
-        kind,
-        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-        None,
-    )
+/// The port that a probe is sent from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// [`SOURCE_PORT`]
+    Probes,
+    /// One that the kernel chooses.
+    Any,
 }
 
-fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
-    let sent = open(family, SockType::Datagram).and_then(|socket| {
+fn open(target: SocketAddr, kind: SockType, source: Source) -> nix::Result<OwnedFd> {
+    let (family, any) = match target {
+        SocketAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        SocketAddr::V6(_) => (AddressFamily::Inet6, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+    };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(family, kind, flags, None)?;
+    if source == Source::Probes {
+        if target.is_ipv6() {
+            setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+        }
+        // Several probes have the port at the same time.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        let port = SocketAddr::new(any, SOURCE_PORT);
+        // Whatever the error is, it is not an answer to a packet, as EPERM would be.
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(port)).map_err(|_| Errno::EADDRINUSE)?;
+    }
+    Ok(socket)
+}
+
+fn send_datagram(target: SocketAddr, source: Source) -> Outcome {
+    let sent = open(target, SockType::Datagram, source).and_then(|socket| {
         // Without this option the kernel refuses a broadcast address before it checks any rule.
         setsockopt(&socket, sockopt::Broadcast, &true)?;
         sendto(
@@ -289,16 +366,25 @@ fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
     }
 }
 
-fn start_connect(family: Family, target: SocketAddr) -> Result<OwnedFd, Outcome> {
-    let socket = open(family, SockType::Stream).map_err(failed)?;
+fn start_connect(target: SocketAddr, source: Source) -> nix::Result<OwnedFd> {
+    let socket = open(target, SockType::Stream, source)?;
+    // A connection ends with a reset, so that none is left in TIME-WAIT, where it keeps its ports.
+    let at_once = linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&socket, sockopt::Linger, &at_once)?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
-        Ok(()) => Err(Outcome::Sent),
-        Err(Errno::EINPROGRESS) => Ok(socket),
-        Err(errno) => Err(failed(errno)),
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
+        Err(errno) => Err(errno),
     }
 }
 
-fn finish_connect(socket: &OwnedFd, deadline: Instant) -> Outcome {
+fn finish_connect(started: nix::Result<OwnedFd>, deadline: Instant) -> Outcome {
+    let socket = match started {
+        Ok(socket) => socket,
+        Err(errno) => return failed(errno),
+    };
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
     match poll(
@@ -306,7 +392,7 @@ fn finish_connect(socket: &OwnedFd, deadline: Instant) -> Outcome {
         timeout,
     ) {
         Ok(0) => Outcome::NoAnswer,
-        Ok(_) => match getsockopt(socket, sockopt::SocketError) {
+        Ok(_) => match getsockopt(&socket, sockopt::SocketError) {
             Ok(0) => Outcome::Sent,
             Ok(code) => failed(Errno::from_raw(code)),
             Err(errno) => failed(errno),

@@ -3,12 +3,6 @@
     clippy::disallowed_methods,
     reason = "the tests start the program themselves"
 )]
-
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the program under test is started here, without a lab"
-)]
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

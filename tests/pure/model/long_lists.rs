@@ -20,7 +20,7 @@ use super::restore::params;
 use super::same_input_same_state::assert_in_force;
 
 /// The most rules of ours that a packet may meet in a layer, the jump not counted.
-const FEW: usize = 70;
+const FEW: usize = 72;
 
 fn policy_of(target: Address, subjects: Subjects) -> Policy {
     Policy {
@@ -51,6 +51,7 @@ enum Sent<'a> {
 }
 
 impl Sent<'_> {
+    /// Whether the rule decides; one that only counts does not.
     fn meets(&self, rule: &Rule) -> bool {
         match (rule, self) {
             (Rule::PassUids { uids, .. } | Rule::Goto { uids, .. }, Self::By(id, _)) => {

@@ -1,18 +1,20 @@
 //! What follows `-A CHAIN` -> one of our rules.
 
 use crate::policy::{AccountName, Address, Family, Gid, Uid, UidRange};
+use crate::probe::{SOURCE_PORT, Transport};
 use crate::ruleset::iptables::tokens::tokens;
 use crate::ruleset::model::{ChainName, Rule, Verdict};
 
 /// The matches and the target that our forms are made of; each at most once.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is an option of iptables, there or not"
 )]
 struct Parts {
     destination: Option<Address>,
-    tcp: bool,
+    protocol: Option<Transport>,
+    source_port: Option<u16>,
     not_opening: bool,
     uids: Option<UidRange>,
     gid: Option<Gid>,
@@ -28,11 +30,15 @@ struct Parts {
 pub(super) fn own_rule(spec: &str) -> Option<Rule> {
     let words = tokens(spec);
     let parts = parts(&words)?;
+    if parts.source_port.is_some() {
+        return count_probes(&parts);
+    }
     let has_owner = parts.uids.is_some() || parts.gid.is_some() || parts.no_socket;
     match parts {
         Parts {
             destination: None,
-            tcp: false,
+            protocol: None,
+            source_port: None,
             not_opening: false,
             uids: Some(uids),
             gid: None,
@@ -49,7 +55,8 @@ pub(super) fn own_rule(spec: &str) -> Option<Rule> {
         Parts { goto: true, .. } => None,
         Parts {
             destination: Some(address),
-            tcp: false,
+            protocol: None,
+            source_port: None,
             not_opening: false,
             comment: None,
             target: Some(target),
@@ -61,7 +68,8 @@ pub(super) fn own_rule(spec: &str) -> Option<Rule> {
         }
         Parts {
             destination: None,
-            tcp: false,
+            protocol: None,
+            source_port: None,
             not_opening: false,
             uids: Some(uids),
             gid: None,
@@ -79,7 +87,8 @@ pub(super) fn own_rule(spec: &str) -> Option<Rule> {
         }
         Parts {
             destination: None,
-            tcp: false,
+            protocol: None,
+            source_port: None,
             not_opening: false,
             uids: None,
             gid: Some(gid),
@@ -95,7 +104,8 @@ pub(super) fn own_rule(spec: &str) -> Option<Rule> {
         }),
         Parts {
             destination: None,
-            tcp: true,
+            protocol: Some(Transport::Tcp),
+            source_port: None,
             not_opening: true,
             uids: None,
             gid: None,
@@ -109,30 +119,40 @@ pub(super) fn own_rule(spec: &str) -> Option<Rule> {
         Parts {
             destination: None,
             not_opening: false,
-            tcp,
+            protocol,
             comment,
             target: Some(target),
             reject_with,
             ..
-        } if !has_owner => refusal(tcp, comment, &target, reject_with.as_deref()),
+        } if !has_owner => refusal(protocol, comment, &target, reject_with.as_deref()),
         _ => None,
     }
 }
 
+fn count_probes(parts: &Parts) -> Option<Rule> {
+    let transport = parts.protocol?;
+    let form = Parts {
+        protocol: Some(transport),
+        source_port: Some(SOURCE_PORT),
+        ..Parts::default()
+    };
+    (*parts == form).then_some(Rule::CountProbes(transport))
+}
+
 fn refusal(
-    tcp: bool,
+    protocol: Option<Transport>,
     comment: Option<String>,
     target: &str,
     reject_with: Option<&str>,
 ) -> Option<Rule> {
-    let verdict = match (tcp, target, reject_with) {
-        (true, "REJECT", Some("tcp-reset")) => {
+    let verdict = match (protocol, target, reject_with) {
+        (Some(Transport::Tcp), "REJECT", Some("tcp-reset")) => {
             return comment.is_none().then_some(Rule::RefuseTcp);
         }
-        (false, "REJECT", Some("icmp-port-unreachable" | "icmp6-port-unreachable")) => {
+        (None, "REJECT", Some("icmp-port-unreachable" | "icmp6-port-unreachable")) => {
             Verdict::Reject
         }
-        (false, "DROP", None) => Verdict::Drop,
+        (None, "DROP", None) => Verdict::Drop,
         _ => return None,
     };
     let marker = match comment {
@@ -154,12 +174,10 @@ fn parts(words: &[String]) -> Option<Parts> {
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         match word {
-            "-m" => matches!(words.next()?, "owner" | "tcp" | "comment").then_some(())?,
+            "-m" => matches!(words.next()?, "owner" | "tcp" | "udp" | "comment").then_some(())?,
             "-d" => once(&mut parts.destination, whole_address(words.next()?)?)?,
-            "-p" => {
-                matches!(words.next()?, "tcp" | "6").then_some(())?;
-                flag(&mut parts.tcp)?;
-            }
+            "-p" => once(&mut parts.protocol, transport(words.next()?)?)?,
+            "--sport" => once(&mut parts.source_port, words.next()?.parse().ok()?)?,
             "--uid-owner" => once(&mut parts.uids, uid_range(words.next()?)?)?,
             "--gid-owner" => once(&mut parts.gid, Gid::new(words.next()?.parse().ok()?)?)?,
             "--suppl-groups" => flag(&mut parts.supplementary)?,
@@ -193,6 +211,14 @@ fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
 
 fn flag(place: &mut bool) -> Option<()> {
     (!std::mem::replace(place, true)).then_some(())
+}
+
+fn transport(text: &str) -> Option<Transport> {
+    match text {
+        "tcp" | "6" => Some(Transport::Tcp),
+        "udp" | "17" => Some(Transport::Udp),
+        _ => None,
+    }
 }
 
 /// An address with a full prefix, or none.
