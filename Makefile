@@ -8,25 +8,25 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release/ip-lockdown
 
-# Where `make install` puts things; DESTDIR comes before each.
+# Installation folders of `make install`. DESTDIR is put before each of them.
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/ip-lockdown
 BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
-# Debian looks in vendor-completions, most others in site-functions.
+# Debian uses vendor-completions, most other distributions site-functions.
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 SYSTEMDDIR ?= $(PREFIX)/lib/systemd/system
 LICENSEDIR ?= $(PREFIX)/share/licenses/ip-lockdown
-# The program that is put there; $(BIN), which has to run here, prints the man pages and completions.
+# The program to install. Man pages and completions come from $(BIN), which must run on this machine.
 PROGRAM ?= $(BIN)
-# Each of these units applies an active lockdown again when it starts or stops, by the drop-in systemd/reapply.conf; and
-# those that can reload, when they do.
+# When one of these units starts or stops, the drop-in systemd/reapply.conf reapplies an active lockdown. Units in the
+# second list can reload, and systemd/reapply-reload.conf does the same when they reload.
 REAPPLY := nftables iptables ip6tables netfilter-persistent ufw firewalld docker
 REAPPLY_RELOAD := nftables iptables ip6tables firewalld docker
 
-# `sudo make test` for a developer whose Rust is in the home folder: sudo resets PATH, so look there as well.
+# sudo resets PATH. For `sudo make test`, add the folder of a Rust that is installed in the user's home folder.
 ifdef SUDO_USER
 SUDO_HOME := $(shell getent passwd "$$SUDO_USER" | cut -d: -f6)
 ifneq ($(wildcard $(SUDO_HOME)/.cargo/bin/cargo),)
@@ -35,7 +35,7 @@ export RUSTUP_HOME ?= $(SUDO_HOME)/.rustup
 endif
 endif
 
-# cargo-deny of exactly this version: the one in PATH if it is, else built once into target/tools.
+# cargo-deny in exactly this version: the one in PATH if its version matches, else one that is built into target/tools.
 DENY_VERSION := 0.20.2
 DENY_BUILT := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 ifeq ($(shell cargo-deny --version 2>/dev/null),cargo-deny $(DENY_VERSION))
@@ -46,20 +46,20 @@ DENY_NEEDS := $(DENY_BUILT)
 endif
 DENY_RUN = $(DENY) --workspace --locked
 
-# These too are of exactly these versions, and built once.
+# These tools are built into target/tools, in exactly these versions.
 DEB_VERSION := 3.8.0
 DEB_BUILT := $(TARGET)/tools/cargo-deb-$(DEB_VERSION)/bin/cargo-deb
 RPM_VERSION := 0.21.1
 RPM_BUILT := $(TARGET)/tools/cargo-generate-rpm-$(RPM_VERSION)/bin/cargo-generate-rpm
-# Tools from PyPI, of the versions in tests/tools/judge/requirements.txt, in a place of their own.
+# A virtual environment with tools from PyPI, in the versions of tests/tools/judge/requirements.txt.
 JUDGE := $(TARGET)/judge
 
-# The programs of the tests (lab, coexist) and the tests themselves, not optimised. One command builds all of them: a
-# command for some of them would select other features of the crates that they share, and build those again.
+# Builds the test programs (lab, coexist) and the tests, not optimised. One command builds all of them: separate commands
+# would select different features of shared crates, and build these crates again.
 BUILD_TESTS := cargo build --locked --workspace --bins --test kernel --test shells
 ALL_TESTS := --lib --bins --test '*'
 
-# ---- help: a line `target: ## text`, below the last `##@ group` before it --------------------------------------------
+# ---- `make help` prints each `target: ## text`, below the `##@ group` before it --------------------------------------------
 
 .PHONY: help
 help:
@@ -69,17 +69,17 @@ help:
 ##@ Try
 
 .PHONY: build
-build: ## the optimised program: target/release/ip-lockdown
+build: ## build the optimised program: target/release/ip-lockdown
 	cargo build --release --locked --bin ip-lockdown
 
 .PHONY: demo
-demo: ## a lockdown step by step, in network namespaces of its own (root)
+demo: ## show a lockdown step by step, in separate network namespaces (root)
 	@tests/tools/requirements.sh demo
 	$(BUILD_TESTS)
 	tests/tools/demo.sh
 
 .PHONY: bench
-bench: ## what a lockdown costs; writes docs/performance.md (root; seven minutes)
+bench: ## measure the cost of a lockdown; writes docs/performance.md (root; seven minutes)
 	@tests/tools/requirements.sh test
 	cargo build --release --locked --workspace
 	cargo bench --locked --workspace --bench hot | tee $(TARGET)/hot.txt
@@ -88,44 +88,44 @@ bench: ## what a lockdown costs; writes docs/performance.md (root; seven minutes
 ##@ Check and test
 
 .PHONY: check
-check: lint ## before each commit: lint, and all tests that need no root
+check: lint ## run lint and all tests that need no root; run this before each commit
 	cargo test --workspace --locked
 
 .PHONY: test
-test: ## check, deny, and all tests on this kernel (root; installs what is missing)
+test: ## run check, deny, and the tests on this kernel (root; installs missing packages)
 	@tests/tools/requirements.sh test
 	@$(MAKE) --no-print-directory check deny kernel-test
 
 .PHONY: test-one
-test-one: ## tests by name: make test-one T=netns::apply
-	@[ -n "$(T)" ] || { echo "no test named: make test-one T=netns::apply" >&2; exit 2; }
+test-one: ## run tests by name: make test-one T=netns::apply
+	@[ -n "$(T)" ] || { echo "T is not set; run for example: make test-one T=netns::apply" >&2; exit 2; }
 	$(BUILD_TESTS)
 	@cargo test --quiet --workspace --locked $(ALL_TESTS) -- --list "$(T)" | grep ': test$$' >/dev/null \
 		|| { echo "no test's path contains $(T)" >&2; exit 2; }
 	cargo test --workspace --locked $(ALL_TESTS) -- "$(T)"
 
 .PHONY: kernel-test
-kernel-test: ## the tests on this kernel: network namespaces, real sockets (root)
+kernel-test: ## run the tests on this kernel: network namespaces, real sockets (root)
 	@tests/tools/requirements.sh test
 	$(BUILD_TESTS)
 	cargo test --workspace --locked --test kernel --test shells
 
 .PHONY: coexist-test
-coexist-test: ## with ufw, firewalld, docker and podman on a real Debian (root; GROUP=ufw: one group)
+coexist-test: ## test with ufw, firewalld, docker and podman on a real Debian (root; GROUP=ufw: one group)
 	@tests/tools/requirements.sh coexist-test
 	cargo build --release --locked --bin ip-lockdown
 	$(BUILD_TESTS)
 	tests/machine/coexist/run.sh $(GROUP)
 
 .PHONY: boot-test
-boot-test: ## image builds and boots of a real Debian (root; SCENARIO=package: one scenario)
+boot-test: ## test image builds and boots of a real Debian (root; SCENARIO=package: one scenario)
 	@tests/tools/requirements.sh boot-test
 	@$(MAKE) --no-print-directory package
 	$(BUILD_TESTS)
 	tests/machine/boot/run.sh $(TARGET)/package/*.deb $(SCENARIO)
 
 .PHONY: packaging-test
-packaging-test: ## packages, images, user-data and fleets (root; CASE=deb: one case)
+packaging-test: ## test packages, images, user-data and fleet tools (root; CASE=deb: one case)
 	@tests/tools/requirements.sh packaging-test
 	@$(MAKE) --no-print-directory package $(JUDGE)/ready
 	$(BUILD_TESTS)
@@ -134,7 +134,7 @@ packaging-test: ## packages, images, user-data and fleets (root; CASE=deb: one c
 ##@ Single checks
 
 .PHONY: judge
-judge: $(JUDGE)/ready ## output of trust-policy, judged by moto, cfn-lint and python-hcl2 (PyPI)
+judge: $(JUDGE)/ready ## check the output of trust-policy with moto, cfn-lint and python-hcl2 (from PyPI)
 	cargo build --locked --bin ip-lockdown
 	$(JUDGE)/bin/python tests/tools/judge/judge.py $(TARGET)/debug/ip-lockdown
 
@@ -144,20 +144,20 @@ $(JUDGE)/ready: tests/tools/judge/requirements.txt
 	touch $@
 
 .PHONY: size
-size: ## the release program is smaller than 4 MiB
+size: ## check that the release program is smaller than 4 MiB
 	cargo build --release --locked --bin ip-lockdown
 	@bytes=$$(stat --format=%s $(BIN)); echo "$(BIN): $$bytes bytes"; \
-		[ "$$bytes" -lt 4194304 ] || { echo "that is 4 MiB or more" >&2; exit 1; }
+		[ "$$bytes" -lt 4194304 ] || { echo "$(BIN) must be smaller than 4 MiB" >&2; exit 1; }
 
 .PHONY: lint
-lint: ## format, clippy, rustdoc, shell scripts, rust-version; a warning is an error
+lint: ## check format, clippy, rustdoc, shell scripts, rust-version; warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --test kernel --test shells --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --document-private-items
 	@$(MAKE) --no-print-directory shellcheck msrv
 
-# No crate may require a newer Rust than ours. Clippy's lint incompatible_msrv checks our own code for that.
+# No crate may require a newer Rust than `rust-version`. For our own code, clippy checks this (incompatible_msrv).
 .PHONY: msrv
 msrv:
 	@ours=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1); \
@@ -166,34 +166,34 @@ msrv:
 	[ "$$newest" = "$$ours" ] || { echo "a crate in Cargo.lock requires Rust $$newest, and rust-version in Cargo.toml" \
 		"is $$ours: use an older version of the crate, or raise it (CONTRIBUTING.md)" >&2; exit 1; }
 
-# Every file that starts with a shell's #! line, whatever its name; tests/pure/corpus holds other people's files.
+# All files that start with the #! line of a shell, whatever their names. tests/pure/corpus has files of other projects.
 .PHONY: shellcheck
 shellcheck:
-	@command -v shellcheck >/dev/null || { echo "shellcheck is missing: install it, or run: sudo tests/tools/requirements.sh test" >&2; exit 1; }
+	@command -v shellcheck >/dev/null || { echo "shellcheck is missing; install it, or run: sudo tests/tools/requirements.sh test" >&2; exit 1; }
 	@find . \( -path ./target -o -path ./.git -o -path ./tests/pure/corpus \) -prune -o -type f \
 		-exec awk 'FNR == 1 && /^#!.*[\/ ](ba|da)?sh( |$$)/ { printf "%s%c", FILENAME, 0 } { nextfile }' {} + \
 		| sort -z | xargs -0 --no-run-if-empty --verbose shellcheck
 
 .PHONY: deny
-deny: $(DENY_NEEDS) ## licences, banned and duplicate crates, sources
+deny: $(DENY_NEEDS) ## check the dependencies: licences, banned and duplicate crates, sources
 	$(DENY_RUN) check bans licenses sources
 
 .PHONY: advisories
-advisories: advisory-db ## known vulnerabilities of our dependencies (fetches the RustSec database)
+advisories: advisory-db ## check the dependencies for known vulnerabilities (fetches the RustSec database)
 	$(DENY_RUN) check advisories
 
 .PHONY: advisory-db
 advisory-db: $(DENY_NEEDS)
 	@timeout 120 $(DENY_RUN) fetch db || { echo "advisories: NOT CHECKED, the RustSec database could not be fetched" >&2; exit 1; }
 
-# A tool from crates.io, as target/tools/NAME-VERSION/bin/NAME. Not optimised, and without debug information: it takes
-# a third of the time to build, and a second to run. The tools share the crates that they have in common.
+# Builds a tool from crates.io: target/tools/NAME-VERSION/bin/NAME. The build is not optimised and has no debug
+# information, which takes a third of the time. The tools share one build folder, and so the crates that they have in common.
 $(TARGET)/tools/%:
 	name=$(notdir $@); root=$(patsubst %/bin/,%,$(dir $@)); version=$${root##*/$$name-}; \
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install "$$name" --version "$$version" --locked --debug \
 		--target-dir $(TARGET)/tools/build --root "$$root"
 
-# The parts of .ci/run that others wait for.
+# The stages of .ci/run that other stages wait for.
 .PHONY: tests-built tools images
 tests-built:
 	$(BUILD_TESTS)
@@ -207,9 +207,9 @@ images:
 ##@ Install and package
 
 .PHONY: install
-install: ## program, units, man pages, completions; make build first (PREFIX=, DESTDIR=)
+install: ## install program, units, man pages, completions; run make build first (PREFIX=, DESTDIR=)
 	@for program in $(BIN) $(PROGRAM); do \
-		test -x "$$program" || { echo "$$program is not there: make build first" >&2; exit 1; }; done
+		test -x "$$program" || { echo "$$program does not exist; run: make build" >&2; exit 1; }; done
 	install -D -m 755 $(PROGRAM) "$(DESTDIR)$(SBINDIR)/ip-lockdown"
 	for unit in systemd/*.service systemd/*.timer; do \
 		sed 's|/usr/sbin/ip-lockdown|$(SBINDIR)/ip-lockdown|' "$$unit" \
@@ -229,13 +229,14 @@ install: ## program, units, man pages, completions; make build first (PREFIX=, D
 	$(BIN) generate completions zsh | install -D -m 644 /dev/stdin "$(DESTDIR)$(ZSH_COMPLETIONS)/_ip-lockdown"
 	$(BIN) generate completions fish | install -D -m 644 /dev/stdin "$(DESTDIR)$(FISH_COMPLETIONS)/ip-lockdown.fish"
 
-# Another machine's, such as aarch64-unknown-linux-gnu: with its Rust target, and a linker for it that cargo knows.
+# The target for packages of another architecture, such as aarch64-unknown-linux-gnu. Cargo needs its Rust target and a
+# linker for it.
 export PACKAGE_TARGET ?=
-# Who answers for the packages: whoever hands them to others.
+# The maintainer field of the packages. Set it to whoever publishes them.
 export PACKAGE_MAINTAINER ?= The ip-lockdown authors <ip-lockdown@localhost.localdomain>
 
 .PHONY: package
-package: ## .deb and .rpm in target/package (PACKAGE_MAINTAINER=, PACKAGE_TARGET=)
+package: ## build .deb and .rpm in target/package (PACKAGE_MAINTAINER=, PACKAGE_TARGET=)
 	@tests/tools/requirements.sh package
 	@$(MAKE) --no-print-directory $(DEB_BUILT) $(RPM_BUILT)
 	cargo build --release --locked --bin ip-lockdown
@@ -243,5 +244,5 @@ package: ## .deb and .rpm in target/package (PACKAGE_MAINTAINER=, PACKAGE_TARGET
 	CARGO_DEB=$(DEB_BUILT) CARGO_GENERATE_RPM=$(RPM_BUILT) packaging/package $(TARGET)
 
 .PHONY: clean
-clean: ## remove all that was built, the tools too
+clean: ## remove everything that was built, also the tools
 	cargo clean

@@ -1,9 +1,9 @@
-//! The configuration: TOML text -> policies whose names are not looked up yet. No look-ups, no I/O.
+//! Parses the configuration: TOML texts -> requests. No lookups, no I/O.
 //!
-//! `config.toml` and the drop-ins beside it count as one text: entries for one address are one
-//! lockdown, whose users and groups are those of all of them, and whose options those of the first:
-//! a drop-in cannot widen what `config.toml` says. Whatever cannot be understood is an
-//! error with its place; nothing is skipped.
+//! `config.toml` and its drop-ins are merged: all entries for one address are one lockdown. It allows
+//! the users and groups of all of them, and has the options of the first one, so that a drop-in can
+//! add users but cannot change options. Anything unknown is an error with file, line and column;
+//! nothing is skipped.
 #![forbid(unsafe_code)]
 
 mod edit;
@@ -19,21 +19,21 @@ use crate::policy::{Address, AddressError, SubjectError};
 pub use edit::with_lockdown;
 pub use parse::parse;
 
-/// The table of a lockdown.
+/// The name of the tables, one for each lockdown.
 const LOCKDOWN: &str = "lockdown";
 
 /// A key of `[[lockdown]]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// Its name.
+    /// The name of the key.
     pub name: &'static str,
-    /// What its value looks like.
+    /// The form of the value.
     pub form: &'static str,
-    /// What it means, in one paragraph.
+    /// The meaning, in one paragraph.
     pub meaning: &'static str,
 }
 
-/// All keys of `[[lockdown]]`: what is accepted, and the manual page.
+/// All keys of `[[lockdown]]`. The parser accepts these, and the manual page lists them.
 pub const KEYS: [Key; 5] = [
     Key {
         name: "address",
@@ -69,33 +69,33 @@ pub const KEYS: [Key; 5] = [
 /// One file of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// What it is called in messages.
+    /// The name of the file in messages.
     pub name: String,
-    /// What it says.
+    /// The content of the file.
     pub text: String,
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     file: String,
     line: usize,
     column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
 
 impl Source {
-    /// Line and column, both from 1, of a span; of the file's beginning if there is none.
-    fn place(&self, span: Option<Range<usize>>) -> Place {
+    /// The start of the span; the start of the file if there is none. Line and column count from 1.
+    fn position(&self, span: Option<Range<usize>>) -> Position {
         let start = span.map_or(0, |span| span.start);
         let before = self.text.get(..start).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place {
+        Position {
             file: self.name.clone(),
             line: before.matches('\n').count() + 1,
             column: before
@@ -106,11 +106,11 @@ impl Source {
     }
 }
 
-/// What is wrong with a configuration, and where.
+/// An error in a configuration, and its position.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{place}: {reason}")]
+#[error("{position}: {reason}")]
 pub struct ConfigError {
-    place: Place,
+    position: Position,
     reason: Reason,
 }
 
@@ -118,36 +118,49 @@ pub struct ConfigError {
 enum Reason {
     #[error("{0}")]
     NotToml(String),
-    #[error("there is no key `{key}` here{}", did_you_mean(*near))]
+    #[error("there is no key `{key}` here")]
     UnknownKey {
         key: String,
         near: Option<&'static str>,
     },
-    #[error("[[{LOCKDOWN}]] needs an address, such as address = \"169.254.169.254\"")]
+    #[error("[[{LOCKDOWN}]] has no address")]
     NoAddress,
-    #[error("`{key}` takes {takes}, this is {is}")]
-    WrongType {
+    #[error("`{key}` must be {expected}, not {actual}")]
+    WrongValue {
         key: &'static str,
-        takes: &'static str,
-        is: &'static str,
+        expected: &'static str,
+        actual: String,
     },
     #[error(transparent)]
     Address(#[from] AddressError),
     #[error(transparent)]
     Subject(#[from] SubjectError),
+    #[error("`{key}` conflicts with {other}, which configures the same address")]
+    Conflict { key: &'static str, other: Position },
     #[error(
-        "`{key}` is not what holds by {other} for this address; leave it out here, or say the same there"
+        "this [[{LOCKDOWN}]] locks both addresses of the metadata service, but {other} locks {address} \
+         alone"
     )]
-    Contradiction { key: &'static str, other: Place },
-    #[error(
-        "{0} is locked by {1} already, with the other address of the metadata service; give both entries the same `only`"
-    )]
-    Overlap(Address, Place),
+    Overlap { address: Address, other: Position },
 }
 
-fn did_you_mean(near: Option<&'static str>) -> String {
-    match near {
-        Some(key) => format!("; did you mean `{key}`?"),
-        None => String::new(),
+impl ConfigError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match &self.reason {
+            Reason::UnknownKey { near, .. } => {
+                near.map(|near| format!("a similar key exists: `{near}`"))
+            }
+            Reason::NoAddress => Some("add one, such as address = \"169.254.169.254\"".to_owned()),
+            Reason::WrongValue { key: LOCKDOWN, .. } => {
+                Some(format!("write it with two brackets: [[{LOCKDOWN}]]"))
+            }
+            Reason::Address(error) => error.help(),
+            Reason::Subject(error) => error.help(),
+            Reason::Conflict { .. } => Some("remove it here, or make both the same".to_owned()),
+            Reason::Overlap { .. } => Some("set `only` to the same value in both".to_owned()),
+            Reason::NotToml(_) | Reason::WrongValue { .. } => None,
+        }
     }
 }

@@ -54,8 +54,11 @@ impl CommandError {
 
     fn help(&self) -> Option<String> {
         match self {
+            Self::Address(error) => error.help(),
+            Self::Subject(error) => error.help(),
             Self::Engine(error) => error.help(),
-            _ => None,
+            Self::TrustPolicy(error) => error.help(),
+            Self::NotUtf8(_) | Self::Write(_) => None,
         }
     }
 }

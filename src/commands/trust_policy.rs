@@ -30,15 +30,28 @@ pub(super) enum TrustPolicyError {
     Input(#[from] InputError),
     #[error("{MACHINE_USER}")]
     MachineUser,
-    #[error("--service belongs to the preset service; remove it, or put it after `build service`")]
+    #[error("--service belongs to the preset service")]
     ServiceBeforePreset,
-    #[error("--compact is an option of --format json; remove one of them")]
+    #[error("--compact is an option of --format json")]
     CompactWithoutJson,
-    #[error(
-        "--name needs --format terraform or --format cloudformation: a policy document does not \
-         contain the role's name"
-    )]
+    #[error("--name needs --format terraform or --format cloudformation")]
     NameInJson,
+}
+
+impl TrustPolicyError {
+    /// What the user can do about it.
+    pub(super) fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::Input(error) => return Some(error.help()),
+            Self::ServiceBeforePreset => "remove it, or put it after `build service`",
+            Self::CompactWithoutJson => "remove one of them",
+            Self::NameInJson => {
+                "remove --name; a policy document does not contain the name of the role"
+            }
+            Self::Build(_) | Self::MachineUser => return None,
+        };
+        Some(help.to_owned())
+    }
 }
 
 pub(super) fn run(what: &TrustPolicy, settings: &Settings) -> Result<ExitCode, CommandError> {

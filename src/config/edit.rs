@@ -1,43 +1,43 @@
-//! A configuration with one lockdown written into it; all else, comments too, stays as it is.
+//! Writes a lockdown into a configuration. All other text, with its comments, stays unchanged.
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::{ConfigError, LOCKDOWN, Reason, Source, parse};
-use crate::policy::{Address, Forwarded, GroupWord, Request, Target, UserWord};
+use crate::policy::{Address, Forwarded, GroupRef, Request, Target, UserRef};
 
-/// The text of `source` with this lockdown in the place of what it says for the same addresses.
-/// Where it locks one address of the metadata service alone, an entry for both keeps the other.
+/// The text of `source`, in which this lockdown replaces the entries for its addresses. If it locks one
+/// address of the metadata service alone, an entry for both addresses is left with the other one.
 ///
 /// # Errors
-/// The text is no configuration.
+/// The text is not a valid configuration.
 pub fn with_lockdown(source: &Source, lockdown: &Request) -> Result<String, ConfigError> {
     parse(std::slice::from_ref(source))?;
     let mut document = source
         .text
         .parse::<DocumentMut>()
         .map_err(|error| ConfigError {
-            place: source.place(error.span()),
+            position: source.position(error.span()),
             reason: Reason::NotToml(error.message().to_owned()),
         })?;
     let entries = document
         .entry(LOCKDOWN)
         .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
     let Some(entries) = entries.as_array_of_tables_mut() else {
-        // `parse` takes nothing else.
+        // Not reached: `parse` accepts only an array of tables.
         return Ok(source.text.clone());
     };
     let mut written = false;
     entries.retain(|entry| match target(entry) {
         Some(known) if known == lockdown.target => !std::mem::replace(&mut written, true),
-        Some(known) => left(&known, &lockdown.target) != Some(Vec::new()),
+        Some(known) => remaining(&known, &lockdown.target) != Some(Vec::new()),
         None => true,
     });
     for entry in entries.iter_mut() {
         match target(entry) {
             Some(known) if known == lockdown.target => write(entry, lockdown),
             Some(known) => {
-                if let Some(left) = left(&known, &lockdown.target)
-                    && let [address, ..] = left.as_slice()
+                if let Some(remaining) = remaining(&known, &lockdown.target)
+                    && let [address, ..] = remaining.as_slice()
                 {
                     entry["address"] = value(address.to_string());
                     entry["only"] = value(true);
@@ -54,17 +54,17 @@ pub fn with_lockdown(source: &Source, lockdown: &Request) -> Result<String, Conf
         }
         entries.push(entry);
     }
-    Ok(with_line_ends_of(&source.text, &document.to_string()))
+    Ok(with_line_endings_of(&source.text, &document.to_string()))
 }
 
-/// toml_edit leaves out the carriage returns; where all lines of the old text have them, so do all
-/// of the new one.
-fn with_line_ends_of(old: &str, new: &str) -> String {
+/// The new text, with carriage returns if all lines of the old text have them. toml_edit removes them.
+fn with_line_endings_of(old: &str, new: &str) -> String {
     let new = new.replace("\r\n", "\n");
     let with_return = old.matches("\r\n").count();
-    match with_return > 0 && with_return == old.matches('\n').count() {
-        true => new.replace('\n', "\r\n"),
-        false => new,
+    if with_return > 0 && with_return == old.matches('\n').count() {
+        new.replace('\n', "\r\n")
+    } else {
+        new
     }
 }
 
@@ -77,13 +77,17 @@ fn target(entry: &Table) -> Option<Target> {
     Some(Target::new(address, only))
 }
 
-/// The addresses of `known` that `taken` leaves it; `None` if it has none of them.
-fn left(known: &Target, taken: &Target) -> Option<Vec<Address>> {
-    let (lost, left): (Vec<_>, Vec<_>) = known
-        .addresses()
-        .iter()
-        .partition(|address| taken.addresses().contains(address));
-    (!lost.is_empty()).then_some(left)
+/// The addresses of `known` that are not in `new`; `None` if the targets do not overlap.
+fn remaining(known: &Target, new: &Target) -> Option<Vec<Address>> {
+    if !known.overlaps(new) {
+        return None;
+    }
+    let addresses = known.addresses().iter().copied();
+    Some(
+        addresses
+            .filter(|address| !new.addresses().contains(address))
+            .collect(),
+    )
 }
 
 fn write(entry: &mut Table, lockdown: &Request) {
@@ -102,50 +106,48 @@ fn write(entry: &mut Table, lockdown: &Request) {
     set(entry, "only", lockdown.target.only().then_some(true.into()));
 }
 
-/// Sets the key where the value differs, or takes it away.
-fn set(entry: &mut Table, key: &str, wanted: Option<Value>) {
-    let same = |held: &Value, wanted: &Value| {
-        let words = |value: &Value| match value.as_array() {
-            Some(list) => list.iter().map(word).collect::<Vec<_>>(),
-            None => vec![word(value)],
-        };
-        words(held) == words(wanted)
-    };
-    match wanted {
+/// Sets the key if its value differs, so that a comment behind an equal value stays. `None` removes it.
+fn set(entry: &mut Table, key: &str, new: Option<Value>) {
+    match new {
         None => drop(entry.remove(key)),
-        Some(wanted) => {
-            let held = entry.get(key).and_then(Item::as_value);
-            if !held.is_some_and(|held| same(held, &wanted)) {
-                entry[key] = value(wanted);
+        Some(new) => {
+            let old = entry.get(key).and_then(Item::as_value);
+            if old.is_none_or(|old| texts(old) != texts(&new)) {
+                entry[key] = value(new);
             }
         }
     }
 }
 
-fn word(value: &Value) -> String {
-    match value.as_str() {
+/// The value, or each value of a list, as text without quotes.
+fn texts(value: &Value) -> Vec<String> {
+    let text = |value: &Value| match value.as_str() {
         Some(text) => text.to_owned(),
         None => value.to_string().trim().to_owned(),
+    };
+    match value.as_array() {
+        Some(list) => list.iter().map(text).collect(),
+        None => vec![text(value)],
     }
 }
 
-fn list(words: impl Iterator<Item = Value>) -> Option<Value> {
-    let list: Array = words.collect();
+fn list(values: impl Iterator<Item = Value>) -> Option<Value> {
+    let list: Array = values.collect();
     (!list.is_empty()).then_some(list.into())
 }
 
-fn user(word: &UserWord) -> Value {
-    match word {
-        UserWord::Name(name) => name.as_str().into(),
-        UserWord::Uids(range) if range.count() == 1 => i64::from(range.first().get()).into(),
-        UserWord::Uids(range) => range.to_string().into(),
+fn user(user: &UserRef) -> Value {
+    match user {
+        UserRef::Name(name) => name.as_str().into(),
+        UserRef::Uids(range) if range.count() == 1 => i64::from(range.first().get()).into(),
+        UserRef::Uids(range) => range.to_string().into(),
     }
 }
 
-fn group(word: &GroupWord) -> Value {
-    match word {
-        GroupWord::Name(name) => name.as_str().into(),
-        GroupWord::Gid(gid) => i64::from(gid.get()).into(),
+fn group(group: &GroupRef) -> Value {
+    match group {
+        GroupRef::Name(name) => name.as_str().into(),
+        GroupRef::Gid(gid) => i64::from(gid.get()).into(),
     }
 }
 
@@ -158,7 +160,7 @@ mod tests {
     fn lockdown(address: Address, only: bool, users: &[&str]) -> Request {
         Request {
             target: Target::new(address, only),
-            users: users.iter().map(|word| word.parse().unwrap()).collect(),
+            users: users.iter().map(|user| user.parse().unwrap()).collect(),
             groups: Vec::new(),
             forwarded: Forwarded::Refuse,
         }
@@ -183,13 +185,13 @@ mod tests {
         assert_eq!(
             with_lockdown(&again, lockdown).unwrap(),
             text,
-            "the second time changes nothing"
+            "the same lockdown again changes nothing"
         );
         text
     }
 
     #[test]
-    fn a_new_file_says_just_that() {
+    fn a_new_file_contains_only_the_lockdown() {
         let mut all = lockdown(IMDS_V4, false, &["root", "1000", "2000-2099"]);
         assert_eq!(
             edited("", &all),
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_as_they_did() {
+    fn line_endings_are_kept() {
         let root = lockdown(IMDS_V4, false, &["root"]);
         let text =
             "# ours\r\n[[lockdown]]\r\naddress = \"10.0.0.1\" # here\r\nusers = [\r\n  1,\r\n]\r\n";
@@ -218,13 +220,13 @@ mod tests {
                 "{text}\r\n[[lockdown]]\r\naddress = \"169.254.169.254\"\r\nusers = [\"root\"]\r\n"
             )
         );
-        // Of one with both, those with a carriage return are the odd ones.
+        // A text with both kinds of line endings gets none with a carriage return.
         let mixed = edited("# ours\r\n# mine\n", &root);
         assert!(!mixed.contains('\r'), "{mixed:?}");
     }
 
     #[test]
-    fn what_others_wrote_stays() {
+    fn comments_and_other_entries_are_kept() {
         let text = "# ours\n\n# IMDS\n[[lockdown]] # here\naddress = \"fd00:ec2::254\" # the pair\n\
                     users = [\"root\"] # why\nforwarded = \"allow\"\n\n# the agent\n[[lockdown]]\naddress = \"10.0.0.1\"\n";
         assert_eq!(
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn one_half_of_the_pair_leaves_the_other_locked() {
+    fn only_leaves_the_other_imds_address_locked() {
         let text = "[[lockdown]]\naddress = \"169.254.169.254\"\nusers = [\"root\"]\n";
         assert_eq!(
             edited(text, &lockdown(IMDS_V4, true, &["app"])),

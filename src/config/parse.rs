@@ -1,29 +1,30 @@
-//! The text of all files -> one lockdown a target.
+//! Parses and merges the files: one request for each target.
 
 use std::ops::Range;
 use std::str::FromStr;
 
 use toml_edit::{Document, Item, Table, Value};
 
-use super::{ConfigError, KEYS, LOCKDOWN, Place, Reason, Source};
+use super::{ConfigError, KEYS, LOCKDOWN, Position, Reason, Source};
 use crate::policy::{Address, Forwarded, Request, SubjectError, Target};
 
-/// How alike a key must be to be suggested, 0 to 1 (Jaro-Winkler).
+/// How similar a key must be to be suggested, 0 to 1 (Jaro-Winkler).
 const NEAR: f64 = 0.7;
 
 /// One `[[lockdown]]` of a file.
 struct Entry {
-    place: Place,
+    position: Position,
     address: Address,
-    only: Option<(bool, Place)>,
-    forwarded: Option<(Forwarded, Place)>,
-    policy: Request,
+    only: Option<(bool, Position)>,
+    forwarded: Option<(Forwarded, Position)>,
+    request: Request,
 }
 
-/// Reads all files of a configuration as one. No lockdown at all is no error here.
+/// Parses all files of a configuration and merges them. A configuration without a lockdown is valid
+/// here.
 ///
 /// # Errors
-/// The first thing that cannot be understood, or two entries that contradict each other.
+/// The first invalid key or value, or two entries that conflict.
 pub fn parse(sources: &[Source]) -> Result<Vec<Request>, ConfigError> {
     let mut entries = Vec::new();
     for source in sources {
@@ -34,26 +35,26 @@ pub fn parse(sources: &[Source]) -> Result<Vec<Request>, ConfigError> {
 
 fn entries_of(source: &Source) -> Result<Vec<Entry>, ConfigError> {
     let fail = |span, reason| ConfigError {
-        place: source.place(span),
+        position: source.position(span),
         reason,
     };
     let document = Document::parse(source.text.as_str()).map_err(|error| {
-        let first = error.message().lines().collect::<Vec<_>>().join("; ");
-        fail(error.span(), Reason::NotToml(first))
+        let message = error.message().lines().collect::<Vec<_>>().join("; ");
+        fail(error.span(), Reason::NotToml(message))
     })?;
     let mut entries = Vec::new();
     for (name, item) in document.as_table() {
-        let at = span_of(document.as_table(), name);
+        let span = span_of(document.as_table(), name);
         if name != LOCKDOWN {
-            return Err(fail(at, unknown(name, &[LOCKDOWN])));
+            return Err(fail(span, unknown(name, &[LOCKDOWN])));
         }
         let Item::ArrayOfTables(tables) = item else {
             return Err(fail(
-                at,
-                Reason::WrongType {
+                span,
+                Reason::WrongValue {
                     key: LOCKDOWN,
-                    takes: "two brackets, [[lockdown]]",
-                    is: item.type_name(),
+                    expected: "an array of tables",
+                    actual: with_article(item.type_name()),
                 },
             ));
         };
@@ -65,44 +66,53 @@ fn entries_of(source: &Source) -> Result<Vec<Entry>, ConfigError> {
 }
 
 fn entry(source: &Source, table: &Table) -> Result<Entry, ConfigError> {
-    let at = |span| source.place(span);
+    let position = |span| source.position(span);
     let fail = |span, reason| ConfigError {
-        place: source.place(span),
+        position: source.position(span),
         reason,
     };
     let (mut address, mut only, mut forwarded) = (None, None, None);
     let (mut users, mut groups) = (Vec::new(), Vec::new());
     for (name, item) in table {
-        let wrong = |takes, item: &Item| {
+        let wrong = |expected, item: &Item| {
             let key = KEYS.iter().find(|key| key.name == name);
             fail(
                 item.span(),
-                Reason::WrongType {
+                Reason::WrongValue {
                     key: key.map_or(LOCKDOWN, |key| key.name),
-                    takes,
-                    is: item.type_name(),
+                    expected,
+                    actual: with_article(item.type_name()),
                 },
             )
         };
         match name {
             "address" => {
-                let word = item.as_str().ok_or_else(|| wrong("a string", item))?;
-                let parsed = word.parse::<Address>();
+                let text = item.as_str().ok_or_else(|| wrong("a string", item))?;
+                let parsed = text.parse::<Address>();
                 address = Some(parsed.map_err(|error| fail(item.span(), error.into()))?);
             }
-            "users" => users = words(source, "users", item)?,
-            "groups" => groups = words(source, "groups", item)?,
+            "users" => users = list(source, "users", item)?,
+            "groups" => groups = list(source, "groups", item)?,
             "forwarded" => {
-                let how = match item.as_str() {
+                let expected = "\"refuse\" or \"allow\"";
+                let choice = match item.as_str() {
                     Some("refuse") => Forwarded::Refuse,
                     Some("allow") => Forwarded::Allow,
-                    _ => return Err(wrong("\"refuse\" or \"allow\"", item)),
+                    Some(other) => {
+                        let reason = Reason::WrongValue {
+                            key: "forwarded",
+                            expected,
+                            actual: format!("\"{}\"", other.escape_debug()),
+                        };
+                        return Err(fail(item.span(), reason));
+                    }
+                    None => return Err(wrong(expected, item)),
                 };
-                forwarded = Some((how, at(item.span())));
+                forwarded = Some((choice, position(item.span())));
             }
             "only" => {
-                let alone = item.as_bool().ok_or_else(|| wrong("true or false", item))?;
-                only = Some((alone, at(item.span())));
+                let choice = item.as_bool().ok_or_else(|| wrong("true or false", item))?;
+                only = Some((choice, position(item.span())));
             }
             _ => {
                 let known = KEYS.map(|key| key.name);
@@ -112,11 +122,11 @@ fn entry(source: &Source, table: &Table) -> Result<Entry, ConfigError> {
     }
     let address = address.ok_or_else(|| fail(table.span(), Reason::NoAddress))?;
     Ok(Entry {
-        place: at(table.span()),
+        position: position(table.span()),
         address,
         only,
         forwarded,
-        policy: Request {
+        request: Request {
             target: Target::new(address, false),
             users,
             groups,
@@ -125,32 +135,49 @@ fn entry(source: &Source, table: &Table) -> Result<Entry, ConfigError> {
     })
 }
 
-/// A list of names and numbers.
-fn words<T>(source: &Source, key: &'static str, item: &Item) -> Result<Vec<T>, ConfigError>
+/// Parses a list of users or groups.
+fn list<T>(source: &Source, key: &'static str, item: &Item) -> Result<Vec<T>, ConfigError>
 where
     T: FromStr<Err = SubjectError>,
 {
     let fail = |span, reason| ConfigError {
-        place: source.place(span),
+        position: source.position(span),
         reason,
     };
-    let wrong = |span, is| {
-        let takes = "a list of names and numbers, such as [\"root\", 1000]";
-        fail(span, Reason::WrongType { key, takes, is })
-    };
-    let list = item
-        .as_array()
-        .ok_or_else(|| wrong(item.span(), item.type_name()))?;
-    let word = |value: &Value| {
-        let word = match value {
+    let array = item.as_array().ok_or_else(|| {
+        let reason = Reason::WrongValue {
+            key,
+            expected: "a list of names and numbers",
+            actual: with_article(item.type_name()),
+        };
+        fail(item.span(), reason)
+    })?;
+    let subject = |value: &Value| {
+        let text = match value {
             Value::String(text) => text.value().clone(),
             Value::Integer(number) => number.value().to_string(),
-            _ => return Err(wrong(value.span(), value.type_name())),
+            _ => {
+                let reason = Reason::WrongValue {
+                    key,
+                    expected: "a list of names and numbers",
+                    actual: format!("a list with {}", with_article(value.type_name())),
+                };
+                return Err(fail(value.span(), reason));
+            }
         };
-        word.parse()
+        text.parse()
             .map_err(|error: SubjectError| fail(value.span(), error.into()))
     };
-    list.iter().map(word).collect()
+    array.iter().map(subject).collect()
+}
+
+fn with_article(type_name: &str) -> String {
+    let article = if type_name.starts_with(['a', 'i']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {type_name}")
 }
 
 fn span_of(table: &Table, name: &str) -> Option<Range<usize>> {
@@ -158,83 +185,88 @@ fn span_of(table: &Table, name: &str) -> Option<Range<usize>> {
 }
 
 fn unknown(key: &str, known: &[&'static str]) -> Reason {
-    let likeness = |known: &str| strsim::jaro_winkler(&key.to_lowercase(), known);
+    let similarity = |known: &str| strsim::jaro_winkler(&key.to_lowercase(), known);
     let near = known
         .iter()
         .copied()
-        .filter(|known| likeness(known) > NEAR)
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        .filter(|known| similarity(known) > NEAR)
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
     Reason::UnknownKey {
         key: key.escape_debug().to_string(),
         near,
     }
 }
 
-/// One lockdown a target, in the order in which they are first named.
+/// Merges the entries: one request for each target, in the order of the first entries.
 fn merge(entries: Vec<Entry>) -> Result<Vec<Request>, ConfigError> {
     let mut merged: Vec<Entry> = Vec::new();
     for mut entry in entries {
-        let holds = |known: &&mut Entry| {
-            let held = known.policy.target.addresses();
-            held.contains(&entry.address)
+        let has_address = |first: &&mut Entry| {
+            let addresses = first.request.target.addresses();
+            addresses.contains(&entry.address)
         };
-        if let Some(known) = merged.iter_mut().find(holds) {
-            agrees("only", known.only.as_ref(), entry.only.as_ref(), known)?;
-            let (said, own) = (known.forwarded.as_ref(), entry.forwarded.as_ref());
-            agrees("forwarded", said, own, known)?;
-            known.policy.users.append(&mut entry.policy.users);
-            known.policy.groups.append(&mut entry.policy.groups);
+        if let Some(first) = merged.iter_mut().find(has_address) {
+            check_same("only", first.only.as_ref(), entry.only.as_ref(), first)?;
+            let (old, new) = (first.forwarded.as_ref(), entry.forwarded.as_ref());
+            check_same("forwarded", old, new, first)?;
+            first.request.users.append(&mut entry.request.users);
+            first.request.groups.append(&mut entry.request.groups);
             continue;
         }
         let only = entry.only.as_ref().is_some_and(|(only, _)| *only);
-        let forwarded = entry.forwarded.as_ref().map(|(how, _)| *how);
-        entry.policy.target = Target::new(entry.address, only);
-        entry.policy.forwarded = forwarded.unwrap_or_default();
+        let forwarded = entry.forwarded.as_ref().map(|(choice, _)| *choice);
+        entry.request.target = Target::new(entry.address, only);
+        entry.request.forwarded = forwarded.unwrap_or_default();
+        // Only possible if an earlier entry locks the other address of the metadata service alone.
         let overlap = merged
             .iter()
-            .find(|known| known.policy.target.overlaps(&entry.policy.target));
-        if let Some(known) = overlap {
+            .find(|other| other.request.target.overlaps(&entry.request.target));
+        if let Some(other) = overlap {
             return Err(ConfigError {
-                place: entry.place,
-                reason: Reason::Overlap(known.address, known.place.clone()),
+                position: entry.position,
+                reason: Reason::Overlap {
+                    address: other.address,
+                    other: other.position.clone(),
+                },
             });
         }
         merged.push(entry);
     }
     merged
         .into_iter()
-        .map(|entry| match entry.policy.check_size() {
-            Ok(()) => Ok(entry.policy),
+        .map(|entry| match entry.request.check_size() {
+            Ok(()) => Ok(entry.request),
             Err(error) => Err(ConfigError {
-                place: entry.place,
+                position: entry.position,
                 reason: error.into(),
             }),
         })
         .collect()
 }
 
-/// Whether an option is what the first entry for the address says, or leaves at its default.
-fn agrees<T: PartialEq + Default>(
+/// Checks that a later entry sets an option, if at all, to the value that the first entry has; that is
+/// the default if the first entry does not set it.
+fn check_same<T: PartialEq + Default>(
     key: &'static str,
-    said: Option<&(T, Place)>,
-    own: Option<&(T, Place)>,
+    old: Option<&(T, Position)>,
+    new: Option<&(T, Position)>,
     first: &Entry,
 ) -> Result<(), ConfigError> {
-    let Some((own, place)) = own else {
+    let Some((new, position)) = new else {
         return Ok(());
     };
-    let default = (T::default(), first.place.clone());
-    let (said, other) = said.unwrap_or(&default);
-    match own == said {
-        true => Ok(()),
-        false => Err(ConfigError {
-            place: place.clone(),
-            reason: Reason::Contradiction {
-                key,
-                other: other.clone(),
-            },
-        }),
+    let default = (T::default(), first.position.clone());
+    let (old, other) = old.unwrap_or(&default);
+    if new == old {
+        return Ok(());
     }
+    Err(ConfigError {
+        position: position.clone(),
+        reason: Reason::Conflict {
+            key,
+            other: other.clone(),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -250,35 +282,40 @@ mod tests {
         }
     }
 
+    fn with_help(error: &ConfigError) -> String {
+        match error.help() {
+            Some(help) => format!("{error}\nhelp: {help}"),
+            None => error.to_string(),
+        }
+    }
+
     fn read(text: &str) -> Result<Vec<Request>, String> {
-        parse(&[source("c", text)]).map_err(|error| error.to_string())
+        parse(&[source("c", text)]).map_err(|error| with_help(&error))
     }
 
     fn read_two(first: &str, second: &str) -> Result<Vec<Request>, String> {
-        parse(&[source("a", first), source("b", second)]).map_err(|error| error.to_string())
+        parse(&[source("a", first), source("b", second)]).map_err(|error| with_help(&error))
     }
 
     const IMDS: &str = "[[lockdown]]\naddress = \"169.254.169.254\"\n";
 
     #[test]
-    fn every_key_has_its_meaning() {
+    fn each_key_is_parsed() {
         let text = "# why\n[[lockdown]]\naddress = \"fd00:ec2::254\"\nusers = [\"root\", 1000, \"2000-2099\"]\n\
                     groups = [\"metadata\", 7]\nforwarded = \"allow\"\nonly = true\n";
         let all = read(text).unwrap();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].target, Target::new(IMDS_V6, true));
-        let words: Vec<_> = ["root", "1000", "2000-2099"]
-            .map(|word| word.parse().unwrap())
-            .into();
-        assert_eq!(all[0].users, words);
-        let words: Vec<_> = ["metadata", "7"].map(|word| word.parse().unwrap()).into();
-        assert_eq!(all[0].groups, words);
+        let users = ["root", "1000", "2000-2099"].map(|user| user.parse().unwrap());
+        assert_eq!(all[0].users, users);
+        let groups = ["metadata", "7"].map(|group| group.parse().unwrap());
+        assert_eq!(all[0].groups, groups);
         assert_eq!(all[0].forwarded, Forwarded::Allow);
         assert_eq!(read("").unwrap(), []);
     }
 
     #[test]
-    fn the_sample_is_a_configuration_also_with_all_that_it_offers() {
+    fn the_sample_is_valid_also_with_all_its_commented_lines() {
         let sample = include_str!("../../packaging/config.toml");
         let root_only = read(sample).unwrap();
         assert_eq!(root_only.len(), 1);
@@ -305,11 +342,11 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_wrong_is_told_with_its_place() {
-        for (text, told) in [
+    fn each_error_has_its_position_and_help() {
+        for (text, expected) in [
             (
                 "[[lockdown]]\naddress = \"169.254.169.254\"\nuser = [\"root\"]\n",
-                "c:3:1: there is no key `user` here; did you mean `users`?",
+                "c:3:1: there is no key `user` here\nhelp: a similar key exists: `users`",
             ),
             (
                 "[[lockdown]]\n  colour = 1\n",
@@ -317,40 +354,40 @@ mod tests {
             ),
             (
                 "[[lockdwon]]\n",
-                "c:1:3: there is no key `lockdwon` here; did you mean `lockdown`?",
+                "c:1:3: there is no key `lockdwon` here\nhelp: a similar key exists: `lockdown`",
             ),
             ("version = 1\n", "c:1:1: there is no key `version` here"),
             (
                 "[lockdown]\naddress = \"1.2.3.4\"\n",
-                "c:1:2: `lockdown` takes two brackets, [[lockdown]], this is table",
+                "c:1:2: `lockdown` must be an array of tables, not a table\nhelp: write it with two brackets: [[lockdown]]",
             ),
             (
                 "[[lockdown]]\nusers = []\n",
-                "c:1:1: [[lockdown]] needs an address, such as address = \"169.254.169.254\"",
+                "c:1:1: [[lockdown]] has no address\nhelp: add one, such as address = \"169.254.169.254\"",
             ),
             (
                 "[[lockdown]]\naddress = \"169.254.0.0/16\"\n",
-                "c:2:11: \"169.254.0.0/16\" is a network;",
+                "c:2:11: \"169.254.0.0/16\" is a network; only single addresses can be locked\nhelp: give one",
             ),
             (
                 "[[lockdown]]\naddress = 5\n",
-                "c:2:11: `address` takes a string, this is integer",
+                "c:2:11: `address` must be a string, not an integer",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\nusers = \"root\"\n",
-                "c:3:9: `users` takes a list of names and numbers, such as [\"root\", 1000], this is string",
+                "c:3:9: `users` must be a list of names and numbers, not a string",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\nusers = [\n  \"root\",\n  \"a b\",\n]\n",
-                "c:5:3: \"a b\" is not a user or group name",
+                "c:5:3: \"a b\" is not a user or group name: it contains the character ' '\nhelp: if",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\nusers = [-1]\n",
-                "c:3:10: \"-1\" is negative",
+                "c:3:10: \"-1\" is negative\nhelp: ids are numbers from 0 to 4294967294",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\nusers = [1.5]\n",
-                "c:3:10: `users` takes a list",
+                "c:3:10: `users` must be a list of names and numbers, not a list with a float",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\ngroups = [\"1-2\"]\n",
@@ -358,11 +395,11 @@ mod tests {
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\nforwarded = \"alow\"\n",
-                "c:3:13: `forwarded` takes \"refuse\" or \"allow\", this is string",
+                "c:3:13: `forwarded` must be \"refuse\" or \"allow\", not \"alow\"",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\nonly = \"yes\"\n",
-                "c:3:8: `only` takes true or false, this is string",
+                "c:3:8: `only` must be true or false, not a string",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\naddress = \"1.2.3.5\"\n",
@@ -373,7 +410,7 @@ mod tests {
             ("users = [", "c:1:"),
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.starts_with(told), "{text:?}: {error}");
+            assert!(error.starts_with(expected), "{text:?}: {error}");
         }
     }
 
@@ -388,7 +425,7 @@ mod tests {
         assert_eq!(all[0].users.len(), 2);
         assert_eq!(all[0].forwarded, Forwarded::Allow);
         assert_eq!(all[1].users, []);
-        // What the first of them says holds for all.
+        // The options are those of the first entry.
         let alone = format!("{IMDS}only = true\n");
         let all = read_two(&alone, IMDS).unwrap();
         assert_eq!(all.len(), 1);
@@ -396,36 +433,43 @@ mod tests {
     }
 
     #[test]
-    fn no_drop_in_widens_what_the_first_entry_leaves_at_its_default() {
+    fn no_drop_in_changes_an_option_that_the_first_entry_does_not_set() {
         for (key, value) in [("only", "true"), ("forwarded", "\"allow\"")] {
-            let wider = format!("{IMDS}{key} = {value}\n");
-            let error = read_two(IMDS, &wider).unwrap_err();
-            let told = format!("b:3:{}: `{key}` is not what holds by a:1:1", key.len() + 4);
-            assert!(error.starts_with(&told), "{error}");
+            let drop_in = format!("{IMDS}{key} = {value}\n");
+            let error = read_two(IMDS, &drop_in).unwrap_err();
+            let column = key.len() + 4;
+            assert_eq!(
+                error,
+                format!(
+                    "b:3:{column}: `{key}` conflicts with a:1:1, which configures the same address\n\
+                     help: remove it here, or make both the same"
+                )
+            );
         }
     }
 
     #[test]
-    fn entries_that_contradict_each_other_are_refused() {
+    fn entries_that_conflict_are_refused() {
         let refuse = format!("{IMDS}forwarded = \"refuse\"\n");
         let allow = format!("{IMDS}forwarded = \"allow\"\n");
         let error = read_two(&refuse, &allow).unwrap_err();
-        assert_eq!(
-            error,
-            "b:3:13: `forwarded` is not what holds by a:3:13 for this address; leave it out here, or say the same there"
+        assert!(
+            error.starts_with("b:3:13: `forwarded` conflicts with a:3:13, which"),
+            "{error}"
         );
         let pair = format!("{IMDS}only = false\n");
         let alone = format!("{IMDS}only = true\n");
         let error = read_two(&pair, &alone).unwrap_err();
         assert!(
-            error.starts_with("b:3:8: `only` is not what holds by a:3:8"),
+            error.starts_with("b:3:8: `only` conflicts with a:3:8, which"),
             "{error}"
         );
         let other = "[[lockdown]]\naddress = \"fd00:ec2::254\"\n";
         let error = read_two(&alone, other).unwrap_err();
-        assert!(
-            error.starts_with("b:1:1: 169.254.169.254 is locked by a:1:1 already"),
-            "{error}"
+        assert_eq!(
+            error,
+            "b:1:1: this [[lockdown]] locks both addresses of the metadata service, but a:1:1 locks \
+             169.254.169.254 alone\nhelp: set `only` to the same value in both"
         );
     }
 }

@@ -140,7 +140,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
         let seen = firewall.observe(&addresses(targets));
         let (names, seen) = match State::new(configured, names.take(), &seen) {
             State::Unusable(error) => {
-                let finding = config_unusable(&error.to_string());
+                let finding = config_unusable(&error.to_string(), error.help().as_deref());
                 let policies = without_configuration(&seen);
                 return Ok(Pass {
                     done: install(&policies, seen, firewall, options),

@@ -79,8 +79,8 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
             refusals.clear();
             break;
         }
-        info!(attempt, "installing {}", places(&plan));
-        debug!(?plan, "installing");
+        info!("installing rules in {}", places(&plan));
+        debug!(attempt, ?plan, "installing");
         refusals = run(firewall, &plan, &mut state.changed);
         firewall.observe_again(&mut state.seen);
         // Only a refused transaction may succeed after a new observation.
@@ -163,6 +163,9 @@ pub(super) fn run(
 ) -> Vec<(Place, FirewallError)> {
     let mut refusals = Vec::new();
     for step in &plan.steps {
+        for transaction in step {
+            log(firewall, transaction.place());
+        }
         for (place, result) in firewall.run(step) {
             match result {
                 Ok(()) => *changed = true,
@@ -176,7 +179,17 @@ pub(super) fn run(
     refusals
 }
 
-fn places(plan: &Plan) -> String {
+fn log(firewall: &Firewall, place: Place) {
+    match (place, firewall.command_line(place)) {
+        (Place::Nftables, _) => info!("nftables: changing our table over netlink"),
+        (_, Ok(command)) => info!("{place}: running {}", command.join(" ")),
+        // The error is reported when the transaction runs.
+        (_, Err(_)) => {}
+    }
+}
+
+/// The places that the plan changes, for the log.
+pub(super) fn places(plan: &Plan) -> String {
     let places: Vec<String> = plan
         .transactions()
         .map(|transaction| transaction.place().to_string())

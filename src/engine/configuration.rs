@@ -36,7 +36,7 @@ impl ConfigFailure {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Read(error) => error.help(),
-            Self::Config(_) => None,
+            Self::Config(error) => error.help(),
             Self::Empty(_) => Some("`ip-lockdown enable ADDRESS USER...` adds an entry".to_owned()),
         }
     }

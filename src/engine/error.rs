@@ -76,6 +76,7 @@ impl EngineError {
                 let names = near.join(", ");
                 (!near.is_empty()).then(|| format!("similar names exist: {names}"))
             }
+            Self::NotResolved(NotResolved::BadId { source, .. }) => source.help(),
             Self::Config(error) => error.help(),
             Self::Privilege(_) => Some("run it as root".to_owned()),
             Self::Lock(error) => error.help(),

@@ -1,5 +1,7 @@
 //! Inspects lockdowns: rules, names, probes and host facts -> findings.
 
+use tracing::info;
+
 use crate::host::{self, FIREWALLD, Flush, Host, nftables_service};
 use crate::policy::resolve::look_up_again;
 use crate::probe::{ProbeResult, sample};
@@ -55,6 +57,11 @@ fn inspect_one(
         return;
     }
     let sample = sample(subjects);
+    info!(
+        "{}: sending probes as {} users",
+        lockdown.policy.target,
+        sample.identities.len()
+    );
     let probes = probe::probe(&sample.identities, &addresses);
     for address in addresses {
         all.findings.extend(behaviour(address, &sample, &probes));

@@ -3,7 +3,7 @@
 
 use tracing::{debug, info, warn};
 
-use super::change::{Wanted, change, run};
+use super::change::{Wanted, change, places, run};
 use super::inspect::locks_at_boot;
 use super::{EngineError, Failure, Options, configuration, exit_code, open};
 use crate::exit_code::ExitCode;
@@ -117,8 +117,8 @@ fn remove_rules(
         if plan.is_empty() {
             break;
         }
-        info!(attempt, "removing the rules for {addresses:?}");
-        debug!(?plan, "removing");
+        info!("removing rules from {}", places(&plan));
+        debug!(attempt, ?plan, "removing");
         let refusals = run(firewall, &plan, &mut false);
         let refused = |(place, source)| Failure::Refused { place, source };
         failures.extend(refusals.into_iter().map(refused));

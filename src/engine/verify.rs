@@ -108,9 +108,9 @@ fn as_configured(
             let needed = options.config.is_some()
                 || !error.is_missing()
                 || locks_at_boot().map_err(EngineError::Units)?;
-            return Ok(Vec::from_iter(
-                needed.then(|| config_unusable(&error.to_string())),
-            ));
+            return Ok(Vec::from_iter(needed.then(|| {
+                config_unusable(&error.to_string(), error.help().as_deref())
+            })));
         }
     };
     let mut findings = vec![config_usable()];

@@ -33,17 +33,26 @@ pub(super) fn joined(lines: &[String]) -> String {
     })
 }
 
-/// Who is allowed, as a sentence.
-fn allowed(lockdown: &Lockdown) -> String {
+/// The allowed subjects as text, and their number.
+fn who(lockdown: &Lockdown) -> (String, usize) {
     let all: Vec<String> = subjects(lockdown).iter().map(subject).collect();
-    match all.len() {
-        0 => "nobody is allowed".to_owned(),
-        1 => format!("only {} is allowed", all.join(", ")),
+    let text = match all.len() {
+        0 => "nobody".to_owned(),
         count if count > SUBJECTS => {
             let shown = all.get(..SUBJECTS).unwrap_or_default().join(", ");
-            format!("only {shown} and {} more are allowed", count - SUBJECTS)
+            format!("{shown} and {} more", count - SUBJECTS)
         }
-        _ => format!("only {} are allowed", all.join(", ")),
+        _ => all.join(", "),
+    };
+    (text, all.len())
+}
+
+/// Who is allowed, as a sentence.
+fn allowed(lockdown: &Lockdown) -> String {
+    match who(lockdown) {
+        (nobody, 0) => format!("{nobody} is allowed"),
+        (one, 1) => format!("only {one} is allowed"),
+        (all, _) => format!("only {all} are allowed"),
     }
 }
 
@@ -148,7 +157,7 @@ fn proof(lockdown: &Lockdown, probes: &[ProbeResult]) -> String {
     addresses.dedup();
     match (made.len(), addresses.is_empty()) {
         (made, true) => format!("confirmed by {made} probes"),
-        (0, false) => "not tested: no route to the address".to_owned(),
+        (0, false) => format!("not tested: no route to {}", addresses.join(" and ")),
         (made, false) => format!(
             "confirmed by {made} probes; not tested: no route to {}",
             addresses.join(" and ")
@@ -439,7 +448,7 @@ fn status_of(
     let policy = &lockdown.policy;
     let only = if policy.target.only() { " only" } else { "" };
     line!(out, "{}{only}", policy.target);
-    line!(out, "  allowed     {}", allowed(lockdown));
+    line!(out, "  allowed     {}", who(lockdown).0);
     let mut layers: Vec<&str> = counters.iter().map(|one| one.layer.name()).collect();
     layers.sort_unstable();
     layers.dedup();

@@ -1,4 +1,4 @@
-//! The address that is locked, and the target it belongs to.
+//! Addresses and targets.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,13 +15,13 @@ pub const IMDS_V6: Address = Address(IpAddr::V6(Ipv6Addr::new(
     0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254,
 )));
 
-/// An IP address family: which of `iptables` and `ip6tables` speaks for it.
+/// An IP address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Family {
-    /// IPv4: `iptables`.
+    /// IPv4, which `iptables` filters.
     #[serde(rename = "ipv4")]
     V4,
-    /// IPv6: `ip6tables`.
+    /// IPv6, which `ip6tables` filters.
     #[serde(rename = "ipv6")]
     V6,
 }
@@ -42,19 +42,19 @@ impl fmt::Display for Family {
 
 /// One IP address that can be locked.
 ///
-/// An IPv4-mapped IPv6 address is the IPv4 address it stands for: that is what the kernel puts
-/// on the wire (RFC 4291, section 2.5.5.2).
+/// An IPv4-mapped IPv6 address becomes the IPv4 address in it, to which the kernel sends the packets
+/// (RFC 4291, section 2.5.5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(IpAddr);
 
 impl Address {
-    /// The address as the standard library knows it.
+    /// The address as a type of the standard library.
     #[must_use]
     pub fn ip(self) -> IpAddr {
         self.0
     }
 
-    /// The family in whose rules it stands.
+    /// The family of the address.
     #[must_use]
     pub fn family(self) -> Family {
         match self.0 {
@@ -63,19 +63,19 @@ impl Address {
         }
     }
 
-    /// Whether the host's own services live behind it (127.0.0.0/8, `::1`).
+    /// Whether the address belongs to this host itself (127.0.0.0/8, `::1`).
     #[must_use]
     pub fn is_loopback(self) -> bool {
         self.0.is_loopback()
     }
 
-    /// Whether it is one of the metadata service's: IMDS_V4 or IMDS_V6.
+    /// Whether this is an address of the metadata service: [`IMDS_V4`] or [`IMDS_V6`].
     #[must_use]
     pub fn is_imds(self) -> bool {
-        self.other_half().is_some()
+        self.other_imds_address().is_some()
     }
 
-    fn other_half(self) -> Option<Self> {
+    fn other_imds_address(self) -> Option<Self> {
         match self {
             IMDS_V4 => Some(IMDS_V6),
             IMDS_V6 => Some(IMDS_V4),
@@ -102,44 +102,58 @@ impl Serialize for Address {
     }
 }
 
-/// Why a word is not an address that can be locked.
+/// Why a text is not an address that can be locked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AddressError {
     /// The empty string.
-    #[error("the address is empty; give an IP address such as 169.254.169.254")]
+    #[error("the address is empty")]
     Empty,
     /// An address with a prefix length.
-    #[error(
-        "\"{0}\" is a network; one address is locked at a time, so that neighbours such as the \
-         VPC's DNS and time servers keep working: give it without the /prefix"
-    )]
+    #[error("\"{0}\" is a network; only single addresses can be locked")]
     Network(String),
     /// An IPv6 address with a scope.
-    #[error("\"{0}\" has a scope (the part after %); give the address without it")]
+    #[error("\"{0}\" has a scope (the part after %)")]
     Scoped(String),
     /// 0.0.0.0 or ::.
-    #[error("\"{0}\" stands for no particular address, so no packet ever goes to it")]
+    #[error("\"{0}\" is the unspecified address, to which no packet is sent")]
     Unspecified(String),
-    /// A word that might be a host name.
-    #[error(
-        "\"{0}\" is not an IP address; host names are not looked up, since what they mean can \
-         change: give the address itself, such as 169.254.169.254"
-    )]
+    /// Another text, such as a host name.
+    #[error("\"{0}\" is not an IP address")]
     NotAnAddress(String),
+}
+
+impl AddressError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::Empty | Self::Unspecified(_) => "give an IP address such as 169.254.169.254",
+            Self::Network(_) => {
+                "give one address, without the /prefix; the network may contain other services, such as \
+                 the VPC's DNS and time servers"
+            }
+            Self::Scoped(_) => "give the address without the scope",
+            Self::NotAnAddress(_) => {
+                "give an IP address such as 169.254.169.254; host names are not looked up, because their \
+                 addresses can change"
+            }
+        };
+        Some(help.to_owned())
+    }
 }
 
 impl FromStr for Address {
     type Err = AddressError;
 
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        let shown = || word.escape_debug().to_string();
-        if word.is_empty() {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shown = || text.escape_debug().to_string();
+        if text.is_empty() {
             return Err(AddressError::Empty);
         }
-        let bare = word
+        let bare = text
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
-            .unwrap_or(word);
+            .unwrap_or(text);
         match bare.parse::<IpAddr>() {
             Ok(ip) if ip.is_unspecified() => Err(AddressError::Unspecified(shown())),
             Ok(ip) => Ok(ip.into()),
@@ -150,12 +164,12 @@ impl FromStr for Address {
     }
 }
 
-fn starts_with_address(word: &str, mark: char) -> bool {
-    word.split_once(mark)
+fn starts_with_address(text: &str, mark: char) -> bool {
+    text.split_once(mark)
         .is_some_and(|(address, _)| address.parse::<IpAddr>().is_ok())
 }
 
-/// What one lockdown covers: one address, or the two addresses of the metadata service.
+/// The addresses of one lockdown: one address, or the two addresses of the metadata service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     addresses: Vec<Address>,
@@ -163,11 +177,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target that `address` belongs to: the IMDS pair for either of its halves unless
-    /// `only` is set, the address alone in every other case.
+    /// The target of `address`. For an address of the metadata service it is the pair, unless `only`
+    /// is set; for any other address it is this address.
     #[must_use]
     pub fn new(address: Address, only: bool) -> Self {
-        match address.other_half() {
+        match address.other_imds_address() {
             Some(other) if !only => {
                 let mut addresses = vec![address, other];
                 addresses.sort_unstable();
@@ -176,9 +190,9 @@ impl Target {
                     only: false,
                 }
             }
-            half => Self {
+            other => Self {
                 addresses: vec![address],
-                only: half.is_some(),
+                only: other.is_some(),
             },
         }
     }
@@ -189,15 +203,13 @@ impl Target {
         &self.addresses
     }
 
-    /// Whether this is one half of the IMDS pair, locked alone by `--only`.
+    /// Whether this is one address of the metadata service without the other (`--only`).
     #[must_use]
     pub fn only(&self) -> bool {
         self.only
     }
-}
 
-impl Target {
-    /// Whether they have an address in common.
+    /// Whether the two targets have an address in common.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let mut addresses = self.addresses.iter();
@@ -207,8 +219,8 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, address) in self.addresses.iter().enumerate() {
-            if position > 0 {
+        for (index, address) in self.addresses.iter().enumerate() {
+            if index > 0 {
                 f.write_str(" and ")?;
             }
             address.fmt(f)?;
@@ -221,12 +233,12 @@ impl fmt::Display for Target {
 mod tests {
     use super::*;
 
-    fn parse(word: &str) -> Result<Address, AddressError> {
-        word.parse()
+    fn parse(text: &str) -> Result<Address, AddressError> {
+        text.parse()
     }
 
     #[test]
-    fn every_wrong_word_gets_its_own_reason() {
+    fn each_kind_of_invalid_address_has_its_own_error() {
         assert_eq!(parse(""), Err(AddressError::Empty));
         assert!(matches!(
             parse("169.254.0.0/16"),
@@ -245,7 +257,7 @@ mod tests {
             Err(AddressError::Unspecified(_))
         ));
         assert!(matches!(parse("::"), Err(AddressError::Unspecified(_))));
-        for word in [
+        for text in [
             "instance-data",
             "169.254.169",
             "169.254.169.256",
@@ -258,27 +270,27 @@ mod tests {
             "%",
         ] {
             assert!(
-                matches!(parse(word), Err(AddressError::NotAnAddress(_))),
-                "{word:?}"
+                matches!(parse(text), Err(AddressError::NotAnAddress(_))),
+                "{text:?}"
             );
         }
     }
 
     #[test]
-    fn an_error_never_carries_raw_control_characters() {
+    fn an_error_contains_no_control_characters() {
         let message = parse("a\u{1b}[2J\n").unwrap_err().to_string();
         assert!(!message.contains(['\u{1b}', '\n']), "{message:?}");
     }
 
     #[test]
-    fn a_mapped_address_is_the_ipv4_address_it_stands_for() {
+    fn a_mapped_address_becomes_the_ipv4_address_in_it() {
         assert_eq!(parse("::ffff:169.254.169.254"), Ok(IMDS_V4));
         assert_eq!(parse("[fd00:ec2::254]"), Ok(IMDS_V6));
         assert_eq!(parse("fd00:0ec2:0:0:0:0:0:0254"), Ok(IMDS_V6));
     }
 
     #[test]
-    fn either_half_of_imds_means_both_unless_only() {
+    fn either_imds_address_means_both_unless_only_is_set() {
         let both = Target::new(IMDS_V4, false);
         assert_eq!(both, Target::new(IMDS_V6, false));
         assert_eq!(both.addresses(), [IMDS_V4, IMDS_V6]);

@@ -1,13 +1,13 @@
-//! What is locked when names or the configuration cannot be used.
+//! The policy that is installed at boot when the configuration cannot be used.
 
 use super::{Forwarded, IMDS_V4, Policy, Request, Target};
 
-/// The metadata service for root only: the policy when there is no usable configuration.
+/// The metadata service, allowed for root only.
 #[must_use]
 pub fn metadata_for_root() -> Policy {
     let request = Request {
         target: Target::new(IMDS_V4, false),
-        // "root" is a valid name. If it were not, nobody would be allowed.
+        // "root" always parses. If it did not, nobody would be allowed.
         users: "root".parse().into_iter().collect(),
         groups: Vec::new(),
         forwarded: Forwarded::Refuse,
@@ -18,8 +18,9 @@ pub fn metadata_for_root() -> Policy {
 /// The policy without the addresses that `installed` policies lock; `None` when no address is left.
 #[must_use]
 pub fn not_locked(policy: Policy, installed: &[Policy]) -> Option<Policy> {
-    let mut installed = installed.iter();
-    installed.try_fold(policy, |left, installed| left.without(&installed.target))
+    installed
+        .iter()
+        .try_fold(policy, |rest, installed| rest.without(&installed.target))
 }
 
 #[cfg(test)]
@@ -39,13 +40,13 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_that_nothing_locks_are_left() {
+    fn locked_addresses_are_left_out_of_the_floor() {
         let only = |address| Policy {
             target: Target::new(address, true),
             ..metadata_for_root()
         };
-        let left = not_locked(metadata_for_root(), &[only(IMDS_V4)]).unwrap();
-        assert_eq!(left.target.addresses(), [IMDS_V6]);
+        let rest = not_locked(metadata_for_root(), &[only(IMDS_V4)]).unwrap();
+        assert_eq!(rest.target.addresses(), [IMDS_V6]);
         assert!(not_locked(metadata_for_root(), &[only(IMDS_V4), only(IMDS_V6)]).is_none());
         assert_eq!(
             not_locked(metadata_for_root(), &[]),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// The largest id: 4294967295 is (uid_t) -1, which `setresuid(2)` and xt_owner keep for "none".
+/// The largest id. 4294967295 is (uid_t) -1, which means "no id" to `setresuid(2)` and xt_owner.
 pub(super) const MAX_ID: u32 = u32::MAX - 1;
 
 /// A numeric user id, 0 to 4294967294.
@@ -18,13 +18,13 @@ pub struct Gid(pub(super) u32);
 macro_rules! id {
     ($name:ident) => {
         impl $name {
-            /// The id, if it is one that a process can have.
+            /// The id; `None` for 4294967295, which no process can have.
             #[must_use]
             pub fn new(id: u32) -> Option<Self> {
                 (id <= MAX_ID).then_some(Self(id))
             }
 
-            /// The bare number.
+            /// The id as a number.
             #[must_use]
             pub fn get(self) -> u32 {
                 self.0
@@ -42,11 +42,11 @@ id!(Uid);
 id!(Gid);
 
 impl Uid {
-    /// The superuser.
+    /// The uid of root.
     pub const ROOT: Self = Self(0);
 }
 
-/// A non-empty run of uids, both ends included.
+/// A non-empty range of uids, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UidRange {
     pub(super) first: Uid,
@@ -54,7 +54,7 @@ pub struct UidRange {
 }
 
 impl UidRange {
-    /// The range, unless it is reversed.
+    /// The range; `None` if `last` is lower than `first`.
     #[must_use]
     pub fn new(first: Uid, last: Uid) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
@@ -72,13 +72,13 @@ impl UidRange {
         self.last
     }
 
-    /// Whether `uid` lies in the range.
+    /// Whether the range contains `uid`.
     #[must_use]
     pub fn contains(self, uid: Uid) -> bool {
         self.first <= uid && uid <= self.last
     }
 
-    /// How many uids lie in the range, 1 to 2^32 - 1.
+    /// The number of uids in the range, 1 to 2^32 - 1.
     #[must_use]
     pub fn count(self) -> u64 {
         u64::from(self.last.0) - u64::from(self.first.0) + 1

@@ -1,7 +1,7 @@
-//! What is to be locked, and for whom. Pure data, no lookups.
+//! Policies: which address to lock, and who is allowed. Data only, no lookups.
 //!
-//! The text of arguments and configuration becomes typed values here, once; later code does not
-//! check them again. [`resolve`](self::resolve) decides which id counts for a name;
+//! The texts of arguments and configuration are parsed into types once, here; later code does not
+//! check them again. [`resolve`](self::resolve) decides which id a name gets;
 //! [`crate::sys::accounts`] looks names up.
 #![forbid(unsafe_code)]
 
@@ -16,16 +16,16 @@ mod subjects;
 pub use address::{Address, AddressError, Family, IMDS_V4, IMDS_V6, Target};
 pub use id::{Gid, Uid, UidRange};
 pub use request::Request;
-pub use subject::{AccountName, GroupWord, MAX_WORDS, SubjectError, UserWord};
+pub use subject::{AccountName, GroupRef, MAX_SUBJECTS, SubjectError, UserRef};
 pub use subjects::Subjects;
 
-/// What happens to packets to the address that this host forwards for containers and VMs.
+/// Whether to refuse the packets to the address that this host forwards for containers and VMs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Forwarded {
-    /// They are refused: a forwarded packet has no local owner that could be listed.
+    /// Refuse forwarded packets. They have no local owner, so no rule can match their user.
     #[default]
     Refuse,
-    /// They are not filtered: for container hosts whose containers need the address.
+    /// Do not filter forwarded packets, for hosts whose containers need the address.
     Allow,
 }
 
@@ -41,7 +41,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether both allow the same ids in the same way, whatever names they were given by.
+    /// Whether both policies have the same effect. Names of users and groups do not matter.
     #[must_use]
     pub fn means(&self, other: &Self) -> bool {
         self.target == other.target
@@ -51,21 +51,21 @@ impl Policy {
 
     /// This policy without the addresses of `other`; `None` when no address is left.
     ///
-    /// Locking one half of the IMDS pair with `--only` leaves the other half under its old
-    /// policy, which from then on is an `--only` lock of its own.
+    /// When `--only` locks one address of the metadata service, the other one keeps its old policy,
+    /// which becomes an `--only` lockdown.
     #[must_use]
     pub fn without(&self, other: &Target) -> Option<Self> {
-        let left: Vec<Address> = self
+        let rest: Vec<Address> = self
             .target
             .addresses()
             .iter()
             .copied()
             .filter(|address| !other.addresses().contains(address))
             .collect();
-        if left.len() == self.target.addresses().len() {
+        if rest.len() == self.target.addresses().len() {
             return Some(self.clone());
         }
-        let target = Target::new(*left.first()?, true);
+        let target = Target::new(*rest.first()?, true);
         Some(Self {
             target,
             ..self.clone()

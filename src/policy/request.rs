@@ -1,10 +1,10 @@
-//! What the command line or the configuration asks for: a policy whose names are not resolved yet.
+//! A policy as the command line or the configuration states it: names are not resolved yet.
 
 use std::collections::BTreeSet;
 
 use super::address::Target;
 use super::id::Uid;
-use super::subject::{AccountName, GroupWord, MAX_WORDS, SubjectError, UserWord};
+use super::subject::{AccountName, GroupRef, MAX_SUBJECTS, SubjectError, UserRef};
 use super::subjects::Subjects;
 use super::{Forwarded, Policy};
 
@@ -17,24 +17,27 @@ pub struct Request {
     /// The address, or the pair of addresses, to lock.
     pub target: Target,
     /// The allowed users.
-    pub users: Vec<UserWord>,
+    pub users: Vec<UserRef>,
     /// The allowed groups.
-    pub groups: Vec<GroupWord>,
+    pub groups: Vec<GroupRef>,
     /// The rule for forwarded packets.
     pub forwarded: Forwarded,
 }
 
 impl Request {
+    /// Checks that one lockdown can have so many users and groups.
+    ///
     /// # Errors
-    /// There are more users and groups than one lockdown takes.
+    /// There are more than [`MAX_SUBJECTS`].
     pub fn check_size(&self) -> Result<(), SubjectError> {
-        match self.users.len() + self.groups.len() {
-            count if count > MAX_WORDS => Err(SubjectError::TooMany(count)),
-            _ => Ok(()),
+        let count = self.users.len() + self.groups.len();
+        if count > MAX_SUBJECTS {
+            return Err(SubjectError::TooMany(count));
         }
+        Ok(())
     }
 
-    /// The policy for these subjects.
+    /// The policy of this request with the given subjects.
     #[must_use]
     pub fn with(&self, subjects: Subjects) -> Policy {
         Policy {
@@ -47,44 +50,45 @@ impl Request {
     /// Whether some name needs a lookup.
     #[must_use]
     pub fn needs_lookups(&self) -> bool {
-        let user = |word: &UserWord| matches!(word, UserWord::Name(name) if name.as_str() != ROOT);
-        let group = |word: &GroupWord| matches!(word, GroupWord::Name(_));
+        let user = |user: &UserRef| matches!(user, UserRef::Name(name) if name.as_str() != ROOT);
+        let group = |group: &GroupRef| matches!(group, GroupRef::Name(_));
         self.users.iter().any(user) || self.groups.iter().any(group)
     }
 
-    /// Whether both name the same users and groups, regardless of order and repetition.
+    /// Whether both requests list the same users and groups, regardless of order and repetition.
     #[must_use]
     pub fn names_the_same(&self, other: &Self) -> bool {
         self.names() == other.names() && self.floor().subjects == other.floor().subjects
     }
 
     fn names(&self) -> (BTreeSet<&AccountName>, BTreeSet<&AccountName>) {
-        let users = self.users.iter().filter_map(|word| match word {
-            UserWord::Name(name) => Some(name),
-            UserWord::Uids(_) => None,
+        let users = self.users.iter().filter_map(|user| match user {
+            UserRef::Name(name) => Some(name),
+            UserRef::Uids(_) => None,
         });
-        let groups = self.groups.iter().filter_map(|word| match word {
-            GroupWord::Name(name) => Some(name),
-            GroupWord::Gid(_) => None,
+        let groups = self.groups.iter().filter_map(|group| match group {
+            GroupRef::Name(name) => Some(name),
+            GroupRef::Gid(_) => None,
         });
         (users.collect(), groups.collect())
     }
 
-    /// The part that needs no lookup: subjects given by number, and root, which is always uid 0.
+    /// The policy without the names that need a lookup: it has the subjects that are given by number,
+    /// and root, which is always uid 0.
     #[must_use]
     pub fn floor(&self) -> Policy {
         let (mut named, mut uids, mut gids) = (Vec::new(), Vec::new(), Vec::new());
-        for word in &self.users {
-            match word {
-                UserWord::Uids(range) => uids.push(*range),
-                UserWord::Name(name) if name.as_str() == ROOT => {
+        for user in &self.users {
+            match user {
+                UserRef::Uids(range) => uids.push(*range),
+                UserRef::Name(name) if name.as_str() == ROOT => {
                     named.push((Uid::ROOT, name.clone()));
                 }
-                UserWord::Name(_) => {}
+                UserRef::Name(_) => {}
             }
         }
-        for word in &self.groups {
-            if let GroupWord::Gid(gid) = word {
+        for group in &self.groups {
+            if let GroupRef::Gid(gid) = group {
                 gids.push((*gid, None));
             }
         }

@@ -1,13 +1,11 @@
-//! Names -> ids: which id counts for a name. The lookups themselves are the caller's.
+//! Decides which id a name gets. The caller provides the lookups.
 
 use std::fmt;
 use std::io;
 
 use thiserror::Error;
 
-use super::{
-    AccountName, Gid, GroupWord, Request, SubjectError, Subjects, Uid, UidRange, UserWord,
-};
+use super::{AccountName, Gid, GroupRef, Request, SubjectError, Subjects, Uid, UidRange, UserRef};
 
 /// How similar a name must be to be suggested, 0 to 1 (Jaro-Winkler).
 const NEAR: f64 = 0.8;
@@ -15,7 +13,7 @@ const NEAR: f64 = 0.8;
 /// How many names are suggested at most.
 const SUGGESTIONS: usize = 3;
 
-/// What a name stands for.
+/// User or group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A user.
@@ -35,20 +33,20 @@ impl fmt::Display for Kind {
 
 /// The name service of a host.
 pub trait Names {
-    /// The id of the name; `None` where no such name exists.
+    /// The id of the name; `None` if the name does not exist.
     ///
     /// # Errors
-    /// The lookup failed, so that nothing is known.
+    /// The lookup failed: the name may exist or not.
     fn id(&self, kind: Kind, name: &AccountName) -> io::Result<Option<u32>>;
 
-    /// The name of the id; `None` where there is none, or the lookup failed.
+    /// The name of the id; `None` if there is none, or if the lookup failed.
     fn name(&self, kind: Kind, id: u32) -> Option<String>;
 }
 
 /// Why a name has no id.
 #[derive(Debug, Error)]
 pub enum NotResolved {
-    /// There is no such name.
+    /// The name does not exist.
     #[error("there is no {kind} \"{name}\" on this host")]
     Unknown {
         /// User or group.
@@ -56,18 +54,18 @@ pub enum NotResolved {
         /// The name.
         name: AccountName,
     },
-    /// The lookup failed, so that nothing is known about the name.
+    /// The lookup failed: the name may exist or not.
     #[error("the lookup of {kind} \"{name}\" failed: {source}")]
     LookupFailed {
         /// User or group.
         kind: Kind,
         /// The name.
         name: AccountName,
-        /// The error of the system.
+        /// The system's reason.
         #[source]
         source: io::Error,
     },
-    /// The id is reserved: (uid_t) -1.
+    /// The id is (uid_t) -1, which is reserved.
     #[error("{kind} \"{name}\" has no usable id: {source}")]
     BadId {
         /// User or group.
@@ -98,10 +96,10 @@ pub fn resolve(names: &impl Names, request: &Request) -> Result<Subjects, NotRes
     resolve_or(names, request, Err)
 }
 
-/// Resolves what can be resolved, and returns the names that cannot.
+/// Resolves all names that have an id, and returns the errors for the others.
 ///
-/// A name without an id keeps the id that it has in `installed`, unless that id now belongs to
-/// another name: while the name service does not answer, installed rules stay as they are.
+/// A name without an id keeps the id that it has in `installed`, unless another name has that id now.
+/// So the installed rules stay unchanged while the name service does not answer.
 pub fn resolve_known(
     names: &impl Names,
     request: &Request,
@@ -117,11 +115,11 @@ pub fn resolve_known(
         unresolved.push(failed);
         Ok(id)
     });
-    // No lookup ends the resolution here.
+    // The closure returns no error, so this is always `Ok`.
     (resolved.unwrap_or_default(), unresolved)
 }
 
-/// `otherwise` decides what happens to a name without an id: another id, none, or an error.
+/// Resolves all names. For a name without an id, `otherwise` returns another id, none, or an error.
 fn resolve_or(
     names: &impl Names,
     request: &Request,
@@ -132,8 +130,8 @@ fn resolve_or(
     let mut uids: Vec<UidRange> = Vec::new();
     for user in &request.users {
         match user {
-            UserWord::Uids(range) => uids.push(*range),
-            UserWord::Name(name) => {
+            UserRef::Uids(range) => uids.push(*range),
+            UserRef::Name(name) => {
                 let uid = id(Kind::User, name)?.and_then(Uid::new);
                 with_names.extend(uid.map(|uid| (uid, name.clone())));
             }
@@ -142,8 +140,8 @@ fn resolve_or(
     let mut gids: Vec<(Gid, Option<AccountName>)> = Vec::new();
     for group in &request.groups {
         match group {
-            GroupWord::Gid(gid) => gids.push((*gid, None)),
-            GroupWord::Name(name) => {
+            GroupRef::Gid(gid) => gids.push((*gid, None)),
+            GroupRef::Name(name) => {
                 let gid = id(Kind::Group, name)?.and_then(Gid::new);
                 gids.extend(gid.map(|gid| (gid, Some(name.clone()))));
             }
@@ -161,7 +159,7 @@ fn id_of(names: &impl Names, kind: Kind, name: &AccountName) -> Result<Option<u3
             source,
         }),
         Ok(None) => Err(NotResolved::Unknown { kind, name: name() }),
-        // The same id is reserved for users and groups.
+        // The reserved id is the same for users and groups.
         Ok(Some(id)) if Uid::new(id).is_none() => Err(NotResolved::BadId {
             kind,
             name: name(),
@@ -171,7 +169,7 @@ fn id_of(names: &impl Names, kind: Kind, name: &AccountName) -> Result<Option<u3
     }
 }
 
-/// The id that the name has among the subjects.
+/// The id that the name has in `subjects`.
 fn id_in(subjects: &Subjects, kind: Kind, name: &AccountName) -> Option<u32> {
     match kind {
         Kind::User => {
@@ -185,18 +183,18 @@ fn id_in(subjects: &Subjects, kind: Kind, name: &AccountName) -> Option<u32> {
     }
 }
 
-/// What a lookup returns now for a name in the rules.
+/// A name in the rules, and the id that it has now.
 #[derive(Debug)]
 pub struct Current<'a> {
     /// The name.
     pub name: &'a AccountName,
     /// The id in the rules.
     pub id: u32,
-    /// The id that the name has now; `None` if it does not exist any more.
+    /// The id that a lookup returns now; `None` if the name does not exist any more.
     pub now: io::Result<Option<u32>>,
 }
 
-/// Looks up every name of `subjects`: users first, then groups.
+/// Looks up every name in `subjects`: users first, then groups.
 pub fn look_up_again<'a>(names: &impl Names, subjects: &'a Subjects) -> Vec<Current<'a>> {
     let current = |kind, id, name| Current {
         name,
@@ -282,7 +280,7 @@ mod tests {
         let installed = Subjects::new(
             [
                 (Uid::new(1500).unwrap(), name("bob")),
-                // Alice's now.
+                // Now the id of alice.
                 (Uid::new(1001).unwrap(), name("carol")),
                 (Uid::new(1600).unwrap(), name("unreachable")),
             ],
@@ -334,11 +332,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_moved_or_went_is_noticed() {
+    fn a_changed_id_and_a_removed_name_are_reported() {
         let subjects = resolve(&host(), &request(&["alice", "root"], &[])).unwrap();
         let later = Host(vec![(Kind::User, "alice", 2001)]);
-        let seen = look_up_again(&later, &subjects);
-        let now: Vec<Option<u32>> = seen.into_iter().map(|one| one.now.unwrap()).collect();
+        let current = look_up_again(&later, &subjects);
+        let now: Vec<Option<u32>> = current.into_iter().map(|name| name.now.unwrap()).collect();
         assert_eq!(now, [None, Some(2001)]);
     }
 }

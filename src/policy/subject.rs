@@ -1,4 +1,4 @@
-//! The words that name who may pass: users, uid ranges, groups.
+//! Subjects as arguments and configuration list them: users, uid ranges, groups.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,26 +8,26 @@ use thiserror::Error;
 
 use super::id::{Gid, MAX_ID, Uid, UidRange};
 
-/// The most USER or `--group` words that one lockdown takes.
+/// The largest number of users and groups that one lockdown can list.
 ///
-/// Each may become a rule that a packet is compared with; ranges and groups name more people in
-/// fewer rules.
-pub const MAX_WORDS: usize = 16_384;
+/// Each may become a rule that packets are compared with. A uid range or a group allows many users
+/// with one rule.
+pub const MAX_SUBJECTS: usize = 16_384;
 
-/// Longest name, in bytes. A name must fit a rule's comment, which holds 255 bytes
-/// (`XT_MAX_COMMENT_LEN`, linux/netfilter/xt_comment.h); glibc's own bound is 256.
+/// The length of the longest name, in bytes. The comment of a rule contains the name, and can have 255
+/// bytes (`XT_MAX_COMMENT_LEN`, linux/netfilter/xt_comment.h). The limit of glibc is 256.
 const MAX_NAME: usize = 200;
 
-/// The name of a user or a group: 1 to 200 letters, digits and `. _ - @ +`, perhaps a final `$`
-/// (Samba's machine accounts), not beginning with `-`, `.`, `@` or `+`.
+/// The name of a user or a group: 1 to 200 ASCII letters, digits, `.`, `_`, `-`, `@` and `+`, which may
+/// end with `$` (machine accounts of Samba). The first character is a letter, a digit or `_`.
 ///
-/// Narrower than some directories allow: whatever else there is can be given by its number, and
-/// nothing that a shell, iptables or a terminal reads specially gets into a rule.
+/// Some directories allow other characters. Such accounts can be given by number. No character here
+/// has a special meaning to a shell, to iptables or to a terminal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct AccountName(String);
 
 impl AccountName {
-    /// The name itself.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -43,115 +43,127 @@ impl fmt::Display for AccountName {
 impl FromStr for AccountName {
     type Err = SubjectError;
 
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        if word.is_empty() {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
             return Err(SubjectError::Empty);
         }
-        if word.len() > MAX_NAME {
+        if text.len() > MAX_NAME {
             return Err(SubjectError::TooLong {
-                start: word
+                start: text
                     .chars()
                     .take(20)
                     .collect::<String>()
                     .escape_debug()
                     .to_string(),
-                length: word.len(),
+                length: text.len(),
             });
         }
-        let body = word.strip_suffix('$').unwrap_or(word);
-        let opens_well = body.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let body = text.strip_suffix('$').unwrap_or(text);
+        let starts_well = body.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
         let bad = body
             .chars()
             .find(|&c| !(c.is_ascii_alphanumeric() || "._-@+".contains(c)));
         match bad {
             Some(character) => Err(SubjectError::BadCharacter {
-                word: word.escape_debug().to_string(),
+                text: text.escape_debug().to_string(),
                 character: character.escape_debug().to_string(),
             }),
-            None if opens_well => Ok(Self(word.to_owned())),
-            None => Err(SubjectError::BadStart(word.escape_debug().to_string())),
+            None if starts_well => Ok(Self(text.to_owned())),
+            None => Err(SubjectError::BadStart(text.escape_debug().to_string())),
         }
     }
 }
 
-/// A USER word of the command line, before any look-up.
+/// A user as an argument or the configuration lists it, before any lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserWord {
-    /// A user's name, still to be resolved.
+pub enum UserRef {
+    /// The name of a user.
     Name(AccountName),
-    /// A uid or a range of uids.
+    /// A uid, or a range of uids.
     Uids(UidRange),
 }
 
-/// A `--group` word of the command line, before any look-up.
+/// A group as an argument or the configuration lists it, before any lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GroupWord {
-    /// A group's name, still to be resolved.
+pub enum GroupRef {
+    /// The name of a group.
     Name(AccountName),
     /// A gid.
     Gid(Gid),
 }
 
-/// Why a word names no subject.
+/// Why a text is not a user or group.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SubjectError {
     /// The empty string.
-    #[error("a user or group is empty; give a name, a number, or leave it out")]
+    #[error("a user or group is empty")]
     Empty,
     /// A minus sign before digits.
-    #[error("\"{0}\" is negative; ids go from 0 to {MAX_ID}")]
+    #[error("\"{0}\" is negative")]
     Negative(String),
     /// Digits beyond the largest id.
-    #[error("\"{0}\" is too large; ids go from 0 to {MAX_ID}")]
+    #[error("\"{0}\" is too large for an id")]
     Overflow(String),
-    /// A range whose end lies before its start.
-    #[error("the range \"{0}\" is reversed; the lower uid comes first")]
+    /// A range whose last uid is lower than its first.
+    #[error("the range \"{0}\" is reversed")]
     Reversed(String),
-    /// A range among groups.
-    #[error("\"{0}\" is a range; groups are given one by one")]
+    /// A range of gids.
+    #[error("\"{0}\" is a range; groups have no ranges")]
     GroupRange(String),
-    /// A character that no name here may have.
-    #[error(
-        "\"{word}\" is not a user or group name: it has the character '{character}'; \
-         if the account is really called so, give its number"
-    )]
+    /// A character that an [`AccountName`] cannot contain.
+    #[error("\"{text}\" is not a user or group name: it contains the character '{character}'")]
     BadCharacter {
-        /// The word, escaped.
-        word: String,
+        /// The text, escaped.
+        text: String,
         /// The first bad character, escaped.
         character: String,
     },
-    /// A name that begins with a sign.
-    #[error(
-        "\"{0}\" is not a user or group name: it must begin with a letter, a digit or '_'; \
-         if the account is really called so, give its number"
-    )]
+    /// A first character that is not a letter, a digit or `_`.
+    #[error("\"{0}\" is not a user or group name: names begin with a letter, a digit or '_'")]
     BadStart(String),
-    /// A name that does not fit a rule's comment.
-    #[error("the name \"{start}...\" has {length} bytes, at most {MAX_NAME} fit; give its number")]
+    /// A name that does not fit into the comment of a rule.
+    #[error("the name \"{start}...\" has {length} bytes; the limit is {MAX_NAME}")]
     TooLong {
-        /// Its first characters, escaped.
+        /// The first characters of the name, escaped.
         start: String,
-        /// Its length in bytes.
+        /// The length of the name, in bytes.
         length: usize,
     },
-    /// More words than one lockdown takes.
-    #[error(
-        "{0} users or groups were given, at most {MAX_WORDS} are taken; use ranges such as \
-         1000-1999, or a group"
-    )]
+    /// More users and groups than one lockdown can list.
+    #[error("{0} users and groups are listed; the limit is {MAX_SUBJECTS}")]
     TooMany(usize),
 }
 
-impl FromStr for UserWord {
+impl SubjectError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::Empty => "give a name or a number, or remove it",
+            Self::Negative(_) | Self::Overflow(_) => {
+                return Some(format!("ids are numbers from 0 to {MAX_ID}"));
+            }
+            Self::Reversed(_) => "put the lower uid first",
+            Self::GroupRange(_) => "list each group",
+            Self::BadCharacter { .. } | Self::BadStart(_) => {
+                "if the account really has this name, give its number instead"
+            }
+            Self::TooLong { .. } => "give the number of the account instead",
+            Self::TooMany(_) => "use uid ranges such as 1000-1999, or groups",
+        };
+        Some(help.to_owned())
+    }
+}
+
+impl FromStr for UserRef {
     type Err = SubjectError;
 
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        let shown = || word.escape_debug().to_string();
-        if let Some(uid) = number(word)? {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let shown = || text.escape_debug().to_string();
+        if let Some(uid) = number(text)? {
             return Ok(Self::Uids(Uid(uid).into()));
         }
-        if let Some((first, last)) = word.split_once('-')
+        if let Some((first, last)) = text.split_once('-')
             && is_digits(first)
             && is_digits(last)
         {
@@ -162,44 +174,44 @@ impl FromStr for UserWord {
                 .map(Self::Uids)
                 .ok_or_else(|| SubjectError::Reversed(shown()));
         }
-        word.parse().map(Self::Name)
+        text.parse().map(Self::Name)
     }
 }
 
-impl FromStr for GroupWord {
+impl FromStr for GroupRef {
     type Err = SubjectError;
 
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        if let Some(gid) = number(word)? {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(gid) = number(text)? {
             return Ok(Self::Gid(Gid(gid)));
         }
-        if let Some((first, last)) = word.split_once('-')
+        if let Some((first, last)) = text.split_once('-')
             && is_digits(first)
             && is_digits(last)
         {
-            return Err(SubjectError::GroupRange(word.to_owned()));
+            return Err(SubjectError::GroupRange(text.to_owned()));
         }
-        word.parse().map(Self::Name)
+        text.parse().map(Self::Name)
     }
 }
 
-fn is_digits(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The number that `word` is, `None` when it is no number at all.
-fn number(word: &str) -> Result<Option<u32>, SubjectError> {
-    if word.strip_prefix('-').is_some_and(is_digits) {
-        return Err(SubjectError::Negative(word.to_owned()));
+/// The id that `text` is; `None` if it is not a number.
+fn number(text: &str) -> Result<Option<u32>, SubjectError> {
+    if text.strip_prefix('-').is_some_and(is_digits) {
+        return Err(SubjectError::Negative(text.to_owned()));
     }
-    if !is_digits(word) {
+    if !is_digits(text) {
         return Ok(None);
     }
-    word.parse()
+    text.parse()
         .ok()
         .filter(|&id| id <= MAX_ID)
         .map(Some)
-        .ok_or_else(|| SubjectError::Overflow(word.to_owned()))
+        .ok_or_else(|| SubjectError::Overflow(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -211,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn words_become_names_uids_and_ranges() {
-        assert_eq!("0".parse(), Ok(UserWord::Uids(range(0, 0))));
-        assert_eq!("1000-1099".parse(), Ok(UserWord::Uids(range(1000, 1099))));
+    fn texts_become_names_uids_and_ranges() {
+        assert_eq!("0".parse(), Ok(UserRef::Uids(range(0, 0))));
+        assert_eq!("1000-1099".parse(), Ok(UserRef::Uids(range(1000, 1099))));
         assert_eq!(
             "4294967294".parse(),
-            Ok(UserWord::Uids(range(MAX_ID, MAX_ID)))
+            Ok(UserRef::Uids(range(MAX_ID, MAX_ID)))
         );
         for name in [
             "root",
@@ -228,14 +240,14 @@ mod tests {
         ] {
             assert_eq!(
                 name.parse(),
-                Ok(UserWord::Name(AccountName(name.to_owned())))
+                Ok(UserRef::Name(AccountName(name.to_owned())))
             );
         }
     }
 
     #[test]
-    fn every_wrong_word_gets_its_own_reason() {
-        let user = |word: &str| word.parse::<UserWord>().unwrap_err();
+    fn each_kind_of_invalid_subject_has_its_own_error() {
+        let user = |text: &str| text.parse::<UserRef>().unwrap_err();
         assert_eq!(user(""), SubjectError::Empty);
         assert!(matches!(user("-1"), SubjectError::Negative(_)));
         assert!(matches!(user("4294967295"), SubjectError::Overflow(_)));
@@ -245,7 +257,7 @@ mod tests {
         ));
         assert!(matches!(user("1-4294967295"), SubjectError::Overflow(_)));
         assert!(matches!(user("5-4"), SubjectError::Reversed(_)));
-        for word in [
+        for text in [
             "root;reboot",
             "$(id)",
             "a b",
@@ -257,19 +269,19 @@ mod tests {
             "$$",
         ] {
             assert!(
-                matches!(user(word), SubjectError::BadCharacter { .. }),
-                "{word:?}"
+                matches!(user(text), SubjectError::BadCharacter { .. }),
+                "{text:?}"
             );
         }
-        for word in ["-x", "--group", "@a", "+a", ".", "$"] {
-            assert!(matches!(user(word), SubjectError::BadStart(_)), "{word:?}");
+        for text in ["-x", "--group", "@a", "+a", ".", "$"] {
+            assert!(matches!(user(text), SubjectError::BadStart(_)), "{text:?}");
         }
         assert!(matches!(
             user(&"a".repeat(201)),
             SubjectError::TooLong { .. }
         ));
         assert!(matches!(
-            "10-20".parse::<GroupWord>(),
+            "10-20".parse::<GroupRef>(),
             Err(SubjectError::GroupRange(_))
         ));
     }

@@ -1,22 +1,22 @@
-//! Everyone who may pass, in one canonical form.
+//! The allowed subjects, by id, in a canonical form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::id::{Gid, Uid, UidRange};
 use super::subject::AccountName;
 
-/// Everyone who may pass, by id, in one canonical form: whatever the order and overlap of the
-/// words, the same people give equal values.
+/// The allowed subjects, by id, in a canonical form: the same users and groups give equal values,
+/// regardless of their order, repetition and overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subjects {
     named: BTreeMap<Uid, BTreeSet<AccountName>>,
-    /// Uids given by number alone: sorted, not adjacent, without the named ones.
+    /// Uids given by number: sorted, disjoint, not adjacent, without the uids in `named`.
     unnamed: Vec<UidRange>,
     groups: BTreeMap<Gid, BTreeSet<AccountName>>,
 }
 
 impl Subjects {
-    /// Puts the words, now resolved, in order. A group given by number has no name.
+    /// Builds the canonical form. A group that is given by number has no name.
     #[must_use]
     pub fn new(
         named: impl IntoIterator<Item = (Uid, AccountName)>,
@@ -42,38 +42,38 @@ impl Subjects {
         }
     }
 
-    /// Uids that were given by name, each with its name (several when accounts share a uid).
+    /// Uids that are given by name, with the names. Accounts that share a uid give several names.
     #[must_use]
     pub fn named(&self) -> &BTreeMap<Uid, BTreeSet<AccountName>> {
         &self.named
     }
 
-    /// Uids that were given by number alone: sorted, disjoint, not adjacent.
+    /// Uids that are given by number only: sorted, disjoint, not adjacent.
     #[must_use]
     pub fn unnamed(&self) -> &[UidRange] {
         &self.unnamed
     }
 
-    /// Groups, with the names they were given by, if any.
+    /// Gids, with the names by which they are given, if any.
     #[must_use]
     pub fn groups(&self) -> &BTreeMap<Gid, BTreeSet<AccountName>> {
         &self.groups
     }
 
-    /// All listed uids as the fewest ranges: sorted, disjoint, not adjacent.
+    /// All listed uids in as few ranges as possible: sorted, disjoint, not adjacent.
     #[must_use]
     pub fn uid_ranges(&self) -> Vec<UidRange> {
         let named = self.named.keys().map(|&uid| UidRange::from(uid));
         merged(named.chain(self.unnamed.iter().copied()).collect())
     }
 
-    /// Whether both are the same ids, by whatever names they were given.
+    /// Whether both contain the same ids. Names do not matter.
     #[must_use]
     pub fn means(&self, other: &Self) -> bool {
         self.uid_ranges() == other.uid_ranges() && self.groups.keys().eq(other.groups.keys())
     }
 
-    /// Whether nobody at all may pass.
+    /// Whether nobody is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.named.is_empty() && self.unnamed.is_empty() && self.groups.is_empty()
@@ -93,12 +93,12 @@ fn merged(mut ranges: Vec<UidRange>) -> Vec<UidRange> {
     out
 }
 
-/// `ranges` without the uids of `holes`; both sorted.
+/// `ranges` without the uids in `holes`. Both are sorted.
 fn cut_out(ranges: Vec<UidRange>, holes: impl Iterator<Item = Uid>) -> Vec<UidRange> {
     let mut holes = holes.peekable();
     let mut out = Vec::with_capacity(ranges.len());
     for range in ranges {
-        // Wider than the ids, so that the step past the last one needs no care.
+        // u64, so that the last id plus one does not overflow.
         let mut start = u64::from(range.first.0);
         while holes.next_if(|&hole| hole < range.first).is_some() {}
         while let Some(hole) = holes.next_if(|&hole| hole <= range.last) {
@@ -110,7 +110,7 @@ fn cut_out(ranges: Vec<UidRange>, holes: impl Iterator<Item = Uid>) -> Vec<UidRa
     out
 }
 
-/// Adds the uids from `start` up to, not including, `end`.
+/// Appends the range of uids from `start` to `end`, without `end`. An empty range is not appended.
 fn push_span(out: &mut Vec<UidRange>, start: u64, end: u64) {
     if start < end
         && let (Ok(first), Ok(last)) = (u32::try_from(start), u32::try_from(end - 1))
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn order_and_overlap_of_the_words_do_not_matter() {
+    fn order_and_overlap_do_not_matter() {
         let name = |text: &str| text.parse::<AccountName>().unwrap();
         let one = Subjects::new(
             [(Uid(5), name("e")), (Uid(0), name("root"))],

@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
 pub use self::sample::{Expected, Identity, Sample, sample};
 use crate::policy::Address;
 
+/// The source port of probes that must be refused, by which the rules count them apart.
+///
+/// It grants nothing: other packets from this port are refused as well, and counted as probes. It is
+/// not privileged, and outside of the range that Linux takes ports from by default (32768 to 60999).
+pub const SOURCE_PORT: u16 = 16925;
+
 /// The transport protocol of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -21,6 +27,20 @@ pub enum Transport {
     Udp,
     /// One connect.
     Tcp,
+}
+
+impl Transport {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    /// Its name, as iptables and nft write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 /// The outcome of a probe.

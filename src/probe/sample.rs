@@ -1,4 +1,4 @@
-//! Which identities to probe.
+//! Chooses the identities to probe.
 
 use std::collections::BTreeSet;
 
@@ -6,71 +6,72 @@ use serde::Serialize;
 
 use crate::policy::{Gid, Subjects, Uid};
 
-/// The most listed ids that are probed; beyond it, a stated sample.
+/// The largest number of listed ids that are probed. If more are listed, a sample is probed, and the
+/// output contains its size.
 const MAX_LISTED: usize = 64;
 
-/// The most groups among them.
+/// The largest number of groups among them.
 const MAX_GROUPS: usize = 16;
 
-/// The overflow id, which is `nobody`'s, and its group's, nearly everywhere (user_namespaces(7)).
+/// The overflow id (user_namespaces(7)). On nearly all systems it is the id of `nobody` and of its group.
 const NOBODY: u32 = 65534;
 
-/// What ought to become of a probe.
+/// The expected outcome of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expected {
-    /// The identity is listed.
+    /// The probe gets through, because the identity is listed.
     Served,
-    /// The identity is not listed.
+    /// The probe is refused, because the identity is not listed.
     Refused,
 }
 
-/// A user that a probe becomes.
+/// A probe identity: the ids that a probe takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Identity {
-    /// Its uid.
+    /// The uid.
     pub uid: Uid,
-    /// Its primary group.
+    /// The primary group.
     pub gid: Gid,
-    /// Its supplementary groups.
+    /// The supplementary groups.
     pub groups: Vec<Gid>,
-    /// What ought to become of its probes.
+    /// The expected outcome of its probes.
     pub expected: Expected,
 }
 
-/// Whom to probe.
+/// The identities to probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// The identities.
     pub identities: Vec<Identity>,
     /// How many ids and groups are listed.
     pub listed: u64,
-    /// How many of them are among the identities.
+    /// How many of the listed ids and groups are probed.
     pub probed: u64,
 }
 
-/// Chooses identities: up to 64 of the listed (groups, ends of uid ranges, then uids between), and
-/// some who are not listed.
+/// Chooses up to 64 listed ids (groups first, then the ends of uid ranges, then uids between them), and
+/// some ids that are not listed.
 #[must_use]
 pub fn sample(subjects: &Subjects) -> Sample {
-    let (strangers, gid) = strangers(subjects);
+    let (unlisted, gid) = unlisted(subjects);
     let identity = |uid, gid, groups, expected| Identity {
         uid,
         gid,
         groups,
         expected,
     };
-    let mut identities: Vec<Identity> = strangers
+    let mut identities: Vec<Identity> = unlisted
         .iter()
         .map(|&uid| identity(uid, gid, Vec::new(), Expected::Refused))
         .collect();
-    // A member of a listed group is known by the group only if its uid is not listed.
+    // With an unlisted uid, so that a probe gets through only because of the group.
     let mut groups = 0;
-    if let Some(&stranger) = strangers.first() {
+    if let Some(&uid) = unlisted.first() {
         for &listed in spread(&subjects.groups().keys().collect::<Vec<_>>(), MAX_GROUPS) {
             groups += 1;
-            identities.push(identity(stranger, *listed, Vec::new(), Expected::Served));
-            identities.push(identity(stranger, gid, vec![*listed], Expected::Served));
+            identities.push(identity(uid, *listed, Vec::new(), Expected::Served));
+            identities.push(identity(uid, gid, vec![*listed], Expected::Served));
         }
     }
     let ranges = subjects.uid_ranges();
@@ -97,11 +98,12 @@ pub fn sample(subjects: &Subjects) -> Sample {
     }
 }
 
-/// Uids that are not listed: `nobody`, one from regions that belong to no account (systemd, "Users,
-/// Groups, UIDs and GIDs"; 16 bits first, since the user namespace of a container may have no
-/// others), and the uids next to the first two ranges of more than one uid. And a gid that is in no
-/// listed group.
-fn strangers(subjects: &Subjects) -> (Vec<Uid>, Gid) {
+/// Uids that are not listed, and a gid that is not listed.
+///
+/// The uids are `nobody`, a uid that no account has (systemd, "Users, Groups, UIDs and GIDs"), and the
+/// uids before and after the first two ranges with more than one uid. Uids of 16 bits come first,
+/// because the user namespace of a container may have no others.
+fn unlisted(subjects: &Subjects) -> (Vec<Uid>, Gid) {
     let ranges = subjects.uid_ranges();
     let listed = |uid: &Uid| ranges.iter().any(|range| range.contains(*uid));
     let no_account = (65520..=65533)
@@ -110,7 +112,7 @@ fn strangers(subjects: &Subjects) -> (Vec<Uid>, Gid) {
         .filter_map(Uid::new)
         .find(|uid| !listed(uid));
     let wide = ranges.iter().filter(|range| range.count() > 1);
-    let beside = wide.take(2).flat_map(|range| {
+    let adjacent = wide.take(2).flat_map(|range| {
         let (first, last) = (range.first().get(), range.last().get());
         [first.checked_sub(1), last.checked_add(1)]
     });
@@ -118,13 +120,13 @@ fn strangers(subjects: &Subjects) -> (Vec<Uid>, Gid) {
     let candidates = Uid::new(NOBODY)
         .into_iter()
         .chain(no_account)
-        .chain(beside.flatten().filter_map(Uid::new));
+        .chain(adjacent.flatten().filter_map(Uid::new));
     for uid in candidates.filter(|uid| !listed(uid)) {
         if !uids.contains(&uid) {
             uids.push(uid);
         }
     }
-    // There are more of these than a policy can list.
+    // A policy cannot list so many groups, so one of these is not listed.
     let gid = [NOBODY]
         .into_iter()
         .chain(65520..=65533)
@@ -135,15 +137,15 @@ fn strangers(subjects: &Subjects) -> (Vec<Uid>, Gid) {
     (uids, gid)
 }
 
-/// At most `most` of the items, evenly spread, first and last among them.
+/// At most `most` of the items, evenly spread, with the first and the last item.
 fn spread<T>(items: &[T], most: usize) -> impl Iterator<Item = &T> {
     let count = items.len().min(most);
     (0..count).filter_map(move |nth| {
-        let at = match count {
+        let index = match count {
             0 | 1 => 0,
             _ => nth * (items.len() - 1) / (count - 1),
         };
-        items.get(at)
+        items.get(index)
     })
 }
 
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_ids_the_ends_of_ranges_come_first() {
+    fn the_ends_of_ranges_come_first() {
         let wide = sample(&ranges(&[(5, 5), (1000, 9999)]));
         let uids = served(&wide);
         assert_eq!(uids.len(), 64);
@@ -214,24 +216,24 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_id_space_is_sampled_without_counting_it_out() {
+    fn the_whole_id_space_is_sampled_without_iterating_over_it() {
         let sample = sample(&ranges(&[(0, u32::MAX - 1)]));
         assert_eq!(sample.probed, 64);
         assert_eq!(sample.listed, u64::from(u32::MAX));
     }
 
     #[test]
-    fn strangers_are_never_listed() {
+    fn unlisted_ids_are_not_listed() {
         let subjects = Subjects::new(
             [],
             [(65534, 65534), (1000, 1999)]
                 .map(|(first, last)| UidRange::new(uid(first), uid(last)).unwrap()),
             [(gid(65534), None)],
         );
-        let (uids, free) = strangers(&subjects);
+        let (uids, gid) = unlisted(&subjects);
         let ids: Vec<u32> = uids.iter().map(|uid| uid.get()).collect();
         assert_eq!(ids, [65520, 999, 2000]);
-        assert_eq!(free.get(), 65520);
-        assert!(strangers(&ranges(&[(0, u32::MAX - 1)])).0.is_empty());
+        assert_eq!(gid.get(), 65520);
+        assert!(unlisted(&ranges(&[(0, u32::MAX - 1)])).0.is_empty());
     }
 }

@@ -19,8 +19,10 @@ pub struct Counted {
     pub passed: Counters,
     /// TCP packets of orphaned sockets: those that their process has closed.
     pub closing: Counters,
-    /// Refused packets of processes on this host.
+    /// Refused packets of processes on this host, without those of probes.
     pub refused: Counters,
+    /// Refused packets from the source port of probes.
+    pub probes: Counters,
     /// Refused packets that this host forwards.
     pub forwarded_refused: Counters,
 }
@@ -47,12 +49,14 @@ fn in_table(address: Address, layer: Layer, table: &Table) -> Option<Counted> {
         passed: Counters::default(),
         closing: Counters::default(),
         refused: Counters::default(),
+        probes: Counters::default(),
         forwarded_refused: Counters::default(),
     };
     for rule in rules(table, Hook::Output, address) {
         let sum = match rule.own() {
             Some(Rule::PassUids { .. } | Rule::PassGroup { .. }) => &mut counted.passed,
             Some(Rule::PassClosing) => &mut counted.closing,
+            Some(Rule::CountProbes(_)) => &mut counted.probes,
             Some(
                 Rule::RefuseOwnedTcp | Rule::RefuseOwned | Rule::RefuseTcp | Rule::Refuse { .. },
             ) => &mut counted.refused,
@@ -61,6 +65,8 @@ fn in_table(address: Address, layer: Layer, table: &Table) -> Option<Counted> {
         };
         *sum += rule.counters.unwrap_or_default();
     }
+    // Each packet that `CountProbes` counts is counted again by the rule that refuses it.
+    counted.refused = counted.refused.without(counted.probes);
     for rule in rules(table, Hook::Forward, address) {
         counted.forwarded_refused += rule.counters.unwrap_or_default();
     }

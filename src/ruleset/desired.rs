@@ -4,6 +4,7 @@ use super::model::{ChainName, Hook, Rule, Verdict};
 use super::tree::{OfUids, split};
 use super::{Layer, Layers, Marker};
 use crate::policy::{AccountName, Address, Family, Forwarded, Policy, Subjects, UidRange};
+use crate::probe::Transport;
 
 /// The maximum length in bytes of the names in a comment of an iptables rule, which may have 255
 /// (`XT_MAX_COMMENT_LEN`).
@@ -70,20 +71,28 @@ pub fn desired(
             marker,
         }],
     };
+    // These rules count packets that are refused, so no rule that allows packets may follow them.
+    let count_probes = Transport::ALL.map(Rule::CountProbes);
     let max_comment = match layer {
         Layer::Filter | Layer::Security => MAX_COMMENT,
         Layer::Nftables => MAX_NFT_COMMENT,
     };
     let users = users(&policy.subjects, max_comment);
     let groups = groups(&policy.subjects, max_comment);
-    let mut ending = Vec::new();
-    if layer == Layer::Nftables {
-        ending.extend([Rule::RefuseOwnedTcp, Rule::RefuseOwned]);
-    }
-    ending.push(Rule::PassClosing);
-    ending.extend(refusal(Some(marker)));
+    let ending = match layer {
+        // A packet of an orphaned socket has no owner, so the rules before `PassClosing` do not
+        // match.
+        Layer::Nftables => [
+            &count_probes[..],
+            &[Rule::RefuseOwnedTcp, Rule::RefuseOwned, Rule::PassClosing],
+        ]
+        .concat(),
+        Layer::Filter | Layer::Security => [&[Rule::PassClosing], &count_probes[..]].concat(),
+    };
+    let ending = [ending, refusal(Some(marker))].concat();
+    let ending_of_sub_chains = [&count_probes[..], &refusal(None)].concat();
     let lock = |address| {
-        let (mut chains, mut rules) = split(address, users.clone(), &refusal(None));
+        let (mut chains, mut rules) = split(address, users.clone(), &ending_of_sub_chains);
         // A packet that takes a goto does not return to the group rules, so these come first.
         let at = if chains.is_empty() { rules.len() } else { 0 };
         rules.splice(at..at, groups.iter().cloned());

@@ -10,6 +10,7 @@ use serde::Serialize;
 pub use self::name::{ChainName, Hook, NotOurs, Part};
 use super::Marker;
 use crate::policy::{AccountName, Address, Family, Gid, UidRange};
+use crate::probe::Transport;
 
 /// An iptables variant. Each keeps its rules in a place of its own in the kernel, and does not show
 /// those of the other.
@@ -79,6 +80,10 @@ pub enum Rule {
         /// The names by which the policy lists it.
         names: Vec<AccountName>,
     },
+    /// Counts packets from the source port of probes, which the rules after it refuse. So other
+    /// refusals can be counted apart. (A probe that met a refusal of its own would not prove what
+    /// other packets meet.)
+    CountProbes(Transport),
     /// In the layer `nftables`: refuses TCP packets that have any owner, with a reset.
     RefuseOwnedTcp,
     /// In the layer `nftables`: refuses all other packets that have any owner.
@@ -106,6 +111,17 @@ pub struct Counters {
     pub packets: u64,
     /// The number of bytes, headers included.
     pub bytes: u64,
+}
+
+impl Counters {
+    /// The difference, at least 0: `other` may be greater while packets are counted.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.saturating_sub(other.packets),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
 }
 
 impl std::ops::AddAssign for Counters {

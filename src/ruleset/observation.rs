@@ -52,7 +52,7 @@ impl Observation {
     /// not in use.
     ///
     /// # Errors
-    /// It could not be read.
+    /// The table could not be read.
     pub fn table(&self, layer: Layer, family: Family) -> Result<Option<&Table>, &NotRead> {
         match layer {
             Layer::Nftables => {

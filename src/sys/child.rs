@@ -1,4 +1,4 @@
-//! Forked children that do a small thing and report it through a pipe, within a deadline.
+//! Forked children that do a small task and report the result through a pipe, within a time limit.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,10 +14,11 @@ use serde::de::DeserializeOwned;
 
 use super::pipe::Pipes;
 
-/// A child reports a few outcomes for each of a hundred probes, or what iptables printed of a chain.
+/// The limit for one report, in bytes. A report contains the results of some probes, or a chain as
+/// iptables prints it.
 const MAX_REPORT: usize = 1 << 24;
 
-/// A child whose report is not read yet. It leads a process group of its own.
+/// A child whose report has not been read yet. It is the leader of its own process group.
 pub(super) struct Child {
     pid: Pid,
     pipe: File,
@@ -29,12 +30,12 @@ impl Child {
         let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let pid = super::ffi::fork(|| {
             let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
-            // A report that cannot be written is a missing one: the parent says so.
+            // If the report cannot be written, the parent returns `NoReport::Nothing`.
             if let Ok(report) = serde_json::to_vec(&work()) {
                 let _ = File::from(writer).write_all(&report);
             }
         })?;
-        // Both sides set it, so that it is set whoever comes first; one of them finds it done.
+        // Parent and child both set the group, so that it is set whichever runs first. One call may fail.
         let _ = setpgid(pid, pid);
         Ok(Self {
             pid,
@@ -48,14 +49,14 @@ impl Child {
 pub(super) enum NoReport {
     #[error("cannot fork: {0}")]
     NoChild(Errno),
-    #[error("it did not end in time")]
+    #[error("the process did not end in time")]
     TimedOut,
-    #[error("it ended without a report")]
+    #[error("the process ended without a report")]
     Nothing,
 }
 
-/// The reports of all children, in their order. At the deadline those that are not done, and
-/// whatever they started, are killed; none is left behind.
+/// The reports of all children, in the same order. Children that have not reported within `limit` are
+/// killed, together with the processes that they started. No child outlives this function.
 pub(super) fn reports<T: DeserializeOwned>(
     children: Vec<Child>,
     limit: Duration,
@@ -66,7 +67,7 @@ pub(super) fn reports<T: DeserializeOwned>(
         .map(|child| {
             let mut report = Vec::new();
             let read = Pipes::new(child.pipe, None, deadline, MAX_REPORT).read_to_end(&mut report);
-            // After its report a child has only to end; without one it must.
+            // A child that has reported has nothing left to do, and one that has not is late.
             let _ = killpg(child.pid, Signal::SIGKILL);
             while waitpid(child.pid, None) == Err(Errno::EINTR) {}
             match read {

@@ -1,5 +1,7 @@
-//! The files of the configuration: read only if nobody but root could have written them, and
-//! written whole or not at all.
+//! Reads and writes the files of the configuration.
+//!
+//! A file is read only if no user but root can change it, its folders, or links to it. It is written
+//! completely or not at all.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -16,48 +18,47 @@ use thiserror::Error;
 
 use crate::config::Source;
 
-/// Where the configuration is, unless `--config` says otherwise.
+/// The configuration file, unless `--config` names another one.
 pub const PATH: &str = "/etc/ip-lockdown/config.toml";
 
-/// The folder with drop-ins, beside the file.
+/// The name of the folder with drop-ins, which is beside the file.
 const DROP_INS: &str = "conf.d";
 
-/// Far more than a policy of the greatest size takes.
+/// The limit for a file, in bytes. The largest possible policy is much smaller.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// How many symbolic links a path may lead through, as in the kernel (path_resolution(7)).
+/// The number of symbolic links that a path may contain. The kernel has the same limit
+/// (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// Why the configuration is not read.
+/// Why the configuration cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
-    /// There is none.
-    #[error(
-        "there is no configuration: {} does not exist", shown(.0)
-    )]
+    /// There is no configuration.
+    #[error("there is no configuration: {} does not exist", shown(.0))]
     Missing(PathBuf),
-    /// Something on the way to it, or the file itself, is another user's.
+    /// Another user can change a file, or a folder or link on the path to it.
     #[error("{} {fault}, so other users could change who is allowed", shown(path))]
     Untrusted {
-        /// Which file or folder.
+        /// The file, folder or link.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong, as the rest of a sentence.
         fault: String,
         /// What the user can do about it.
         help: String,
     },
-    /// It is no file of text.
+    /// A file is not a text file.
     #[error("{} is {what}", shown(path))]
     NotText {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What it is instead.
         what: &'static str,
     },
-    /// It cannot be read.
+    /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", shown(path))]
     Io {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         #[source]
@@ -66,7 +67,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether there is no configuration at all.
+    /// Whether there is no configuration.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing(_))
@@ -95,30 +96,30 @@ fn shown(path: &Path) -> String {
     path.display().to_string().escape_debug().to_string()
 }
 
-/// The file at `path`, then the drop-ins `conf.d/*.toml` beside it in the order of their names.
+/// Reads the file at `path`, if it exists, then the drop-ins `conf.d/*.toml` beside it, sorted by name.
 ///
 /// # Errors
-/// Neither is there, or one of them cannot be read or trusted.
+/// No file exists, or one of them cannot be read or trusted.
 pub fn read(path: &Path) -> Result<Vec<Source>, ReadError> {
     let main = read_file(path)?;
     let mut sources: Vec<Source> = main.into_iter().collect();
     for drop_in in drop_ins(path)? {
-        // It was listed: that it is not there is no answer.
+        // The folder contained it: a missing file is an error.
         sources.push(read_file(&drop_in)?.ok_or_else(|| ReadError::Io {
             path: drop_in,
             source: io::ErrorKind::NotFound.into(),
         })?);
     }
-    match sources.is_empty() {
-        true => Err(ReadError::Missing(path.to_owned())),
-        false => Ok(sources),
+    if sources.is_empty() {
+        return Err(ReadError::Missing(path.to_owned()));
     }
+    Ok(sources)
 }
 
-/// The text of one file of the configuration; `None` if it is not there.
+/// Reads one file of the configuration; `None` if it does not exist.
 ///
 /// # Errors
-/// It cannot be read or trusted.
+/// The file cannot be read or trusted.
 pub fn read_file(path: &Path) -> Result<Option<Source>, ReadError> {
     let failed = |source| ReadError::Io {
         path: path.to_owned(),
@@ -137,7 +138,9 @@ pub fn read_file(path: &Path) -> Result<Option<Source>, ReadError> {
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > MAX_SIZE {
-        return Err(not_text("larger than 1 MiB, which no configuration is"));
+        return Err(not_text(
+            "larger than 1 MiB, the limit for a configuration file",
+        ));
     }
     let text = String::from_utf8(bytes).map_err(|_| not_text("not UTF-8 text"))?;
     Ok(Some(Source {
@@ -146,6 +149,7 @@ pub fn read_file(path: &Path) -> Result<Option<Source>, ReadError> {
     }))
 }
 
+/// The paths of the drop-ins, sorted by name.
 fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let folder = path.parent().unwrap_or(Path::new("/")).join(DROP_INS);
     let failed = |source| ReadError::Io {
@@ -170,9 +174,11 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     Ok(files)
 }
 
-/// Opens the file or folder for reading if it and every folder and link on the way to it belong to
-/// root, and can be written by nobody else. What is checked is what is opened: each step starts
-/// from a folder that is checked already, in which nobody else can put another thing in its place.
+/// Opens a file or folder for reading, if it and all folders and links on its path belong to root, and
+/// no other user can write to them; `None` if it does not exist.
+///
+/// Each component is opened from the folder before it. That folder has been checked, so no other user
+/// can replace the component between the check and the opening.
 fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError> {
     let failed = |errno: Errno| ReadError::Io {
         path: path.to_owned(),
@@ -187,49 +193,48 @@ fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError
         nix::fcntl::open("/", flags, Mode::empty()).map_err(failed)
     };
     let mut folder = root()?;
-    let mut here = PathBuf::from("/");
-    trust(&here, &fstat(&folder).map_err(failed)?)?;
-    let mut left: Vec<OsString> = steps(path);
-    // How many of them the path has itself; a link puts its own on top.
-    let mut own = left.len();
+    let mut folder_path = PathBuf::from("/");
+    check_trusted(&folder_path, &fstat(&folder).map_err(failed)?)?;
+    let mut rest: Vec<OsString> = components(path);
+    // How many of them are components of `path`. Those of a link are put on top.
+    let mut rest_of_path = rest.len();
     let mut links = 0;
-    while let Some(step) = left.pop() {
-        let place = here.join(&step);
-        let found = match fstatat(&folder, step.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            // A link that leads nowhere is not "no configuration".
-            Err(Errno::ENOENT) if left.len() < own => return Ok(None),
+    while let Some(name) = rest.pop() {
+        let found_path = folder_path.join(&name);
+        let found = match fstatat(&folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            // A dangling link is an error: the configuration exists, but cannot be read.
+            Err(Errno::ENOENT) if rest.len() < rest_of_path => return Ok(None),
             found => found.map_err(failed)?,
         };
         match kind(&found) {
             SFlag::S_IFLNK => {
-                roots(&place, &found, "chown -h root")?;
+                check_owner(&found_path, &found, "chown -h root")?;
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(failed(Errno::ELOOP));
                 }
-                own = own.min(left.len());
-                let leads_to =
-                    PathBuf::from(readlinkat(&folder, step.as_os_str()).map_err(failed)?);
-                if leads_to.is_absolute() {
-                    (folder, here) = (root()?, PathBuf::from("/"));
+                rest_of_path = rest_of_path.min(rest.len());
+                let target = PathBuf::from(readlinkat(&folder, name.as_os_str()).map_err(failed)?);
+                if target.is_absolute() {
+                    (folder, folder_path) = (root()?, PathBuf::from("/"));
                 }
-                left.extend(steps(&leads_to));
+                rest.extend(components(&target));
             }
-            SFlag::S_IFDIR if !left.is_empty() => {
+            SFlag::S_IFDIR if !rest.is_empty() => {
                 let flags = opening | OFlag::O_DIRECTORY | OFlag::O_PATH;
-                folder = openat(&folder, step.as_os_str(), flags, Mode::empty()).map_err(failed)?;
-                trust(&place, &fstat(&folder).map_err(failed)?)?;
-                here = place;
+                folder = openat(&folder, name.as_os_str(), flags, Mode::empty()).map_err(failed)?;
+                check_trusted(&found_path, &fstat(&folder).map_err(failed)?)?;
+                folder_path = found_path;
             }
-            kind if kind == wanted && left.is_empty() => {
+            kind if kind == wanted && rest.is_empty() => {
                 let file =
-                    openat(&folder, step.as_os_str(), opening, Mode::empty()).map_err(failed)?;
-                trust(&place, &fstat(&file).map_err(failed)?)?;
+                    openat(&folder, name.as_os_str(), opening, Mode::empty()).map_err(failed)?;
+                check_trusted(&found_path, &fstat(&file).map_err(failed)?)?;
                 return Ok(Some(file));
             }
-            _ if left.is_empty() => {
+            _ if rest.is_empty() => {
                 return Err(ReadError::NotText {
-                    path: place,
+                    path: found_path,
                     what: match wanted {
                         SFlag::S_IFDIR => "not a folder",
                         _ => "not a file",
@@ -242,24 +247,25 @@ fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError
     Err(failed(Errno::EISDIR))
 }
 
-/// The steps of a path, the last one first. `..` is a step of its own: what it leads to is looked
-/// at as everything else.
-fn steps(path: &Path) -> Vec<OsString> {
-    let mut steps: Vec<OsString> = path
+/// The components of a path, the last one first. `..` is one of them: its folder is checked like any
+/// other.
+fn components(path: &Path) -> Vec<OsString> {
+    let mut components: Vec<OsString> = path
         .components()
-        .filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir))
-        .map(|step| step.as_os_str().to_owned())
+        .filter(|component| matches!(component, Component::Normal(_) | Component::ParentDir))
+        .map(|component| component.as_os_str().to_owned())
         .collect();
-    steps.reverse();
-    steps
+    components.reverse();
+    components
 }
 
 fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
-    roots(path, stat, "chown root")?;
+/// Checks that no user but root can change a file or folder.
+fn check_trusted(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
+    check_owner(path, stat, "chown root")?;
     let mode = Mode::from_bits_truncate(stat.st_mode);
     if !mode.intersects(Mode::S_IWGRP | Mode::S_IWOTH) {
         return Ok(());
@@ -271,8 +277,8 @@ fn trust(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
     Err(untrusted(path, stat, fault, "chmod go-w"))
 }
 
-/// Whether it belongs to root; what it may be written by says nothing of a link.
-fn roots(path: &Path, stat: &FileStat, command: &str) -> Result<(), ReadError> {
+/// Checks that the owner is root. `command` changes the owner. (The mode of a link has no meaning.)
+fn check_owner(path: &Path, stat: &FileStat, command: &str) -> Result<(), ReadError> {
     match stat.st_uid {
         0 => Ok(()),
         uid => Err(untrusted(
@@ -288,7 +294,7 @@ fn untrusted(path: &Path, stat: &FileStat, fault: String, command: &str) -> Read
     ReadError::Untrusted {
         path: path.to_owned(),
         fault,
-        // A sticky folder is meant to be writable by all.
+        // A folder with the sticky bit, such as /tmp, is writable by all on purpose.
         help: if Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX) {
             "keep the configuration in another folder".to_owned()
         } else {
@@ -297,12 +303,12 @@ fn untrusted(path: &Path, stat: &FileStat, fault: String, command: &str) -> Read
     }
 }
 
-/// The folder in which [`write()`] puts the file, made if need be.
+/// The folder into which [`write()`] writes the file. Creates it if it does not exist.
 ///
 /// # Errors
-/// It cannot be made.
+/// The folder cannot be created.
 pub fn folder(path: &Path) -> Result<PathBuf, WriteError> {
-    match place(path) {
+    match prepare(path) {
         Ok((folder, _)) => Ok(folder),
         Err(source) => Err(WriteError {
             path: path.to_owned(),
@@ -311,9 +317,9 @@ pub fn folder(path: &Path) -> Result<PathBuf, WriteError> {
     }
 }
 
-/// The folder, which is there then, and the file.
-fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
-    // A link stays one: the file that it leads to is replaced.
+/// The folder and the file to write. Creates the folder if it does not exist.
+fn prepare(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    // If `path` is a link, the file that it points to is replaced, not the link.
     let file = match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         file => file?,
@@ -326,23 +332,23 @@ fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     Ok((folder, file))
 }
 
-/// Puts a file with this text in the place of the one at `path`, and makes its folder if need be.
-/// After a crash the old file or the new one is there, whole.
+/// Replaces the file at `path` with one that contains this text, and creates its folder if it does not
+/// exist. After a crash, either the old file or the new file exists, complete.
 ///
 /// # Errors
-/// It cannot be written; then the old file stays as it was.
+/// The file cannot be written. The old file is unchanged.
 pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
     let written = || -> io::Result<()> {
-        let (folder, file) = place(path)?;
+        let (folder, file) = prepare(path)?;
         let mut name = OsString::from(".");
         name.push(file.file_name().unwrap_or_default());
         name.push(".new");
         let draft = folder.join(name);
         let result = write_draft(&draft, text)
-            .and_then(|()| take_after(&file, &draft))
+            .and_then(|()| copy_owner_and_mode(&file, &draft))
             .and_then(|()| fs::rename(&draft, &file));
         if result.is_err() {
-            // It is the first error that counts.
+            // Only the first error is returned.
             let _ = fs::remove_file(&draft);
         }
         result?;
@@ -354,8 +360,8 @@ pub fn write(path: &Path, text: &str) -> Result<(), WriteError> {
     })
 }
 
-/// Gives the draft the owner and mode of the file that it replaces, if there is one.
-fn take_after(file: &Path, draft: &Path) -> io::Result<()> {
+/// Copies owner and mode of the file to the draft, if the file exists.
+fn copy_owner_and_mode(file: &Path, draft: &Path) -> io::Result<()> {
     let old = match fs::metadata(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         old => old?,
@@ -365,7 +371,8 @@ fn take_after(file: &Path, draft: &Path) -> io::Result<()> {
 }
 
 fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
-    // What a killed run left behind. Others wait for the folder's lock.
+    // Removes the draft of a run that was killed. The caller holds the lock of the folder, so no other run
+    // has a draft now.
     match fs::remove_file(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

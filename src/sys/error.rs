@@ -1,4 +1,4 @@
-//! Errors of the firewall's programs and of the kernel.
+//! Errors of firewall programs and of the kernel.
 
 use std::io;
 use std::sync::Arc;
@@ -9,70 +9,70 @@ use crate::ruleset::iptables::parse::ParseError;
 use crate::sys::SEARCH_PATH;
 use crate::sys::program::ProgramError;
 
-/// Why the firewall could not be looked at or changed.
+/// Why the firewall could not be read or changed.
 #[derive(Debug, Error)]
 pub enum FirewallError {
-    /// A program is not there.
+    /// A program is missing.
     #[error("{program} is not in {}", SEARCH_PATH.join(", "))]
     Missing {
-        /// Its name.
+        /// The name of the program.
         program: String,
         /// The command that installs its package.
         install: &'static str,
     },
-    /// It gave no exit code.
+    /// A program returned no exit code.
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// Another process held the xtables lock.
     #[error(
-        "{program} did not get the xtables lock within {wait} s, since another process is changing \
+        "{program} did not get the xtables lock within {wait} s, because another process is changing \
          the firewall (exit code 4): {stderr}"
     )]
     Busy {
         /// The program.
         program: String,
-        /// How long it waited, in seconds.
+        /// How long the program waited, in seconds.
         wait: u32,
-        /// What it said.
+        /// What the program printed to standard error.
         stderr: String,
     },
-    /// It ended with an error.
+    /// A program failed.
     #[error("{program} failed with exit code {code}: {stderr}")]
     Failed {
         /// The program.
         program: String,
-        /// Its exit code.
+        /// The exit code.
         code: i32,
-        /// What it said.
+        /// What the program printed to standard error.
         stderr: String,
     },
-    /// What it printed is no ruleset.
+    /// The output of a program is not a ruleset.
     #[error("cannot parse the output of {program}: {source}")]
-    Rubbish {
+    Unparsable {
         /// The program.
         program: String,
-        /// The first thing that is wrong with it.
+        /// The first error in the output.
         #[source]
         source: ParseError,
     },
-    /// The kernel did not take a change of our table of nftables.
+    /// The kernel refused a change of our nftables table.
     #[error("the kernel refused {what}: {source}")]
     Refused {
-        /// The part of it that was refused, as nft writes it.
+        /// The refused part, in the syntax of nft.
         what: String,
         /// The kernel's reason.
         #[source]
         source: io::Error,
     },
-    /// It does not say which variant it is.
+    /// The variant of a program is unknown.
     #[error("cannot determine which variant {program} is: {reason}")]
     NoVariant {
         /// The program.
         program: String,
-        /// What it did instead.
+        /// How the program answered `--version`.
         reason: String,
     },
-    /// It is not known which tables exist.
+    /// The list of existing tables could not be read.
     #[error("cannot determine which tables are in use: {0}")]
     TablesInUse(#[source] Arc<io::Error>),
 }
@@ -89,7 +89,7 @@ impl FirewallError {
         }
     }
 
-    /// Whether the place refused the change, so that another attempt after a new look may succeed.
+    /// Whether the change was refused. Another attempt, after the rules were read again, may succeed.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Failed { .. } | Self::Refused { .. })

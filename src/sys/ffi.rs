@@ -1,32 +1,29 @@
-//! The only home of `unsafe`.
+//! All `unsafe` code.
 #![allow(unsafe_code)]
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid};
 
-/// Empties this process's environment, so that neither programs nor the C library's name service
-/// modules are led by it.
+/// Clears the environment of this process, so that variables change neither programs nor the name
+/// service modules of the C library.
 pub(crate) fn clear_environment() {
-    // SAFETY: `commands::main` calls this before any other thread exists (this program starts
-    // none), so nobody reads the environment at the same time (clearenv(3), "MT-Unsafe const:env").
+    // SAFETY: this program has one thread, so nothing reads the environment at the same time
+    // (clearenv(3), "MT-Unsafe const:env").
     let cleared = unsafe { nix::libc::clearenv() };
-    debug_assert_eq!(cleared, 0, "the environment of a C program can be cleared");
+    debug_assert_eq!(cleared, 0, "clearenv does not fail");
 }
 
-/// Lets children be waited for, whatever the caller left behind: with SIGCHLD ignored the kernel
-/// would throw their exit codes away (sigaction(2), "ERRORS" of wait(2)).
+/// Restores the default action of SIGCHLD. If the calling process ignored the signal, the kernel would
+/// discard the exit codes of children (wait(2), "ERRORS").
 pub(crate) fn wait_for_children() {
-    // SAFETY: the default action is no function of ours, so nothing can be called at a bad moment.
+    // SAFETY: the default action is not a handler function, so no code runs when the signal arrives.
     let reset = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
-    debug_assert!(
-        reset.is_ok(),
-        "SIGCHLD can always be given its default action"
-    );
+    debug_assert!(reset.is_ok(), "the action of SIGCHLD can be set");
 }
 
-/// Forks; `run` is what the child does, and it never returns.
+/// Forks. The child calls `run` and exits.
 ///
-/// The caller must not hold locks that `run` takes. This program starts no threads.
+/// The caller must not hold locks that `run` takes.
 pub(super) fn fork(run: impl FnOnce()) -> nix::Result<Pid> {
     // SAFETY: this process has one thread (see above), so the child inherits no lock that another
     // thread holds and may allocate and call the C library (fork(2), POSIX
@@ -34,7 +31,7 @@ pub(super) fn fork(run: impl FnOnce()) -> nix::Result<Pid> {
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            // A panic that unwinds ends here: the child must never run the parent's code.
+            // If `run` panics, the child must not unwind into the code of the parent.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             // SAFETY: `_exit(2)` has no preconditions.
             unsafe { nix::libc::_exit(0) }
@@ -42,17 +39,17 @@ pub(super) fn fork(run: impl FnOnce()) -> nix::Result<Pid> {
     }
 }
 
-/// The names of all users that the name service lists, at most `most`.
+/// The names of the users that the name service lists, at most `most`.
 pub(super) fn user_names(most: usize) -> Vec<String> {
-    // SAFETY: `getpwent(3)` keeps one cursor for the whole process, so only one iterator may
-    // live at a time: this is the only call, and the iterator ends here.
+    // SAFETY: `getpwent(3)` has one cursor for the whole process, so only one iterator may exist at a
+    // time. This is the only call, and the iterator does not leave this function.
     unsafe { users::all_users() }
         .take(most)
         .filter_map(|user| user.name().to_str().map(str::to_owned))
         .collect()
 }
 
-/// The names of all groups that the name service lists, at most `most`.
+/// The names of the groups that the name service lists, at most `most`.
 pub(super) fn group_names(most: usize) -> Vec<String> {
     // SAFETY: as for `user_names`, with `getgrent(3)`.
     unsafe { users::all_groups() }

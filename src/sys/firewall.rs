@@ -1,6 +1,6 @@
-//! The firewall of the host: iptables and nftables, read and changed together.
+//! Reads and changes the firewall of the host: iptables and nftables together.
 //!
-//! Independent programs run at the same time.
+//! Programs that do not depend on each other run at the same time.
 
 use std::io;
 use std::sync::Arc;
@@ -29,13 +29,12 @@ pub struct Firewall {
 }
 
 impl Firewall {
-    /// Finds the programs of `variant` (`None`: whatever `iptables` means on this host, if it is
-    /// there) for the families, and nft. They wait at most `wait` seconds, and at least one, for
-    /// the xtables lock.
+    /// Finds the iptables programs of `variant` for the families; `None` means the variant of `iptables`
+    /// on this host. They wait at most `wait` seconds for the xtables lock, at least one second.
     ///
     /// # Errors
-    /// A program of iptables is missing, or the variant cannot be told. That there is no iptables
-    /// at all, or no nft, is no error.
+    /// A program is missing, or its variant is unknown. If `variant` is `None`, a host without iptables
+    /// is not an error.
     pub fn find(
         variant: Option<Variant>,
         families: &[Family],
@@ -53,22 +52,22 @@ impl Firewall {
         })
     }
 
-    /// Which iptables is in use; `None` on a host without iptables.
+    /// The iptables variant in use; `None` on a host without iptables.
     #[must_use]
     pub fn variant(&self) -> Option<Variant> {
         self.iptables.as_ref().map(Iptables::variant)
     }
 
-    /// The error of a host without iptables, with the command that installs it.
+    /// The error for a host without iptables. It contains the command that installs iptables.
     #[must_use]
     pub fn iptables_missing() -> FirewallError {
         Iptables::missing()
     }
 
-    /// The variant of `iptables` on this host; `None` where it has none.
+    /// The variant of `iptables` on this host; `None` if there is no iptables.
     ///
     /// # Errors
-    /// The variant cannot be determined.
+    /// The variant is unknown.
     pub fn host_variant(&self) -> Result<Option<Variant>, FirewallError> {
         Iptables::host_variant(self.wait)
     }
@@ -86,34 +85,34 @@ impl Firewall {
         Ok(false)
     }
 
-    /// Reads every family of the variant in use, our nftables table and, where it has rules, the
-    /// other variant, all at the same time. Changes nothing, and creates no legacy table.
+    /// Reads all families of the variant in use, our nftables table, and the other variant if it has
+    /// tables. Changes nothing, and creates no legacy table.
     ///
-    /// NAT tables of other tools are read only as far as packets to the metadata service, to locked
-    /// addresses and to those in `asked` can reach them.
+    /// Of other tools' NAT tables, it reads only the chains that packets to the metadata service, to
+    /// locked addresses, and to `more` addresses can reach.
     #[must_use]
-    pub fn observe(&self, asked: &[Address]) -> Observation {
-        let kernel = Kernel::ask();
+    pub fn observe(&self, more: &[Address]) -> Observation {
+        let kernel = Kernel::read();
         let own = self.start_own(&kernel);
-        // Without iptables, rules that iptables-nft may have left count as our own layers.
+        // Without iptables, the other variant is legacy: rules of iptables-nft belong to the layers in use.
         let other = self.variant().map_or(Variant::Legacy, Variant::other);
         let others: Vec<_> = self
             .families
             .iter()
             .filter_map(|&family| Some((family, self.start_other(other, family, &kernel)?)))
             .collect();
-        // Read while the programs run, for the addresses that are known so far.
+        // The kernel is read while the programs run, for the addresses that are known so far.
         let nftables = kernel.own_table();
-        let known = addresses(asked, &nftables, []);
+        let known = addresses(more, &nftables, []);
         let nat = self.nat(&kernel, &known);
         let families = self.finish_own(own);
         let other: Vec<_> = others
             .into_iter()
-            .map(|(family, look)| (other, family, finish_other(other, family, look)))
+            .map(|(family, started)| (other, family, finish_other(other, family, started)))
             .collect();
-        let seen = families.iter().map(|(_, seen)| seen);
-        let seen = seen.chain(other.iter().map(|(.., seen)| seen));
-        let all = addresses(asked, &nftables, seen);
+        let rulesets = families.iter().map(|(_, ruleset)| ruleset);
+        let rulesets = rulesets.chain(other.iter().map(|(.., ruleset)| ruleset));
+        let all = addresses(more, &nftables, rulesets);
         let nat = if known == all {
             nat
         } else {
@@ -121,7 +120,7 @@ impl Firewall {
         };
         Observation {
             variant: self.variant(),
-            nf_tables: kernel.is_there(),
+            nf_tables: kernel.has_nf_tables(),
             native: nat.and_then(|nat| {
                 let tables = kernel.state()?.tables.clone();
                 Ok(Native { tables, nat })
@@ -132,9 +131,9 @@ impl Firewall {
         }
     }
 
-    /// Reads our own layers again, after a change of these alone.
+    /// Reads the layers in use again, after a change that affects only them.
     pub fn observe_again(&self, seen: &mut Observation) {
-        let kernel = Kernel::ask();
+        let kernel = Kernel::read();
         let own = self.start_own(&kernel);
         seen.nftables = kernel.own_table();
         seen.families = self.finish_own(own);
@@ -163,10 +162,11 @@ impl Firewall {
         of_iptables.chain(of_nftables).collect()
     }
 
-    /// The command line that [`Self::run`] runs for the place; for nftables, an equivalent one.
+    /// The command line that [`Self::run`] runs for the place. For nftables it is an equivalent one,
+    /// because `run` sends netlink messages.
     ///
     /// # Errors
-    /// Its programs are missing.
+    /// The programs of the place are missing.
     pub fn command_line(&self, place: Place) -> Result<Vec<String>, FirewallError> {
         match place {
             Place::Nftables => Ok(["nft", "-f", "-"].map(str::to_owned).to_vec()),
@@ -180,11 +180,11 @@ impl Firewall {
         }
     }
 
-    /// Whether this kernel has the table of iptables in the family. With the legacy variant the
-    /// question itself brings the table into being, so it is asked only on the way to writing it.
+    /// Whether this kernel supports the iptables table in the family. With the legacy variant the query
+    /// creates the table, so call this only before a change of the table.
     ///
     /// # Errors
-    /// iptables could not be asked, or could not tell.
+    /// iptables is missing, could not be run, or failed for another reason.
     pub fn has_table(&self, family: Family, table: &str) -> Result<bool, FirewallError> {
         self.iptables()?.has_table(family, table)
     }
@@ -210,21 +210,22 @@ impl Firewall {
         }
     }
 
-    /// Where no table is in use, there is no rule, and no program has to run.
+    /// Starts to read the families of the variant in use. If a family has no table, it has no rules, and
+    /// no program is started (`Ok(None)`).
     fn start_own(&self, kernel: &Kernel) -> Vec<(Family, Result<Option<Running>, FirewallError>)> {
-        let look = |family| {
+        let start = |family| {
             let Some(iptables) = &self.iptables else {
-                // Without iptables, only chains of ours would have to be read.
-                return match kernel.has_chain_of_ours(family)? {
-                    true => Err(Iptables::missing()),
-                    false => Ok(None),
-                };
+                // Our chains exist, but only iptables can read them.
+                if kernel.has_chain_of_ours(family)? {
+                    return Err(Iptables::missing());
+                }
+                return Ok(None);
             };
             match kernel.in_use(iptables.variant(), family) {
                 Ok(false) => Ok(None),
                 Ok(true) => iptables.start_read(family).map(Some),
-                // iptables-nft-save asks the kernel itself and reports a failure. But where the list
-                // of legacy tables cannot be read, iptables-legacy-save prints no table.
+                // The list of tables cannot be read. iptables-nft-save reads the kernel itself, and reports
+                // a failure. iptables-legacy-save would print no table.
                 Err(_) if iptables.variant() == Variant::Nft => {
                     iptables.start_read(family).map(Some)
                 }
@@ -233,30 +234,30 @@ impl Firewall {
         };
         self.families
             .iter()
-            .map(|&family| (family, look(family)))
+            .map(|&family| (family, start(family)))
             .collect()
     }
 
     fn finish_own(
         &self,
-        looks: Vec<(Family, Result<Option<Running>, FirewallError>)>,
+        started: Vec<(Family, Result<Option<Running>, FirewallError>)>,
     ) -> Vec<(Family, Result<Ruleset, NotRead>)> {
-        // Without iptables, the chains that count are those of iptables-nft.
+        // Without iptables, only chains of iptables-nft can be ours.
         let variant = self.variant().unwrap_or(Variant::Nft);
-        looks
+        started
             .into_iter()
-            .map(|(family, look)| {
-                let seen = look.and_then(|running| match running {
+            .map(|(family, started)| {
+                let ruleset = started.and_then(|running| match running {
                     None => Ok(Ruleset::empty(family)),
                     Some(running) => self.iptables()?.read(family, running),
                 });
                 let not_read = |error| NotRead::new(Readable::Iptables(variant, family), error);
-                (family, seen.map_err(not_read))
+                (family, ruleset.map_err(not_read))
             })
             .collect()
     }
 
-    /// A variant not used, where it has rules.
+    /// Starts to read the variant that is not in use; `None` if it has no tables.
     fn start_other(
         &self,
         variant: Variant,
@@ -275,35 +276,38 @@ impl Firewall {
         }
     }
 
-    /// NAT tables of other tools, as far as packets to these addresses can reach them.
+    /// Other tools' NAT tables, with the chains that packets to these addresses can reach.
     fn nat(&self, kernel: &Kernel, addresses: &[Address]) -> Result<Vec<NatTable>, NotRead> {
-        let shown = |chain: &NativeChain| chain.is_nat_of_iptables() && self.iptables.is_some();
-        nftables::nat_tables(kernel.state()?, shown, addresses)
+        // iptables has read these chains already.
+        let skip = |chain: &NativeChain| chain.is_nat_of_iptables() && self.iptables.is_some();
+        nftables::nat_tables(kernel.state()?, skip, addresses)
             .map_err(|error| NotRead::new(Readable::NfTables, error))
     }
 }
 
-/// The addresses of the metadata service, those that are locked, and those in `asked`.
+/// The addresses of the metadata service, all locked addresses, and `more`.
 fn addresses<'a>(
-    asked: &[Address],
+    more: &[Address],
     own: &Result<Option<OwnTable>, NotRead>,
-    seen: impl IntoIterator<Item = &'a Result<Ruleset, NotRead>>,
+    rulesets: impl IntoIterator<Item = &'a Result<Ruleset, NotRead>>,
 ) -> Vec<Address> {
     let of_own = own.as_ref().ok().and_then(Option::as_ref);
     let of_own = of_own.map(|own| own.table.locked_addresses());
-    let of_iptables = seen.into_iter().filter_map(|seen| seen.as_ref().ok());
+    let of_iptables = rulesets
+        .into_iter()
+        .filter_map(|ruleset| ruleset.as_ref().ok());
     let locked = of_own
         .into_iter()
         .chain(of_iptables.map(Ruleset::locked_addresses));
     let mut all: Vec<Address> = locked.flatten().collect();
     all.extend([IMDS_V4, IMDS_V6]);
-    all.extend(asked);
+    all.extend(more);
     all.sort_unstable();
     all.dedup();
     all
 }
 
-/// A transaction that is under way.
+/// A transaction that is running.
 enum Started<'a> {
     Own(&'a Iptables, Family, Running),
     Other(Iptables, Family, Running),
@@ -312,8 +316,8 @@ enum Started<'a> {
 impl Started<'_> {
     fn finish(self) -> Result<(), FirewallError> {
         match self {
-            Self::Own(iptables, family, running) => iptables.ended(family, running),
-            Self::Other(iptables, family, running) => iptables.ended(family, running),
+            Self::Own(iptables, family, running) => iptables.finish_transaction(family, running),
+            Self::Other(iptables, family, running) => iptables.finish_transaction(family, running),
         }
     }
 }
@@ -321,20 +325,21 @@ impl Started<'_> {
 fn finish_other(
     variant: Variant,
     family: Family,
-    look: Result<(Iptables, Running), FirewallError>,
+    started: Result<(Iptables, Running), FirewallError>,
 ) -> Result<Ruleset, NotRead> {
-    look.and_then(|(iptables, running)| iptables.read(family, running))
+    started
+        .and_then(|(iptables, running)| iptables.read(family, running))
         .map_err(|error| NotRead::new(Readable::Iptables(variant, family), error))
 }
 
-/// What the kernel returned for nf_tables: `None` if it has no nf_tables.
+/// The tables and chains of nf_tables; `None` if the kernel has no nf_tables.
 struct Kernel(Result<Option<State>, Arc<io::Error>>);
 
-/// A kernel without nf_tables holds nothing.
+/// The state of a kernel without nf_tables.
 static EMPTY: State = State::EMPTY;
 
 impl Kernel {
-    fn ask() -> Self {
+    fn read() -> Self {
         Self(netlink::state().map_err(Arc::new))
     }
 
@@ -346,7 +351,7 @@ impl Kernel {
     }
 
     /// Whether this kernel has nf_tables.
-    fn is_there(&self) -> Result<bool, NotRead> {
+    fn has_nf_tables(&self) -> Result<bool, NotRead> {
         match &self.0 {
             Ok(state) => Ok(state.is_some()),
             Err(error) => Err(NotRead::new(Readable::NfTables, Arc::clone(error))),
@@ -365,26 +370,27 @@ impl Kernel {
         }
     }
 
+    /// Whether the variant has a table of the family.
     fn in_use(&self, variant: Variant, family: Family) -> Result<bool, FirewallError> {
         match variant {
             Variant::Legacy => legacy_tables(family)
                 .map(|tables| tables == LegacyTables::InUse)
                 .map_err(|error| FirewallError::TablesInUse(Arc::new(error))),
             Variant::Nft => {
-                let mut tables = self.listed()?.tables.iter();
+                let mut tables = self.tables_and_chains()?.tables.iter();
                 Ok(tables.any(|table| table.is_of(family)))
             }
         }
     }
 
-    /// Whether a table of the family has a chain with a name of ours.
+    /// Whether a table of the family contains a chain with one of our names.
     fn has_chain_of_ours(&self, family: Family) -> Result<bool, FirewallError> {
-        let mut chains = self.listed()?.chains.iter();
+        let mut chains = self.tables_and_chains()?.chains.iter();
         Ok(chains
             .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok()))
     }
 
-    fn listed(&self) -> Result<&State, FirewallError> {
+    fn tables_and_chains(&self) -> Result<&State, FirewallError> {
         match &self.0 {
             Ok(state) => Ok(state.as_ref().unwrap_or(&EMPTY)),
             Err(error) => Err(FirewallError::TablesInUse(Arc::clone(error))),

@@ -1,4 +1,4 @@
-//! Files and standard input that the user names.
+//! Files given as arguments, and standard input.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -6,42 +6,54 @@ use std::io::{self, Read};
 
 use thiserror::Error;
 
-/// What could not be read, and why.
+/// Why a file cannot be read.
 #[derive(Debug, Error)]
-#[error("cannot read {}: {source}; give the path of a readable file, or - for standard input", in_words(.name))]
+#[error("cannot read {}: {source}", printable(.name))]
 pub struct InputError {
     name: String,
     source: io::Error,
 }
 
-/// How a FILE word is called: as it was given, as far as it is UTF-8.
-#[must_use]
-pub fn name(file: &OsStr) -> String {
-    match file == "-" {
-        true => "standard input".to_owned(),
-        false => file.display().to_string(),
+impl InputError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        "give the path of a readable file, or - for standard input".to_owned()
     }
 }
 
-/// A name for people to read: without characters that a terminal would obey.
+/// The name of the file in messages. Bytes that are not UTF-8 are replaced.
 #[must_use]
-pub fn in_words(name: &str) -> String {
-    let shown = |c: char| match c.is_control() {
-        true => c.escape_debug().to_string(),
-        false => c.to_string(),
-    };
-    name.chars().map(shown).collect()
+pub fn name(file: &OsStr) -> String {
+    if file == "-" {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    }
 }
 
-/// Reads a file, or standard input for `-`: at most this many bytes of it.
+/// The text with its control characters escaped.
+fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_debug().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
+/// Reads at most `at_most` bytes of a file, or of standard input for `-`.
 ///
 /// # Errors
-/// It cannot be opened or read.
+/// The file cannot be opened or read.
 pub fn read(file: &OsStr, at_most: u64) -> Result<Vec<u8>, InputError> {
     let mut bytes = Vec::new();
-    let read = match file == "-" {
-        true => io::stdin().lock().take(at_most).read_to_end(&mut bytes),
-        false => File::open(file).and_then(|file| file.take(at_most).read_to_end(&mut bytes)),
+    let read = if file == "-" {
+        io::stdin().lock().take(at_most).read_to_end(&mut bytes)
+    } else {
+        File::open(file).and_then(|file| file.take(at_most).read_to_end(&mut bytes))
     };
     match read {
         Ok(_) => Ok(bytes),

@@ -1,14 +1,14 @@
-//! iptables as programs: what one variant's tables say, and one transaction a family.
+//! The iptables programs of one variant.
 //!
-//! Rules are read with `iptables-save -c` and written with `iptables-restore --noflush`; the
-//! module `programs` finds them.
+//! `iptables-save -c` reads all tables of a family, and `iptables-restore --noflush` runs one
+//! transaction. The module `programs` finds the programs.
 
 mod programs;
 
 use tracing::{debug, info};
 
 pub(super) use self::programs::Programs;
-use self::programs::{ask, limit};
+use self::programs::{limit, query};
 use super::error::FirewallError;
 use super::program::{Output, ProgramError, Running, start};
 use crate::policy::Family;
@@ -24,17 +24,17 @@ pub(super) struct Iptables {
 }
 
 impl Iptables {
-    /// Finds the programs of `variant` for the families. They wait at most `wait` seconds, and at
-    /// least one, for the xtables lock.
+    /// Finds the programs of `variant` for the families. They wait at most `wait` seconds for the xtables
+    /// lock, at least one second.
     ///
     /// # Errors
-    /// A program is missing, or the variant cannot be told.
+    /// A program is missing, or its variant is unknown.
     pub(super) fn find(
         variant: Variant,
         families: &[Family],
         wait: u32,
     ) -> Result<Self, FirewallError> {
-        // To iptables-legacy 1.8, `-w 0` and no `-w` mean to wait without end.
+        // iptables-legacy 1.8 waits without limit for `-w 0`, and without `-w`.
         let wait = wait.max(1);
         let families = families
             .iter()
@@ -47,31 +47,31 @@ impl Iptables {
         })
     }
 
-    /// Which variant `iptables` on this host is; `None` where there is no iptables.
+    /// The variant of `iptables` on this host; `None` if there is no iptables.
     ///
     /// # Errors
-    /// It cannot be told.
+    /// The variant is unknown.
     pub(super) fn host_variant(wait: u32) -> Result<Option<Variant>, FirewallError> {
         programs::host_variant(wait.max(1))
     }
 
-    /// Why there is none.
+    /// The error for a host without iptables.
     pub(super) fn missing() -> FirewallError {
         programs::missing("iptables")
     }
 
-    /// Which variant it is.
+    /// The variant of these programs.
     pub(super) fn variant(&self) -> Variant {
         self.variant
     }
 
-    /// Begins to read all tables of the family.
+    /// Starts to read all tables of the family.
     pub(super) fn start_read(&self, family: Family) -> Result<Running, FirewallError> {
         let save = &self.programs(family)?.save;
         Ok(start(save, &["-c"], "", limit(self.wait))?)
     }
 
-    /// What [`Self::start_read`] gave.
+    /// Waits for the program of [`Self::start_read`], and parses its output.
     pub(super) fn read(&self, family: Family, running: Running) -> Result<Ruleset, FirewallError> {
         let program = self.programs(family)?.save.display().to_string();
         let output = running.finish()?;
@@ -83,10 +83,10 @@ impl Iptables {
             });
         }
         parse::ruleset(family, &output.stdout)
-            .map_err(|source| FirewallError::Rubbish { program, source })
+            .map_err(|source| FirewallError::Unparsable { program, source })
     }
 
-    /// Begins a transaction in the family.
+    /// Starts a transaction in the family.
     pub(super) fn start_transaction(
         &self,
         family: Family,
@@ -98,19 +98,22 @@ impl Iptables {
         Ok(start(restore, &args, input, limit(self.wait))?)
     }
 
-    /// How it ended.
-    pub(super) fn ended(&self, family: Family, running: Running) -> Result<(), FirewallError> {
+    /// Waits for the program of [`Self::start_transaction`].
+    pub(super) fn finish_transaction(
+        &self,
+        family: Family,
+        running: Running,
+    ) -> Result<(), FirewallError> {
         let program = self.programs(family)?.restore.display().to_string();
         let Output { code, stderr, .. } = running.finish()?;
         match code {
             0 => {
                 if !stderr.is_empty() {
-                    info!(%program, %stderr, "said");
+                    info!(%program, %stderr, "printed a warning");
                 }
                 Ok(())
             }
-            // RESOURCE_PROBLEM (xtables.h) is a lock that others hold, and any other refusal of the
-            // kernel's too, which may fare better after another look.
+            // RESOURCE_PROBLEM (xtables.h): the lock is held, or the kernel refused the transaction.
             4 if stderr.contains("xtables lock") => Err(FirewallError::Busy {
                 program,
                 wait: self.wait,
@@ -131,30 +134,30 @@ impl Iptables {
         program.into_iter().chain(restore_args(self.wait)).collect()
     }
 
-    /// Whether this kernel has the table, by asking iptables for it. With the legacy variant the
-    /// question itself brings the table into being, so it is asked only on the way to writing it.
+    /// Whether this kernel supports the table, as iptables reports it. With the legacy variant the query
+    /// creates the table, so call this only before a change of the table.
     ///
     /// # Errors
-    /// iptables could not be asked, or could not tell.
+    /// iptables could not be run, or failed for another reason.
     pub(super) fn has_table(&self, family: Family, table: &str) -> Result<bool, FirewallError> {
         let programs = self.programs(family)?;
-        let question = format!("-w {} -S OUTPUT", self.wait);
-        let answer = ask(&programs.ask, table, &question, limit(self.wait))?;
-        debug!(?answer, table, "asked for the table");
-        let program = programs.ask.display().to_string();
-        match answer.code {
+        let arguments = format!("-w {} -S OUTPUT", self.wait);
+        let reply = query(&programs.iptables, table, &arguments, limit(self.wait))?;
+        debug!(?reply, table, "queried the table");
+        let program = programs.iptables.display().to_string();
+        match reply.code {
             Some(0) => Ok(true),
-            // VERSION_PROBLEM (xtables.h): the table cannot be brought into being.
+            // VERSION_PROBLEM (xtables.h): the table cannot be created.
             Some(3) => Ok(false),
-            // Anything else is no answer: a lock that others hold, no memory, no privilege.
+            // Not known: another process holds the lock, memory or privileges are missing.
             Some(code) => Err(FirewallError::Failed {
                 program,
                 code,
-                stderr: answer.stderr,
+                stderr: reply.stderr,
             }),
             None => Err(FirewallError::Program(ProgramError::CannotRun {
-                call: format!("{program} -t {table} {question}"),
-                source: std::io::Error::other("a signal ended it"),
+                call: format!("{program} -t {table} {arguments}"),
+                source: std::io::Error::other("a signal killed the program"),
             })),
         }
     }

@@ -1,4 +1,4 @@
-//! What this kernel and this machine offer.
+//! Features of this kernel, and the distribution.
 
 use std::io;
 use std::path::Path;
@@ -8,11 +8,10 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::policy::Family;
 
-/// Whether the kernel has IPv6 at all. Interfaces without an IPv6 address do not matter.
+/// Whether the kernel supports IPv6, even if no interface has an IPv6 address.
 ///
 /// # Errors
-/// The socket for the test cannot be made for another reason, such as too many open files or a
-/// sandbox.
+/// An IPv6 socket cannot be opened for another reason, such as too many open files or a sandbox.
 pub fn has_ipv6() -> io::Result<bool> {
     let socket = socket(
         AddressFamily::Inet6,
@@ -30,8 +29,8 @@ pub fn has_ipv6() -> io::Result<bool> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
                 Err(error) => Err(error),
                 Ok(_) => Err(io::Error::other(
-                    "the kernel has IPv6, but this process must not open IPv6 sockets: a sandbox such as \
-                     RestrictAddressFamilies= has to allow AF_INET6",
+                    "the kernel has IPv6, but a sandbox forbids IPv6 sockets; RestrictAddressFamilies= \
+                     must contain AF_INET6",
                 )),
             }
         }
@@ -42,19 +41,19 @@ pub fn has_ipv6() -> io::Result<bool> {
 /// The state of the iptables-legacy tables of one family in this network namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegacyTables {
-    /// Some table exists.
+    /// At least one table exists.
     InUse,
-    /// No table exists, so no legacy rule does.
+    /// No table exists, so there are no legacy rules.
     None,
-    /// The module is not loaded, so no legacy rule exists.
+    /// The module is not loaded, so there are no legacy rules.
     NotLoaded,
 }
 
-/// Reads the state without creating a table (net/netfilter/x_tables.c lists the existing tables in
-/// `/proc/net/ip_tables_names` and `ip6_tables_names`).
+/// Reads the state without creating a table. `/proc/net/ip_tables_names` and `ip6_tables_names` list the
+/// existing tables (net/netfilter/x_tables.c).
 ///
 /// # Errors
-/// The list is there but cannot be read, or `/proc/net` is not there.
+/// The list cannot be read, or `/proc/net` does not exist.
 pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
     let path = match family {
         Family::V4 => "/proc/net/ip_tables_names",
@@ -64,7 +63,7 @@ pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
         Ok(names) if names.trim().is_empty() => Ok(LegacyTables::None),
         Ok(_) => Ok(LegacyTables::InUse),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Present on every kernel: /proc/net itself is readable.
+            // This file exists on every kernel: without it, /proc/net is missing, not the module.
             std::fs::metadata("/proc/net/dev")?;
             Ok(LegacyTables::NotLoaded)
         }
@@ -72,7 +71,7 @@ pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
     }
 }
 
-/// The text of `os-release(5)`; empty where there is none.
+/// The text of the `os-release(5)` file; empty if it cannot be read.
 #[must_use]
 pub fn os_release() -> String {
     std::fs::read_to_string("/etc/os-release")

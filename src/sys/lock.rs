@@ -32,7 +32,7 @@ pub enum LockError {
     /// The file or folder cannot be locked.
     #[error("cannot lock {}: {source}", path.display())]
     Lock {
-        /// Which one.
+        /// The file or folder.
         path: PathBuf,
         /// The system's reason.
         #[source]
@@ -44,9 +44,9 @@ pub enum LockError {
         path.display()
     )]
     Busy {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// How long.
+        /// How long this run waited.
         limit: Duration,
     },
 }
@@ -65,7 +65,7 @@ impl LockError {
 /// Takes the lock for a change, waiting at most `limit`.
 ///
 /// # Errors
-/// The file cannot be opened or locked, or another run held it all the time.
+/// The file cannot be opened or locked, or another run held the lock for all of `limit`.
 pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
     let file =
         open(OpenOptions::new().read(true).write(true).create(true)).map_err(LockError::Open)?;
@@ -80,8 +80,8 @@ pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
     )
 }
 
-/// Takes the lock of a folder, to change a file in it. The lock of [`exclusive`] is about rules, and
-/// is not available everywhere, such as in an image without `/run`.
+/// Locks a folder, to change a file in it. The lock of [`exclusive`] protects rules, and requires
+/// `/run`, which an image may not have.
 ///
 /// # Errors
 /// As for [`exclusive`].
@@ -90,8 +90,8 @@ pub fn folder(path: &Path, limit: Duration) -> Result<Held, LockError> {
     take(folder, path, FlockArg::LockExclusiveNonblock, limit)
 }
 
-/// Takes the lock for reading, so that no change happens meanwhile. Writes nothing: before the
-/// first change there is no file, and nothing to wait for.
+/// Takes the lock for reading, so that no other run changes rules meanwhile. Creates no file: before
+/// the first change the file does not exist, and this returns `None`.
 ///
 /// # Errors
 /// As for [`exclusive`].

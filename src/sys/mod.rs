@@ -1,7 +1,7 @@
-//! Every effect on the system, and every look at it: programs, files, accounts, sockets, privileges.
+//! All effects on the system, and all reads from it: programs, files, accounts, sockets, privileges.
 //!
-//! Nothing is decided here: a function does one thing and reports the result. "Could not look" is
-//! always an error, never an empty answer.
+//! These modules decide nothing: a function does one thing and returns the result. A failed read is
+//! always an error, never an empty result.
 
 pub mod accounts;
 mod child;
@@ -26,5 +26,5 @@ pub use error::FirewallError;
 pub(crate) use ffi::{clear_environment, wait_for_children};
 pub use program::ProgramError;
 
-/// Where programs are searched for, and nowhere else.
+/// The only folders in which programs are searched for.
 pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -1,4 +1,4 @@
-//! `nf_tables`, asked and changed over netlink.
+//! Reads and changes `nf_tables` over netlink.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -20,66 +20,66 @@ use crate::ruleset::nftables::nat::{self, Contents, Elements, NatRule, NatTable,
 use crate::ruleset::nftables::object::{self, NativeChain, NativeRule, NativeTable};
 use crate::ruleset::nftables::{TABLE, decode};
 
-/// How often is asked again while others change what is asked for.
+/// How often objects are read again if other tools change them meanwhile.
 const TRIES: usize = 10;
-/// What one read gets at most. The kernel fills 32 KiB (af_netlink.c).
+/// The size of the read buffer, in bytes. The kernel returns at most 32 KiB at once (af_netlink.c).
 const BUFFER: usize = 1 << 16;
-/// More objects than any host has; a kernel that sends more is not understood.
+/// The limit for the objects in one reply. No host has so many.
 const MAX_OBJECTS: usize = 1 << 20;
 
-/// What `nf_tables` held at one moment.
+/// The tables and chains of `nf_tables` at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
-    /// The tables of the two IP families, and of both.
+    /// The tables of the families `ip`, `ip6` and `inet`.
     pub(super) tables: Vec<NativeTable>,
-    /// The chains of the two IP families, and of both.
+    /// The chains in these tables.
     pub(super) chains: Vec<NativeChain>,
-    /// Each change of whatever rule gives it another number.
+    /// The number that the kernel increments with each change.
     generation: u32,
 }
 
 impl State {
-    /// Nothing at all.
+    /// No tables.
     pub(super) const EMPTY: Self = Self {
         tables: Vec::new(),
         chains: Vec::new(),
         generation: 0,
     };
 
-    /// Our table.
+    /// Our table, if it exists.
     pub(super) fn ours(&self) -> Option<&NativeTable> {
         let mut tables = self.tables.iter();
         tables.find(|table| decode::is_ours(table.families, &table.name))
     }
 }
 
-/// The tables and chains; `None` if this kernel has no `nf_tables`.
+/// Reads the tables and chains; `None` if this kernel has no `nf_tables`.
 ///
 /// # Errors
-/// The kernel could not be asked, or its answer is not understood.
+/// The kernel could not be read, returned something unknown, or other tools kept changing the tables.
 pub(super) fn state() -> io::Result<Option<State>> {
     let Some(mut socket) = open()? else {
         return Ok(None);
     };
     for _ in 0..TRIES {
-        let Some(generation) = ask_generation(&mut socket)? else {
+        let Some(generation) = read_generation(&mut socket)? else {
             return Ok(None);
         };
-        let tables = ask(
+        let tables = request_objects(
             &mut socket,
             libc::NFT_MSG_GETTABLE,
             DUMP,
-            Of::ALL,
+            Scope::ALL,
             NativeTable::read,
         )?;
-        let chains = ask(
+        let chains = request_objects(
             &mut socket,
             libc::NFT_MSG_GETCHAIN,
             DUMP,
-            Of::ALL,
+            Scope::ALL,
             NativeChain::read,
         )?;
-        if ask_generation(&mut socket)? == Some(generation) {
+        if read_generation(&mut socket)? == Some(generation) {
             return Ok(Some(State {
                 tables,
                 chains,
@@ -90,11 +90,11 @@ pub(super) fn state() -> io::Result<Option<State>> {
     Err(always_changed())
 }
 
-/// The rules of our table, each with the name of its chain; `None` if anything was changed since
-/// that state.
+/// Reads the rules of our table, each with the name of its chain; `None` if anything has changed since
+/// `state` was read.
 ///
 /// # Errors
-/// As of [`state`].
+/// The kernel could not be read, returned something unknown, or other tools kept changing the tables.
 pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, ObservedRule)>>> {
     let ours = |object: &[u8]| {
         let rule = NativeRule::read(object)?;
@@ -102,24 +102,24 @@ pub(super) fn own_rules(state: &State) -> io::Result<Option<Vec<(String, Observe
         Some(ours.then(|| (rule.chain.clone(), decode::rule(rule))))
     };
     let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
-    if ask_generation(&mut socket)? != Some(state.generation) {
+    if read_generation(&mut socket)? != Some(state.generation) {
         return Ok(None);
     }
-    let of = Of {
+    let scope = Scope {
         table: Some(TABLE),
-        ..Of::ALL
+        ..Scope::ALL
     };
-    let rules = ask(&mut socket, libc::NFT_MSG_GETRULE, DUMP, of, ours)?;
-    let unchanged = ask_generation(&mut socket)? == Some(state.generation);
-    // Older kernels send the rules of all tables.
+    let rules = request_objects(&mut socket, libc::NFT_MSG_GETRULE, DUMP, scope, ours)?;
+    let unchanged = read_generation(&mut socket)? == Some(state.generation);
+    // Older kernels return the rules of all tables.
     Ok(unchanged.then(|| rules.into_iter().flatten().collect()))
 }
 
-/// What packets to the addresses can reach in the tables of `state`, read into them; `None` if
-/// anything was changed since that state. A table that cannot be read holds the reason.
+/// Reads into the tables what packets to the addresses can reach; `None` if anything has changed since
+/// `state` was read. A table that cannot be read contains the reason.
 ///
 /// # Errors
-/// As of [`state`].
+/// The kernel could not be read, returned something unknown, or other tools kept changing the tables.
 pub(super) fn read_nat(
     state: &State,
     mut tables: Vec<NatTable>,
@@ -129,7 +129,7 @@ pub(super) fn read_nat(
         return Ok(Some(tables));
     }
     let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
-    if ask_generation(&mut socket)? != Some(state.generation) {
+    if read_generation(&mut socket)? != Some(state.generation) {
         return Ok(None);
     }
     for table in &mut tables {
@@ -141,19 +141,19 @@ pub(super) fn read_nat(
         let contents = contents(&mut socket, table, &of_table);
         table.contents = contents.map_err(|error| error.to_string());
     }
-    let unchanged = ask_generation(&mut socket)? == Some(state.generation);
+    let unchanged = read_generation(&mut socket)? == Some(state.generation);
     Ok(unchanged.then_some(tables))
 }
 
-/// Reads chains and sets of the table until nothing is missing.
+/// Reads the chains and sets that packets to the addresses can reach, until none is missing.
 fn contents(socket: &mut File, table: &NatTable, addresses: &[Address]) -> io::Result<Contents> {
-    // A name that is not UTF-8 was read with replacements, and nothing has it.
+    // In a name that is not UTF-8, bytes were replaced. The kernel does not know the resulting name.
     let names = table.chains.iter().map(|chain| &chain.name);
     if names
         .chain([&table.name])
         .any(|name| name.contains(char::REPLACEMENT_CHARACTER))
     {
-        return Err(unclear());
+        return Err(unknown_message());
     }
     let mut contents = Contents::default();
     loop {
@@ -162,9 +162,9 @@ fn contents(socket: &mut File, table: &NatTable, addresses: &[Address]) -> io::R
             return Ok(contents);
         }
         for name in missing.chains {
-            // Older kernels send the rules of all chains.
-            let of = Of::part(table, &name);
-            let rules = ask(socket, libc::NFT_MSG_GETRULE, DUMP, of, |object| {
+            // Older kernels return the rules of all chains.
+            let scope = Scope::part(table, &name);
+            let rules = request_objects(socket, libc::NFT_MSG_GETRULE, DUMP, scope, |object| {
                 let (chain, rule) = NatRule::read(object)?;
                 Some((chain == name).then_some(rule))
             })?;
@@ -172,60 +172,69 @@ fn contents(socket: &mut File, table: &NatTable, addresses: &[Address]) -> io::R
             contents.chains.insert(name, rules);
         }
         for name in missing.sets {
-            let of = Of::part(table, &name);
-            let set = ask(socket, libc::NFT_MSG_GETSET, ACKNOWLEDGE, of, Set::read)?;
+            let scope = Scope::part(table, &name);
+            let set = request_objects(socket, libc::NFT_MSG_GETSET, ACKNOWLEDGE, scope, Set::read)?;
             let set = set.into_iter().find(|(known, _)| *known == name);
-            let (_, set) = set.ok_or_else(unclear)?;
-            let elements = ask(socket, libc::NFT_MSG_GETSETELEM, DUMP, of, Elements::read)?;
+            let (_, set) = set.ok_or_else(unknown_message)?;
+            let elements = request_objects(
+                socket,
+                libc::NFT_MSG_GETSETELEM,
+                DUMP,
+                scope,
+                Elements::read,
+            )?;
             contents.sets.insert(name, set.with(elements));
         }
     }
 }
 
-/// The number of the last change; `None` if this kernel has no `nf_tables`.
-fn ask_generation(socket: &mut File) -> io::Result<Option<u32>> {
-    socket.write_all(&request(libc::NFT_MSG_GETGEN, 0, Of::ALL))?;
+/// Reads the number of the last change; `None` if this kernel has no `nf_tables`.
+fn read_generation(socket: &mut File) -> io::Result<Option<u32>> {
+    socket.write_all(&request(libc::NFT_MSG_GETGEN, 0, Scope::ALL))?;
     let mut buffer = vec![0; BUFFER];
     let length = socket.read(&mut buffer)?;
     let bytes = buffer.get(..length).unwrap_or_default();
-    let message = messages(bytes).next().flatten().ok_or_else(unclear)?;
+    let message = messages(bytes)
+        .next()
+        .flatten()
+        .ok_or_else(unknown_message)?;
     match error(&message)? {
-        // nfnetlink.c: nobody answers for that subsystem.
+        // The subsystem does not exist (nfnetlink.c).
         Some(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(None),
         Some(errno) => Err(errno.into()),
         None => {
             // NFTA_GEN_ID
             let attributes = message.payload.get(OBJECT..).unwrap_or_default();
             let generation = find(attributes, 1).and_then(number);
-            generation.map(Some).ok_or_else(unclear)
+            generation.map(Some).ok_or_else(unknown_message)
         }
     }
 }
 
-/// Why the kernel did not take a transaction.
+/// Why the kernel refused a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// The number of the message; 0 stands for the whole.
+    /// The number of the refused message; 0 for the whole transaction.
     pub(super) message: u32,
-    /// Its reason.
+    /// The reason.
     pub(super) errno: Errno,
 }
 
-/// Sends a transaction ([`crate::ruleset::nftables::encode::transaction`]). When this returns, all
-/// of it is in force, or nothing.
+/// Sends a transaction ([`crate::ruleset::nftables::encode::transaction`]). The kernel makes all of its
+/// changes or none.
 ///
 /// # Errors
-/// The kernel could not be asked, or did not answer.
+/// The transaction could not be sent, or its result is unknown.
 pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
     let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
-    // It has to be sent as one. Beyond net.core.wmem_max only the host's root may go, not that of a
-    // user namespace; what does not fit is refused as such.
+    // A transaction is one datagram, so it must fit into the send buffer. Only root of the host, not of a
+    // user namespace, can exceed net.core.wmem_max; a larger transaction is refused.
     let _ = setsockopt(&socket, sockopt::SndBufForce, &batch.len())
         .or_else(|_| setsockopt(&socket, sockopt::SndBuf, &batch.len()));
     socket.write_all(batch)?;
-    // Writing does not return before the kernel has done all and answered (af_netlink.c, "unicast
-    // to the kernel"), so nothing is waited for.
-    let mut answered = false;
+    // The kernel processes the transaction and sends its reply before write returns (af_netlink.c,
+    // "unicast to the kernel"), so there is nothing to wait for.
+    let mut replied = false;
     let mut refusal = None;
     let mut overrun = false;
     let mut buffer = vec![0; BUFFER];
@@ -235,8 +244,8 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(Errno::EAGAIN) => break,
             Err(Errno::EINTR) => continue,
-            // Said before any answer is given: there were more than there is room for. All but one
-            // are refusals, and the first one says why.
+            // The receive buffer was too small for all replies. All but one of them are refusals, and
+            // the buffer contains the first. The kernel returns this error before the replies.
             Err(Errno::ENOBUFS) => {
                 overrun = true;
                 continue;
@@ -244,9 +253,9 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
             Err(errno) => return Err(errno.into()),
         };
         for message in messages(bytes) {
-            let message = message.ok_or_else(unclear)?;
+            let message = message.ok_or_else(unknown_message)?;
             if i32::from(message.kind) == libc::NLMSG_ERROR {
-                answered = true;
+                replied = true;
                 if let Some(errno) = error(&message)? {
                     refusal.get_or_insert(Refusal {
                         message: message.sequence,
@@ -258,14 +267,16 @@ pub(super) fn transact(batch: &[u8]) -> io::Result<Result<(), Refusal>> {
     }
     let errno = Errno::ENOBUFS;
     let refusal = refusal.or_else(|| overrun.then_some(Refusal { message: 0, errno }));
-    match (refusal, answered) {
+    match (refusal, replied) {
         (Some(refusal), _) => Ok(Err(refusal)),
         (None, true) => Ok(Ok(())),
-        (None, false) => Err(io::Error::other("the kernel did not answer a transaction")),
+        (None, false) => Err(io::Error::other(
+            "the kernel did not reply to a transaction",
+        )),
     }
 }
 
-/// A socket; `None` on a kernel without nfnetlink.
+/// Opens a socket; `None` if this kernel has no nfnetlink.
 fn open() -> io::Result<Option<File>> {
     let socket = socket(
         AddressFamily::Netlink,
@@ -279,17 +290,17 @@ fn open() -> io::Result<Option<File>> {
     }
 }
 
-/// What is asked for.
+/// Which objects a request returns.
 #[derive(Debug, Clone, Copy)]
-struct Of<'a> {
-    /// NFPROTO_UNSPEC: of every family.
+struct Scope<'a> {
+    /// 0 is NFPROTO_UNSPEC: every family.
     family: u8,
     table: Option<&'a str>,
-    /// A chain or a set.
+    /// A chain or set in the table.
     part: Option<&'a str>,
 }
 
-impl<'a> Of<'a> {
+impl<'a> Scope<'a> {
     const ALL: Self = Self {
         family: 0,
         table: None,
@@ -305,13 +316,13 @@ impl<'a> Of<'a> {
     }
 }
 
-/// A question: one of enum nf_tables_msg_types.
-fn request(kind: libc::c_int, flags: u16, of: Of<'_>) -> Vec<u8> {
+/// The bytes of a request. `kind` is from enum nf_tables_msg_types.
+fn request(kind: libc::c_int, flags: u16, scope: Scope<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let head = (of_nftables(kind), REQUEST | flags, 0);
-    put_message(&mut bytes, head, [of.family, 0, 0, 0], |bytes| {
+    put_message(&mut bytes, head, [scope.family, 0, 0, 0], |bytes| {
         // NFTA_RULE_TABLE, _CHAIN; NFTA_SET_TABLE, _NAME; NFTA_SET_ELEM_LIST_TABLE, _SET
-        for (kind, name) in (1..).zip([of.table, of.part]) {
+        for (kind, name) in (1..).zip([scope.table, scope.part]) {
             if let Some(name) = name {
                 put_text(bytes, kind, name);
             }
@@ -320,79 +331,79 @@ fn request(kind: libc::c_int, flags: u16, of: Of<'_>) -> Vec<u8> {
     bytes
 }
 
-/// All objects of a kind that work in an IP family, as `read` reads them; with the flags of a dump,
-/// or with [`ACKNOWLEDGE`] the one of that name.
+/// Requests objects, and returns those of the IP families, parsed by `read`. The flag [`DUMP`] requests
+/// all objects of a kind; [`ACKNOWLEDGE`] requests the object that `scope` names.
 ///
-/// The socket has to have been read from: only then does the kernel know how much one read gets,
-/// and before it takes a page for that (af_netlink.c, `max_recvmsg_len`). A rule that does not fit
-/// where a part of the answer begins ends the list, with no word of the rest.
-fn ask<T>(
+/// The socket must have been read from before: the kernel then knows the size of the buffer. Otherwise
+/// it returns one page at once (af_netlink.c, `max_recvmsg_len`), and if a rule does not fit into a
+/// page, it ends the list there without an error.
+fn request_objects<T>(
     socket: &mut File,
     kind: libc::c_int,
     flags: u16,
-    of: Of<'_>,
+    scope: Scope<'_>,
     read: impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Vec<T>> {
     for _ in 0..TRIES {
-        socket.write_all(&request(kind, flags, of))?;
-        if let Some(objects) = answer(&mut *socket, &read)? {
+        socket.write_all(&request(kind, flags, scope))?;
+        if let Some(objects) = reply(&mut *socket, &read)? {
             return Ok(objects);
         }
     }
     Err(always_changed())
 }
 
-/// The objects in the kernel's answer; `None` if they changed while it listed them, so that
+/// The objects in the reply of the kernel; `None` if they changed while the kernel listed them, so that
 /// some may be missing.
-fn answer<T>(
+fn reply<T>(
     mut socket: impl Read,
     read: &impl Fn(&[u8]) -> Option<T>,
 ) -> io::Result<Option<Vec<T>>> {
     let mut objects = Vec::new();
-    let mut whole = true;
+    let mut complete = true;
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = socket.read(&mut buffer)?;
         let bytes = buffer.get(..length).unwrap_or_default();
         if bytes.is_empty() {
-            return Err(unclear());
+            return Err(unknown_message());
         }
         for message in messages(bytes) {
-            let message = message.ok_or_else(unclear)?;
-            whole &= message.flags & INTERRUPTED == 0;
+            let message = message.ok_or_else(unknown_message)?;
+            complete &= message.flags & INTERRUPTED == 0;
             match (i32::from(message.kind), error(&message)?) {
                 (_, Some(errno)) => return Err(errno.into()),
                 (libc::NLMSG_DONE | libc::NLMSG_ERROR, None) => {
-                    return Ok(whole.then_some(objects));
+                    return Ok(complete.then_some(objects));
                 }
                 (_, None) => {
                     let object = message.payload;
                     if !object::families(object).is_empty() {
-                        objects.push(read(object).ok_or_else(unclear)?);
+                        objects.push(read(object).ok_or_else(unknown_message)?);
                     }
                 }
             }
         }
         if objects.len() > MAX_OBJECTS {
-            return Err(unclear());
+            return Err(unknown_message());
         }
     }
 }
 
 pub(super) fn always_changed() -> io::Error {
-    io::Error::other("the firewall was changed all the time while the kernel listed it")
+    io::Error::other("other tools kept changing nf_tables while the kernel listed it")
 }
 
-pub(super) fn unclear() -> io::Error {
-    io::Error::other("the kernel's answer over netlink is not understood")
+pub(super) fn unknown_message() -> io::Error {
+    io::Error::other("the kernel returned an unknown netlink message")
 }
 
-/// The error that a message of NLMSG_ERROR or NLMSG_DONE carries, if it is one and carries one.
+/// The error in a message of the type NLMSG_ERROR or NLMSG_DONE, if there is one.
 fn error(message: &Message<'_>) -> io::Result<Option<Errno>> {
     if !message.is_answer() {
         return Ok(None);
     }
-    match message.error().ok_or_else(unclear)? {
+    match message.error().ok_or_else(unknown_message)? {
         0 => Ok(None),
         code => Ok(Some(Errno::from_raw(code))),
     }
@@ -413,14 +424,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_that_was_interrupted_or_failed_is_none_that_is_whole() {
+    fn an_interrupted_or_failed_dump_is_not_complete() {
         const RULE: i32 = 10 << 8;
         let read = |object: &[u8]| Some(object.to_vec());
-        let answer = |bytes: &[u8]| answer(bytes, &read);
+        let reply = |bytes: &[u8]| reply(bytes, &read);
         let good = 0_i32.to_ne_bytes();
         let object = || sent(RULE, 2, &[2, 0, 0, 0]);
-        let whole = [object(), sent(libc::NLMSG_DONE, 2, &good)].concat();
-        let objects = answer(&whole).unwrap();
+        let complete = [object(), sent(libc::NLMSG_DONE, 2, &good)].concat();
+        let objects = reply(&complete).unwrap();
         assert_eq!(objects, Some(vec![vec![2, 0, 0, 0]]));
         for flags in [[0x12, 2, 2], [2, 0x12, 2], [2, 2, 0x12]] {
             let changed = [
@@ -428,14 +439,14 @@ mod tests {
                 sent(RULE, flags[1], &[2, 0, 0, 0]),
                 sent(libc::NLMSG_DONE, flags[2], &good),
             ];
-            assert_eq!(answer(&changed.concat()).unwrap(), None);
+            assert_eq!(reply(&changed.concat()).unwrap(), None);
         }
         let no_memory = (-libc::ENOMEM).to_ne_bytes();
         for kind in [libc::NLMSG_DONE, libc::NLMSG_ERROR] {
             let failed = [object(), sent(kind, 2, &no_memory)].concat();
-            let error = answer(&failed).unwrap_err();
+            let error = reply(&failed).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
         }
-        assert!(answer(&object()).is_err(), "it breaks off");
+        assert!(reply(&object()).is_err(), "the reply is cut off");
     }
 }

@@ -1,4 +1,4 @@
-//! The layer `nftables` in the kernel, and other tools' tables that rewrite addresses.
+//! Reads and changes our nftables table, and reads other tools' tables that rewrite addresses.
 
 use std::io;
 
@@ -9,13 +9,13 @@ use crate::ruleset::nftables::nat::{self, NatTable};
 use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::nftables::{Operation, OwnTable, decode, encode, render};
 
-/// How often a table is read again while others change what is in nf_tables.
+/// How often tables are read again if other tools change nf_tables meanwhile.
 const TRIES: usize = 10;
 
-/// Our table, if there is one.
+/// Our table; `None` if it does not exist.
 ///
 /// # Errors
-/// The kernel could not be asked, or its answer is not understood.
+/// The kernel could not be read, returned something unknown, or other tools kept changing nf_tables.
 pub(super) fn own_table(state: &State) -> io::Result<Option<OwnTable>> {
     let mut newer = None;
     for _ in 0..TRIES {
@@ -25,28 +25,27 @@ pub(super) fn own_table(state: &State) -> io::Result<Option<OwnTable>> {
         };
         if let Some(rules) = netlink::own_rules(state)? {
             let own = decode::own_table(table, &state.chains, rules);
-            return own.map(Some).ok_or_else(netlink::unclear);
+            return own.map(Some).ok_or_else(netlink::unknown_message);
         }
         newer = Some(netlink::state()?.unwrap_or_default());
     }
     Err(netlink::always_changed())
 }
 
-/// The tables with chains that rewrite addresses, without those chains that are `shown` elsewhere,
-/// and of them what packets to the addresses can reach. A table that vanishes meanwhile is not among
-/// them.
+/// The tables with chains that rewrite addresses, except the chains for which `skip` returns true. They
+/// contain what packets to the addresses can reach. A table that is removed meanwhile is left out.
 ///
 /// # Errors
-/// The kernel could not be asked, or others changed its rules all the time.
+/// The kernel could not be read, returned something unknown, or other tools kept changing nf_tables.
 pub(super) fn nat_tables(
     state: &State,
-    shown: impl Fn(&NativeChain) -> bool,
+    skip: impl Fn(&NativeChain) -> bool,
     addresses: &[Address],
 ) -> io::Result<Vec<NatTable>> {
     let mut newer = None;
     for _ in 0..TRIES {
         let state = newer.as_ref().unwrap_or(state);
-        let tables = nat::tables(&state.chains, &shown);
+        let tables = nat::tables(&state.chains, &skip);
         if let Some(read) = netlink::read_nat(state, tables, addresses)? {
             return Ok(read);
         }
@@ -58,15 +57,15 @@ pub(super) fn nat_tables(
 /// Runs a transaction.
 ///
 /// # Errors
-/// The kernel refused it, or could not be asked; then nothing is changed. (Of an answer that is
-/// lost or not understood, only the next look says what came of it.)
+/// The kernel refused the transaction, and nothing is changed; or its reply is lost or unknown, and only
+/// reading the rules again shows whether the transaction was made.
 pub(super) fn run(operations: &[Operation]) -> Result<(), FirewallError> {
-    let answer = netlink::transact(&encode::transaction(operations));
-    let answer = answer.map_err(|source| FirewallError::Refused {
+    let reply = netlink::transact(&encode::transaction(operations));
+    let reply = reply.map_err(|source| FirewallError::Refused {
         what: "a transaction".to_owned(),
         source,
     })?;
-    answer.map_err(|Refusal { message, errno }| {
+    reply.map_err(|Refusal { message, errno }| {
         let text = render::transaction(operations);
         let line = usize::try_from(message)
             .ok()

@@ -1,4 +1,4 @@
-//! Reading from children without a thread for each.
+//! Reads the output of children, without a thread for each of them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,62 +8,68 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// A pipe that is read as its bytes come, and another one that is read meanwhile.
+/// A pipe that is read through [`Read`], and a second pipe that is emptied into memory meanwhile.
 ///
-/// Reading fails with `TimedOut` when there is nothing to read at the deadline, and with
-/// `FileTooLarge` when there is more in a pipe than it may hold. Once it has failed, it fails again:
-/// what broke off is never taken for whole.
+/// A read fails with `TimedOut` if no bytes have arrived at the deadline, and with `FileTooLarge` if one
+/// pipe contains more than the limit. After a failure, all later reads fail too, so that incomplete
+/// output is never taken for complete output.
 pub(super) struct Pipes {
     first: File,
-    other: Option<File>,
-    /// What was read of the other one.
-    kept: Vec<u8>,
+    /// The second pipe, until its end.
+    second: Option<File>,
+    /// The bytes read from the second pipe.
+    second_bytes: Vec<u8>,
     deadline: Instant,
     at_most: usize,
-    /// How much of the first was read.
-    read: usize,
+    /// The number of bytes read from the first pipe.
+    first_count: usize,
     failed: Option<io::ErrorKind>,
 }
 
 impl Pipes {
-    /// At most `at_most` bytes of each.
-    pub(super) fn new(first: File, other: Option<File>, deadline: Instant, at_most: usize) -> Self {
+    /// Each pipe may contain `at_most` bytes.
+    pub(super) fn new(
+        first: File,
+        second: Option<File>,
+        deadline: Instant,
+        at_most: usize,
+    ) -> Self {
         Self {
             first,
-            other,
-            kept: Vec::new(),
+            second,
+            second_bytes: Vec::new(),
             deadline,
             at_most,
-            read: 0,
+            first_count: 0,
             failed: None,
         }
     }
 
-    /// Reads both to their ends; what was in the other one.
+    /// Reads both pipes to their ends, and returns the bytes of the second pipe.
     pub(super) fn end(mut self) -> io::Result<Vec<u8>> {
         io::copy(&mut self, &mut io::sink())?;
-        // Nothing has failed so far.
-        while self.other.is_some() {
+        while self.second.is_some() {
             self.wait(false)?;
         }
-        Ok(self.kept)
+        Ok(self.second_bytes)
     }
 
-    fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+    /// Stores the failure, if it is one, for later reads.
+    fn remember<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         let failed = result.as_ref().err().map(io::Error::kind);
         self.failed = failed.filter(|&kind| kind != io::ErrorKind::Interrupted);
         result
     }
 
-    /// Waits for something in either, and takes it out of the other one. Whether there is something
-    /// in the first.
+    /// Waits for bytes: from the second pipe, and from the first one if `for_first` is set. Reads those
+    /// of the second pipe. Returns whether the first pipe has bytes, or is at its end.
     fn wait(&mut self, for_first: bool) -> io::Result<bool> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let first = for_first.then(|| PollFd::new(self.first.as_fd(), PollFlags::POLLIN));
-        let other = self.other.as_ref();
-        let other = other.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
-        let mut waiting: Vec<PollFd> = first.into_iter().chain(other).collect();
+        let second = self.second.as_ref();
+        let second = second.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
+        let mut waiting: Vec<PollFd> = first.into_iter().chain(second).collect();
         match poll(&mut waiting, timeout) {
             Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
             Ok(_) => {}
@@ -73,27 +79,27 @@ impl Pipes {
         let mut ready = waiting.iter().map(|pipe| pipe.any().unwrap_or_default());
         let first_is_ready = for_first && ready.next() == Some(true);
         if ready.next() == Some(true) {
-            self.keep()?;
+            self.read_second()?;
         }
         Ok(first_is_ready)
     }
 
-    /// Takes what is in the other one.
-    fn keep(&mut self) -> io::Result<()> {
+    /// Reads some bytes of the second pipe.
+    fn read_second(&mut self) -> io::Result<()> {
         let mut buffer = [0; 4096];
-        let Some(pipe) = &mut self.other else {
+        let Some(pipe) = &mut self.second else {
             return Ok(());
         };
         match pipe.read(&mut buffer) {
-            Ok(0) => self.other = None,
-            Ok(count) => self.kept.extend(buffer.iter().take(count)),
+            Ok(0) => self.second = None,
+            Ok(count) => self.second_bytes.extend(buffer.iter().take(count)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        match self.kept.len() > self.at_most {
-            true => Err(io::ErrorKind::FileTooLarge.into()),
-            false => Ok(()),
+        if self.second_bytes.len() > self.at_most {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
+        Ok(())
     }
 }
 
@@ -105,14 +111,14 @@ impl Read for Pipes {
         let mut read = || {
             while !self.wait(true)? {}
             let count = self.first.read(buffer)?;
-            self.read += count;
-            match self.read > self.at_most {
-                true => Err(io::ErrorKind::FileTooLarge.into()),
-                false => Ok(count),
+            self.first_count += count;
+            if self.first_count > self.at_most {
+                return Err(io::ErrorKind::FileTooLarge.into());
             }
+            Ok(count)
         };
         let result = read();
-        self.noted(result)
+        self.remember(result)
     }
 }
 
@@ -129,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_broke_off_is_never_whole() {
+    fn reads_after_a_timeout_fail() {
         let (reader, mut writer) = pipe();
         let deadline = Instant::now() + Duration::from_millis(10);
         let mut pipes = Pipes::new(reader, None, deadline, 100);
@@ -140,7 +146,7 @@ mod tests {
             (error.kind(), &*read),
             (io::ErrorKind::TimedOut, &b"first"[..])
         );
-        // All the rest comes, too late.
+        // The rest arrives too late.
         writer.write_all(b"second").unwrap();
         drop(writer);
         let error = pipes.end().unwrap_err();
@@ -148,19 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn both_pipes_are_read_to_their_ends_and_no_further_than_they_may_hold() {
-        for (held, fits) in [(10, true), (9, false)] {
-            let ((first, mut to_first), (other, mut to_other)) = (pipe(), pipe());
+    fn both_pipes_are_read_to_their_ends_within_the_limit() {
+        for (limit, fits) in [(10, true), (9, false)] {
+            let ((first, mut to_first), (second, mut to_second)) = (pipe(), pipe());
             let deadline = Instant::now() + Duration::from_secs(5);
-            let mut pipes = Pipes::new(first, Some(other), deadline, held);
+            let mut pipes = Pipes::new(first, Some(second), deadline, limit);
             to_first.write_all(&[b'a'; 10]).unwrap();
-            to_other.write_all(&[b'b'; 10]).unwrap();
-            drop((to_first, to_other));
+            to_second.write_all(&[b'b'; 10]).unwrap();
+            drop((to_first, to_second));
             let mut read = Vec::new();
             let end = pipes.read_to_end(&mut read).and_then(|_| pipes.end());
-            match fits {
-                true => assert_eq!((read, end.unwrap()), (vec![b'a'; 10], vec![b'b'; 10])),
-                false => assert_eq!(end.unwrap_err().kind(), io::ErrorKind::FileTooLarge),
+            if fits {
+                assert_eq!((read, end.unwrap()), (vec![b'a'; 10], vec![b'b'; 10]));
+            } else {
+                assert_eq!(end.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
             }
         }
     }

@@ -24,13 +24,15 @@ pub enum PrivilegeError {
     },
 }
 
+/// Checks that this process runs as root.
+///
 /// # Errors
-/// This process is not root's.
+/// The process has another effective user.
 pub fn need_root() -> Result<(), PrivilegeError> {
-    match nix::unistd::geteuid().is_root() {
-        true => Ok(()),
-        false => Err(PrivilegeError::NotRoot),
+    if !nix::unistd::geteuid().is_root() {
+        return Err(PrivilegeError::NotRoot);
     }
+    Ok(())
 }
 
 /// The effective capabilities of this process.
@@ -53,8 +55,8 @@ pub fn reduce(
 ) -> Result<(), PrivilegeError> {
     narrow_bounding_set(programs, effective).map_err(failed("limit the bounding"))?;
     caps::clear(None, CapSet::Ambient).map_err(failed("clear the ambient"))?;
-    // A program started by root gets its capabilities from being root's; other programs need the
-    // ambient set.
+    // A program that root starts gets its capabilities because it runs as root. Programs of other users
+    // need the ambient set.
     let inherit = if nix::unistd::geteuid().is_root() {
         CapsHashSet::new()
     } else {

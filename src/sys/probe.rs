@@ -1,71 +1,81 @@
-//! Real sockets of real users: a child becomes the identity, without any privilege in effect, and
-//! tries to reach the addresses.
+//! Probes with real sockets: a child process takes the probe identity, without effective capabilities,
+//! and sends test packets to the addresses.
 //!
-//! No server is needed and none is waited for: the kernel's verdict on a UDP datagram comes from
-//! `sendto(2)` itself (EPERM when a rule refuses it), and a connect that is not refused within
-//! 40 ms is reported as such. An unlisted identity has a child of its own, which cannot go back; of
-//! listed ones several take turns in one child, since a process costs more than a probe.
+//! No server has to answer. `sendto(2)` of a UDP datagram returns the verdict of the kernel (EPERM if
+//! a rule refuses the packet), and a connect that is not refused within 40 ms counts as not answered.
+//! Probes that must be refused are sent from [`SOURCE_PORT`], so that the rules count them separately. If
+//! such a probe is not refused, it is repeated from another port, and only that result counts.
+//! Each unlisted identity has its own child, which cannot regain privileges. Several listed identities
+//! share a child, because a process costs more than a probe.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use caps::CapSet;
 use nix::errno::Errno;
+use nix::libc::linger;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, getsockopt, sendto,
-    setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, connect, getsockopt,
+    sendto, setsockopt, socket, sockopt,
 };
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 use tracing::debug;
 
 use super::child::{Child, NoReport, reports};
-use crate::policy::{Address, Family};
-use crate::probe::{Expected, Identity, Outcome, ProbeResult, Transport};
+use crate::policy::Address;
+use crate::probe::{Expected, Identity, Outcome, ProbeResult, SOURCE_PORT, Transport};
 
-/// The port of the metadata service, and of every probe.
+/// The port of all probes, which is that of the metadata service.
 const PORT: u16 = 80;
 
-/// How long a connect may stay without an answer. REJECT answers in 0.1 ms.
+/// How long to wait for the result of a connect. A REJECT rule answers in 0.1 ms.
 const CONNECT_LIMIT: Duration = Duration::from_millis(40);
 
-/// How long all probes together may take. What a busy machine did not get round to by then is tried
-/// again with more time: the waits of a probe itself are shorter than the first of these.
+/// The time limits for all probes together, one for each round. Probes that do not end in time, on a busy
+/// machine, are repeated in the next round. One probe waits for less than the shortest limit.
 const LIMITS: [Duration; 3] = [
     Duration::from_millis(90),
     Duration::from_millis(500),
     Duration::from_secs(2),
 ];
 
-/// How many listed identities take turns in one child.
-const TURNS: usize = 16;
+/// How often a connect from [`SOURCE_PORT`] is tried while another probe uses the port.
+const PORT_TRIES: usize = 10;
 
-/// What was tried as one identity: the address by its place, how, and what became of it.
+/// The pause between two such tries. A refused connect takes 0.1 ms.
+const PORT_WAIT: Duration = Duration::from_millis(1);
+
+/// How many listed identities share a child.
+const IDENTITIES_PER_CHILD: usize = 16;
+
+/// The probes of one identity: index of the address, transport, outcome.
 type Report = Vec<(usize, Transport, Outcome)>;
 
-/// Probes every address as every identity, all at the same time.
+/// Probes every address as every identity, all in parallel.
 #[must_use]
 pub fn probe(identities: &[Identity], addresses: &[Address]) -> Vec<ProbeResult> {
     let mut results = Vec::new();
     let mut failures = Vec::new();
-    let mut left: Vec<&Identity> = identities.iter().collect();
+    let mut remaining: Vec<&Identity> = identities.iter().collect();
     for (round, limit) in LIMITS.into_iter().enumerate() {
         let mut late = Vec::new();
-        for (identity, made) in ask(&left, addresses, limit) {
-            match made {
-                Ok(made) => results.extend(made),
+        for (identity, probed) in probe_once(&remaining, addresses, limit) {
+            match probed {
+                Ok(probed) => results.extend(probed),
                 Err(NoReport::TimedOut) if round + 1 < LIMITS.len() => late.push(identity),
                 Err(reason) => failures.push((identity, reason.to_string())),
             }
         }
-        left = late;
-        if left.is_empty() {
+        remaining = late;
+        if remaining.is_empty() {
             break;
         }
         debug!(
-            late = left.len(),
-            "probes did not end in time, trying them again"
+            late = remaining.len(),
+            "probes did not end in time, repeating them"
         );
     }
     for (identity, reason) in failures {
@@ -79,8 +89,8 @@ pub fn probe(identities: &[Identity], addresses: &[Address]) -> Vec<ProbeResult>
     results
 }
 
-/// One round: children for the identities, and what was reported of each within the limit.
-fn ask<'a>(
+/// One round: starts a child for each group of identities, and returns what they report within the limit.
+fn probe_once<'a>(
     identities: &[&'a Identity],
     addresses: &[Address],
     limit: Duration,
@@ -88,37 +98,39 @@ fn ask<'a>(
     let (listed, unlisted): (Vec<&Identity>, Vec<&Identity>) = identities
         .iter()
         .partition(|identity| identity.expected == Expected::Served);
-    let turns = unlisted.chunks(1).chain(listed.chunks(TURNS));
-    let mut answers = Vec::new();
-    let mut asked = Vec::new();
+    let groups = unlisted
+        .chunks(1)
+        .chain(listed.chunks(IDENTITIES_PER_CHILD));
+    let mut probed = Vec::new();
+    let mut started = Vec::new();
     let mut children = Vec::new();
-    for turn in turns {
-        match Child::start(|| reports_of(turn, addresses)) {
+    for group in groups {
+        match Child::start(|| probe_in_child(group, addresses)) {
             Ok(child) => {
-                asked.push(turn.to_vec());
+                started.push(group.to_vec());
                 children.push(child);
             }
             Err(errno) => {
                 let failed = |&identity| (identity, Err(NoReport::NoChild(errno)));
-                answers.extend(turn.iter().map(failed));
+                probed.extend(group.iter().map(failed));
             }
         }
     }
-    for (turn, reported) in asked
+    for (group, reported) in started
         .into_iter()
         .zip(reports::<Vec<Report>>(children, limit))
     {
-        let mut made = reported.map(Vec::into_iter);
-        for identity in turn {
-            let report = match &mut made {
+        let mut reported = reported.map(Vec::into_iter);
+        for identity in group {
+            let report = match &mut reported {
                 Ok(reports) => reports.next().ok_or(NoReport::TimedOut),
                 Err(reason) => Err(*reason),
             };
             let results = report.map(|report| results(identity, addresses, report));
-            answers.push((identity, results));
+            probed.push((identity, results));
         }
     }
-    answers
+    probed
 }
 
 fn results(identity: &Identity, addresses: &[Address], report: Report) -> Vec<ProbeResult> {
@@ -135,99 +147,149 @@ fn results(identity: &Identity, addresses: &[Address], report: Report) -> Vec<Pr
         .collect()
 }
 
-/// In the child: become each identity in turn, and try.
-fn reports_of(identities: &[&Identity], addresses: &[Address]) -> Vec<Report> {
+/// Runs in the child: takes one identity after the other, and probes the addresses as each.
+fn probe_in_child(identities: &[&Identity], addresses: &[Address]) -> Vec<Report> {
     match identities {
-        [identity] => vec![report(identity, addresses, become_for_good(identity))],
+        [identity] => vec![report(identity, addresses, become_permanently(identity))],
         identities => identities
             .iter()
             .map(|identity| {
-                let turn = Turn::begin(identity);
-                let report = report(identity, addresses, turn.as_ref().map(|_| ()));
-                // A turn that cannot be ended shows in the next one, which cannot begin.
-                drop(turn.map(Turn::end));
+                let impersonation = Impersonation::begin(identity);
+                let report = report(identity, addresses, impersonation.as_ref().map(|_| ()));
+                // If this fails, the next identity cannot be taken, and its report contains the error.
+                drop(impersonation.map(Impersonation::end));
                 report
             })
             .collect(),
     }
 }
 
-/// Tries, if it became the identity.
+/// Probes the addresses. If the process does not have the identity, reports the reason instead.
 fn report<E: ToString>(
     identity: &Identity,
     addresses: &[Address],
     became: Result<(), E>,
 ) -> Report {
-    let became = became.map_err(|reason| Outcome::NotMade(reason.to_string()));
-    let mut report = Vec::new();
-    let mut connects = Vec::new();
-    for (nth, address) in addresses.iter().enumerate() {
-        let target = SocketAddr::new(address.ip(), PORT);
-        let udp = match &became {
-            Ok(()) => send_datagram(address.family(), target),
-            Err(not_made) => not_made.clone(),
-        };
-        report.push((nth, Transport::Udp, udp));
-        if identity.expected == Expected::Refused {
-            let tcp = match &became {
-                Ok(()) => start_connect(address.family(), target),
-                Err(not_made) => Err(not_made.clone()),
+    let targets = addresses
+        .iter()
+        .map(|address| SocketAddr::new(address.ip(), PORT))
+        .enumerate();
+    match (became, identity.expected) {
+        (Ok(()), Expected::Served) => targets
+            .map(|(index, to)| (index, Transport::Udp, send_datagram(to, Source::Any)))
+            .collect(),
+        (Ok(()), Expected::Refused) => probes_to_refuse(targets),
+        (Err(reason), expected) => {
+            let outcome = Outcome::NotMade(reason.to_string());
+            let transports: &[Transport] = match expected {
+                Expected::Served => &[Transport::Udp],
+                Expected::Refused => &[Transport::Udp, Transport::Tcp],
             };
-            connects.push((nth, tcp));
+            let not_made = |&transport| {
+                let of_all = targets.clone();
+                of_all.map(move |(index, _)| (index, transport))
+            };
+            let all = transports.iter().flat_map(not_made);
+            all.map(|(index, transport)| (index, transport, outcome.clone()))
+                .collect()
         }
     }
+}
+
+/// What becomes of an identity that must be refused.
+fn probes_to_refuse(targets: impl Iterator<Item = (usize, SocketAddr)>) -> Report {
+    let mut report = Vec::new();
+    let mut connects = Vec::new();
+    for (nth, target) in targets {
+        let datagram = datagram_to_refuse(target);
+        connects.push((nth, target, connect_to_refuse(target, &datagram)));
+        report.push((nth, Transport::Udp, datagram));
+    }
     let deadline = Instant::now() + CONNECT_LIMIT;
-    report.extend(connects.into_iter().map(|(nth, tcp)| {
-        let outcome = match tcp {
-            Ok(socket) => finish_connect(&socket, deadline),
-            Err(outcome) => outcome,
-        };
-        (nth, Transport::Tcp, outcome)
-    }));
+    for (index, target, started) in connects {
+        let mut outcome = finish_connect(started, deadline);
+        if !counts(&outcome) {
+            let again = start_connect(target, Source::Any);
+            outcome = finish_connect(again, Instant::now() + CONNECT_LIMIT);
+        }
+        report.push((index, Transport::Tcp, outcome));
+    }
     report
 }
 
-/// An id that setresuid(2) and setresgid(2) leave as it is.
+/// Whether the outcome of a probe from [`SOURCE_PORT`] counts. If not, the probe is repeated from another
+/// port: this one may be in use, and conntrack may assign a packet to an earlier flow between the same
+/// ports that a NAT rule redirected.
+fn counts(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Denied | Outcome::Refused | Outcome::NoAnswer
+    )
+}
+
+fn datagram_to_refuse(target: SocketAddr) -> Outcome {
+    let outcome = send_datagram(target, Source::Probes);
+    if counts(&outcome) {
+        return outcome;
+    }
+    send_datagram(target, Source::Any)
+}
+
+/// Starts a connect from [`SOURCE_PORT`], after a datagram to the same address had that outcome.
+fn connect_to_refuse(target: SocketAddr, datagram: &Outcome) -> nix::Result<OwnedFd> {
+    if *datagram == Outcome::NoRoute {
+        return start_connect(target, Source::Any);
+    }
+    for _ in 0..PORT_TRIES {
+        match start_connect(target, Source::Probes) {
+            // At this instant, another probe connects to the same address.
+            Err(Errno::EADDRNOTAVAIL) => sleep(PORT_WAIT),
+            started => return started,
+        }
+    }
+    start_connect(target, Source::Any)
+}
+
+/// The value for an id that setresuid(2) does not change.
 const UNCHANGED: u32 = u32::MAX;
 
 fn cannot(what: &'static str) -> impl Fn(Errno) -> String {
     move |errno| format!("cannot {what}: {errno}")
 }
 
-/// Gives up all capabilities and becomes the identity, and makes sure of it. There is no way back.
-fn become_for_good(identity: &Identity) -> Result<(), String> {
+/// Takes the identity, drops all capabilities, and checks the result. The process cannot undo this.
+fn become_permanently(identity: &Identity) -> Result<(), String> {
     let uid = Uid::from_raw(identity.uid.get());
     become_groups(identity)?;
     setresuid(uid, uid, uid).map_err(cannot("set the user"))?;
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::clear(None, set).map_err(|error| format!("cannot drop capabilities: {error}"))?;
     }
-    let now = getresuid().map_err(cannot("read the user"))?;
-    is_witness(identity, CapSet::Permitted, now.saved == uid)
+    check_identity(identity, uid, CapSet::Permitted)
 }
 
-/// A process that is the identity until the turn ends: with its ids, and no capability in effect.
-struct Turn {
-    before: Uid,
+/// While this lasts, the process has the ids of an identity, and no effective capability.
+struct Impersonation {
+    original: Uid,
 }
 
-impl Turn {
+impl Impersonation {
     fn begin(identity: &Identity) -> Result<Self, String> {
-        let before = getresuid().map_err(cannot("read the user"))?.saved;
+        let original = getresuid().map_err(cannot("read the user"))?.saved;
         let uid = Uid::from_raw(identity.uid.get());
         become_groups(identity)?;
         setresuid(uid, uid, Uid::from_raw(UNCHANGED)).map_err(cannot("set the user"))?;
         caps::clear(None, CapSet::Effective)
             .map_err(|error| format!("cannot drop capabilities: {error}"))?;
-        is_witness(identity, CapSet::Effective, true)?;
-        Ok(Self { before })
+        check_identity(identity, original, CapSet::Effective)?;
+        Ok(Self { original })
     }
 
     fn end(self) -> Result<(), String> {
         let permitted = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
         caps::set(None, CapSet::Effective, &permitted).map_err(|error| error.to_string())?;
-        let before = self.before;
-        setresuid(before, before, before).map_err(cannot("set the user"))
+        let original = self.original;
+        setresuid(original, original, original).map_err(cannot("set the user"))
     }
 }
 
@@ -242,38 +304,54 @@ fn become_groups(identity: &Identity) -> Result<(), String> {
     setresgid(gid, gid, gid).map_err(cannot("set the group"))
 }
 
-/// Whether this process is the identity, with no capability in the set.
-fn is_witness(identity: &Identity, empty: CapSet, and: bool) -> Result<(), String> {
+/// Checks that this process has the ids of the identity, this saved uid, and no capability in the set.
+fn check_identity(identity: &Identity, saved: Uid, empty: CapSet) -> Result<(), String> {
     let uid = Uid::from_raw(identity.uid.get());
     let gid = Gid::from_raw(identity.gid.get());
-    let now = getresuid().map_err(cannot("read the user"))?;
+    let user = getresuid().map_err(cannot("read the user"))?;
     let group = getresgid().map_err(cannot("read the group"))?;
-    let held = caps::read(None, empty).map_err(|error| error.to_string())?;
-    let became = [now.real, now.effective] == [uid; 2]
+    let capabilities = caps::read(None, empty).map_err(|error| error.to_string())?;
+    let matches = [user.real, user.effective, user.saved] == [uid, uid, saved]
         && [group.real, group.effective, group.saved] == [gid; 3]
-        && held.is_empty()
-        && and;
-    became
-        .then_some(())
-        .ok_or_else(|| "the privileges did not go away".to_owned())
+        && capabilities.is_empty();
+    if !matches {
+        return Err("the kernel did not change all ids and capabilities of the process".to_owned());
+    }
+    Ok(())
 }
 
-fn open(family: Family, kind: SockType) -> nix::Result<OwnedFd> {
-    let family = match family {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
+/// The port that a probe is sent from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// [`SOURCE_PORT`]
+    Probes,
+    /// One that the kernel chooses.
+    Any,
+}
+
+fn open(target: SocketAddr, kind: SockType, source: Source) -> nix::Result<OwnedFd> {
+    let (family, any) = match target {
+        SocketAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        SocketAddr::V6(_) => (AddressFamily::Inet6, IpAddr::from(Ipv6Addr::UNSPECIFIED)),
     };
-    socket(
-        family,
-        kind,
-        SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-        None,
-    )
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(family, kind, flags, None)?;
+    if source == Source::Probes {
+        if target.is_ipv6() {
+            setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+        }
+        // Several probes have the port at the same time.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        let port = SocketAddr::new(any, SOURCE_PORT);
+        // Whatever the error is, it is not an answer to a packet, as EPERM would be.
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(port)).map_err(|_| Errno::EADDRINUSE)?;
+    }
+    Ok(socket)
 }
 
-fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
-    let sent = open(family, SockType::Datagram).and_then(|socket| {
-        // Else the kernel refuses a broadcast address before any rule does.
+fn send_datagram(target: SocketAddr, source: Source) -> Outcome {
+    let sent = open(target, SockType::Datagram, source).and_then(|socket| {
+        // Without this option the kernel refuses a broadcast address before it checks any rule.
         setsockopt(&socket, sockopt::Broadcast, &true)?;
         sendto(
             socket.as_raw_fd(),
@@ -288,16 +366,25 @@ fn send_datagram(family: Family, target: SocketAddr) -> Outcome {
     }
 }
 
-fn start_connect(family: Family, target: SocketAddr) -> Result<OwnedFd, Outcome> {
-    let socket = open(family, SockType::Stream).map_err(failed)?;
+fn start_connect(target: SocketAddr, source: Source) -> nix::Result<OwnedFd> {
+    let socket = open(target, SockType::Stream, source)?;
+    // A connection ends with a reset, so that none is left in TIME-WAIT, where it keeps its ports.
+    let at_once = linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&socket, sockopt::Linger, &at_once)?;
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(target)) {
-        Ok(()) => Err(Outcome::Sent),
-        Err(Errno::EINPROGRESS) => Ok(socket),
-        Err(errno) => Err(failed(errno)),
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
+        Err(errno) => Err(errno),
     }
 }
 
-fn finish_connect(socket: &OwnedFd, deadline: Instant) -> Outcome {
+fn finish_connect(started: nix::Result<OwnedFd>, deadline: Instant) -> Outcome {
+    let socket = match started {
+        Ok(socket) => socket,
+        Err(errno) => return failed(errno),
+    };
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
     match poll(
@@ -305,7 +392,7 @@ fn finish_connect(socket: &OwnedFd, deadline: Instant) -> Outcome {
         timeout,
     ) {
         Ok(0) => Outcome::NoAnswer,
-        Ok(_) => match getsockopt(socket, sockopt::SocketError) {
+        Ok(_) => match getsockopt(&socket, sockopt::SocketError) {
             Ok(0) => Outcome::Sent,
             Ok(code) => failed(Errno::from_raw(code)),
             Err(errno) => failed(errno),
@@ -318,9 +405,9 @@ fn failed(errno: Errno) -> Outcome {
     match errno {
         Errno::EPERM => Outcome::Denied,
         Errno::ECONNREFUSED | Errno::ECONNRESET => Outcome::Refused,
-        // The routing tables' answers, before any rule is met (ip-route(8)): unreachable routes,
-        // prohibit, blackhole or a link-local address without its interface, and no address of
-        // ours to send from, as with net.ipv6 disable_ipv6.
+        // Routing fails before the kernel checks any rule (ip-route(8)): no route, an unreachable,
+        // prohibit or blackhole route, a link-local address without an interface, no source address
+        // (net.ipv6 disable_ipv6).
         Errno::ENETUNREACH
         | Errno::EHOSTUNREACH
         | Errno::EACCES

@@ -1,8 +1,8 @@
-//! The only place where a program is started, but for the questions that the crate `iptables` asks
-//! ([`super::iptables`]).
+//! Starts programs. Only the queries of the crate `iptables` ([`super::iptables`]) start programs
+//! elsewhere.
 //!
-//! By absolute path, with an environment of two fixed variables, its own process group, a time
-//! limit and a bound on its output. However it ends, the caller learns how.
+//! A program is started by its absolute path, with an environment of two fixed variables, in its own
+//! process group, with a time limit and a limit for its output. The caller learns how it ended.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -21,27 +21,27 @@ use tracing::debug;
 
 use super::pipe::Pipes;
 
-/// Enough for hundreds of thousands of rules; a program that prints more is not iptables.
+/// The limit for the output, in bytes: enough for hundreds of thousands of rules.
 const MAX_OUTPUT: usize = 256 << 20;
 
-/// How long reading from a program that has ended may take.
-const MOMENT: Duration = Duration::from_secs(2);
+/// The time to read the output of a program that has ended.
+const READ_TIME: Duration = Duration::from_secs(2);
 
-/// What a program that ended by itself left behind. Bytes that are not UTF-8 are replaced.
+/// The result of a program that exited. Bytes that are not UTF-8 are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Output {
-    /// Its exit code, 0 to 255.
+    /// The exit code, 0 to 255.
     pub(super) code: i32,
-    /// What it printed, as it was read.
+    /// What the program printed to standard output.
     pub(super) stdout: String,
-    /// What it complained about, in one line.
+    /// What the program printed to standard error, in one line.
     pub(super) stderr: String,
 }
 
-/// Why a program gave no exit code.
+/// Why a program returned no exit code.
 #[derive(Debug, Error)]
 pub enum ProgramError {
-    /// It could not be started, or talking with it failed.
+    /// The program could not be started, or its output could not be read.
     #[error("cannot run {call}: {source}")]
     CannotRun {
         /// Program and arguments.
@@ -50,28 +50,28 @@ pub enum ProgramError {
         #[source]
         source: std::io::Error,
     },
-    /// It was ended after its time limit.
+    /// The program was killed after its time limit.
     #[error("{call} did not end within {limit:?} and was killed")]
     TimedOut {
         /// Program and arguments.
         call: String,
-        /// The time it had.
+        /// The time limit.
         limit: Duration,
     },
-    /// A signal ended it.
+    /// A signal killed the program.
     #[error("{call} was killed by signal {signal}")]
     Killed {
         /// Program and arguments.
         call: String,
-        /// The signal's number.
+        /// The number of the signal.
         signal: i32,
     },
 }
 
-/// Starts `program` with `input` on its standard input; it may take `limit` from now on.
+/// Starts `program` with `input` as its standard input. The time limit begins now.
 ///
 /// # Errors
-/// It could not be started.
+/// The program cannot be started.
 pub(super) fn start(
     program: &Path,
     args: &[&str],
@@ -110,8 +110,7 @@ pub(super) fn start(
     }
 }
 
-/// A file in memory to read from: nobody has to feed it, so programs run at the same time without
-/// a thread for each.
+/// A file in memory with this text. Unlike a pipe, no thread has to write to it while the program runs.
 fn file_of(text: &str) -> std::io::Result<File> {
     let mut file: File = memfd_create(c"input", MFdFlags::MFD_CLOEXEC)?.into();
     file.write_all(text.as_bytes())?;
@@ -119,7 +118,7 @@ fn file_of(text: &str) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// A program that was started.
+/// A program that has been started.
 pub(super) struct Running {
     call: String,
     started: Instant,
@@ -128,25 +127,25 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Waits for its end, as long as its time is not over.
+    /// Waits for the end of the program, within its time limit.
     ///
     /// # Errors
-    /// It did not end in time (it and its process group are then killed), or was ended by a
-    /// signal. An exit code other than 0 is no error here.
+    /// The program did not end in time, and its process group was killed; or a signal killed it. An
+    /// exit code other than 0 is not an error here.
     pub(super) fn finish(mut self) -> Result<Output, ProgramError> {
-        // The programs are finished one after the other: one that ended long ago needs a moment
-        // to be read, even if the one before it has used up the time.
-        let deadline = (self.started + self.limit).max(Instant::now() + MOMENT);
+        // Several programs run at the same time, and are finished one after the other. If one of them
+        // used up its time, there must be time to read the output of the next, which may have ended.
+        let deadline = (self.started + self.limit).max(Instant::now() + READ_TIME);
         let ended = output(&mut self.child, deadline).and_then(|mut output| {
-            let mut printed = Vec::new();
-            // A failure is met again at the end.
-            let _ = output.read_to_end(&mut printed);
-            let complaints = output.end()?;
+            let mut stdout = Vec::new();
+            // `Pipes::end` returns a failure again.
+            let _ = output.read_to_end(&mut stdout);
+            let stderr = output.end()?;
             let status = wait(&mut self.child, deadline)?;
-            Ok((text(printed), complaints, status))
+            Ok((text(stdout), stderr, status))
         });
         if ended.is_err() {
-            // It may have ended meanwhile.
+            // This fails if the program has ended meanwhile.
             if let Ok(group) = i32::try_from(self.child.id()) {
                 let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
             }
@@ -158,7 +157,7 @@ impl Running {
             limit,
             ..
         } = self;
-        let (stdout, complaints, status) = match ended {
+        let (stdout, stderr, status) = match ended {
             Ok(ended) => ended,
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Err(ProgramError::TimedOut { call, limit });
@@ -170,18 +169,18 @@ impl Running {
             (Some(code), _) => Ok(Output {
                 code,
                 stdout,
-                stderr: one_line(&text(complaints)),
+                stderr: one_line(&text(stderr)),
             }),
             (None, Some(signal)) => Err(ProgramError::Killed { call, signal }),
             (None, None) => Err(ProgramError::CannotRun {
                 call,
-                source: io::Error::other("its exit status is not known"),
+                source: io::Error::other("the exit status is unknown"),
             }),
         }
     }
 }
 
-/// What it prints, and what it complains about.
+/// The pipes from standard output and standard error.
 fn output(child: &mut Child, deadline: Instant) -> io::Result<Pipes> {
     let pipes: [Option<OwnedFd>; 2] = [
         child.stdout.take().map(OwnedFd::from),
@@ -194,11 +193,13 @@ fn output(child: &mut Child, deadline: Instant) -> io::Result<Pipes> {
             deadline,
             MAX_OUTPUT,
         )),
-        _ => Err(io::Error::other("it was not given pipes")),
+        _ => Err(io::Error::other(
+            "standard output or standard error is not a pipe",
+        )),
     }
 }
 
-/// Waits for the end of a program that has closed its output, which is near.
+/// Waits for the end of a program that has closed its output, and so ends soon.
 fn wait(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
     let mut pause = Duration::from_micros(20);
     loop {
@@ -220,16 +221,16 @@ fn call(program: &Path, args: &[&str]) -> String {
     call
 }
 
-/// The lines joined.
-fn one_line(complaint: &str) -> String {
-    const SHOWN: usize = 400;
-    let lines: Vec<&str> = complaint
+/// The lines of the text joined, at most 400 characters.
+fn one_line(stderr: &str) -> String {
+    const MAX_LENGTH: usize = 400;
+    let lines: Vec<&str> = stderr
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .collect();
     let joined = lines.join("; ");
-    match joined.char_indices().nth(SHOWN) {
+    match joined.char_indices().nth(MAX_LENGTH) {
         Some((end, _)) => format!("{}...", joined.get(..end).unwrap_or(&joined)),
         None => joined,
     }
@@ -240,7 +241,7 @@ fn text(bytes: Vec<u8>) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// The first executable file of that name in `folders`.
+/// The first executable file with this name in `folders`.
 pub(super) fn find(folders: &[&str], name: &str) -> Option<PathBuf> {
     folders
         .iter()

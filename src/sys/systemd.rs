@@ -1,4 +1,4 @@
-//! Our units, by systemctl.
+//! Enables, starts and stops the units of ip-lockdown, with systemctl.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,34 +7,34 @@ use thiserror::Error;
 
 use super::program::{self, ProgramError};
 
-/// What applies the configuration at boot. Enabling it enables the others with it (`Also=`).
+/// The unit that installs the lockdown at boot. Enabling it enables the other units too (`Also=`).
 pub const BOOT_UNIT: &str = "ip-lockdown.service";
 
-/// What is started and stopped with it.
+/// The units to start and stop.
 const UNITS: [&str; 3] = [BOOT_UNIT, SETTLE_UNIT, "ip-lockdown-verify.timer"];
 
-/// What applies again what is taken away.
+/// The unit that reinstalls rules which other tools remove.
 const SETTLE_UNIT: &str = "ip-lockdown-settle.service";
 
-/// Stopping waits for a unit that is just starting.
+/// The time limit of systemctl. To stop a unit that is starting, systemctl waits until it has started.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Why systemd did not do it.
+/// Why systemctl failed.
 #[derive(Debug, Error)]
 pub enum SystemdError {
-    /// There is no systemctl.
-    #[error("systemctl is missing: without systemd, nothing applies the lockdown at boot")]
+    /// systemctl is missing.
+    #[error("systemctl is missing; without systemd, nothing installs the lockdown at boot")]
     Missing,
-    /// It gave no answer.
+    /// systemctl returned no exit code.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// It refused.
-    #[error("`systemctl {call}` failed: {complaint}")]
-    Refused {
-        /// What it was asked.
-        call: String,
-        /// What it said.
-        complaint: String,
+    /// systemctl failed.
+    #[error("`systemctl {arguments}` failed: {stderr}")]
+    Failed {
+        /// The arguments.
+        arguments: String,
+        /// What systemctl printed to standard error.
+        stderr: String,
     },
 }
 
@@ -43,22 +43,23 @@ impl SystemdError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Refused { complaint, .. } if complaint.contains("does not exist") => Some(
-                "install the units: they are part of the package and of `make install`".to_owned(),
-            ),
+            Self::Failed { stderr, .. } if stderr.contains("does not exist") => {
+                Some("install the units with the package or with `make install`".to_owned())
+            }
             _ => None,
         }
     }
 }
 
-/// Whether systemd runs here as the first process (sd_booted(3)); not in a chroot, nor while an
+/// Whether systemd is the init process of this system (sd_booted(3)). It is not in a chroot, or while an
 /// image is built.
 #[must_use]
 pub fn is_running() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// The unit that this process belongs to, by the name of its control group (cgroups(7)), if that can be told.
+/// The service unit of this process, by the name of its control group (cgroups(7)); `None` if there is
+/// none, or if the name cannot be read.
 #[must_use]
 pub fn own_unit() -> Option<String> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
@@ -69,54 +70,52 @@ pub fn own_unit() -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Makes the links that start our units at boot, systemd running or not; what systemctl said.
+/// Enables the units, also if systemd is not running. Returns what systemctl printed.
 ///
 /// # Errors
-/// They cannot be made.
+/// systemctl failed.
 pub fn enable() -> Result<String, SystemdError> {
     systemctl(&["enable", BOOT_UNIT])
 }
 
-/// Takes the links away; what systemctl said.
+/// Disables the units. Returns what systemctl printed.
 ///
 /// # Errors
-/// They cannot be taken away.
+/// systemctl failed.
 pub fn disable() -> Result<String, SystemdError> {
     systemctl(&["disable", BOOT_UNIT])
 }
 
-/// Has our units started, without waiting for it: at boot this may be called by what they wait for.
+/// Starts the units without waiting for them: the caller may be a unit of the boot that runs before them.
 ///
 /// # Errors
-/// systemd refuses.
+/// systemctl failed.
 pub fn start() -> Result<(), SystemdError> {
     systemctl(&[&["--no-block", "start"], &UNITS[..]].concat()).map(drop)
 }
 
-/// Stops our units. That opens nothing.
+/// Stops the units. The rules stay installed.
 ///
 /// # Errors
-/// systemd refuses.
+/// systemctl failed.
 pub fn stop() -> Result<(), SystemdError> {
     systemctl(&[&["stop"], &UNITS[..]].concat()).map(drop)
 }
 
-/// Stops the unit that would lay again what is about to be removed; it may not be there. Whether
-/// it was at work.
+/// Stops the unit that would reinstall rules which are about to be removed, if that unit exists. Returns
+/// whether it was active.
 ///
 /// # Errors
-/// systemd refuses.
+/// systemctl failed.
 pub fn stop_settling() -> Result<bool, SystemdError> {
     let active = match systemctl(&["--quiet", "is-active", SETTLE_UNIT]) {
-        Err(SystemdError::Refused { .. }) => false,
-        answer => answer.map(|_| true)?,
+        Err(SystemdError::Failed { .. }) => false,
+        result => result.map(|_| true)?,
     };
-    // It may be about to start.
+    // A unit that is not active may be about to start.
     match systemctl(&["stop", SETTLE_UNIT]) {
-        Err(SystemdError::Refused { complaint, .. }) if complaint.contains("not loaded") => {
-            Ok(false)
-        }
-        stopped => stopped.map(|_| active),
+        Err(SystemdError::Failed { stderr, .. }) if stderr.contains("not loaded") => Ok(false),
+        result => result.map(|_| active),
     }
 }
 
@@ -126,9 +125,9 @@ fn systemctl(args: &[&str]) -> Result<String, SystemdError> {
     let output = program::start(&program, args, "", LIMIT)?.finish()?;
     match output.code {
         0 => Ok(output.stderr),
-        _ => Err(SystemdError::Refused {
-            call: args.join(" "),
-            complaint: output.stderr,
+        _ => Err(SystemdError::Failed {
+            arguments: args.join(" "),
+            stderr: output.stderr,
         }),
     }
 }

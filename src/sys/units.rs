@@ -118,7 +118,7 @@ fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry
 /// The text of the file; `None` where it does not exist.
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub fn read_optional(file: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -18,11 +18,15 @@ pub fn behaviour(address: Address, sample: &Sample, results: &[ProbeResult]) -> 
     let refused_udp = of(Expected::Refused, Transport::Udp);
     let refused_tcp = of(Expected::Refused, Transport::Tcp);
     let mut findings = vec![
-        unlisted_refused(&[refused_udp, refused_tcp.clone()].concat()),
-        refused_at_once(&refused_tcp),
+        unlisted_refused(address, &[refused_udp, refused_tcp.clone()].concat()),
+        refused_at_once(address, &refused_tcp),
     ];
     if sample.listed > 0 {
-        findings.push(listed_served(&of(Expected::Served, Transport::Udp), sample));
+        findings.push(listed_served(
+            address,
+            &of(Expected::Served, Transport::Udp),
+            sample,
+        ));
     }
     findings
         .into_iter()
@@ -42,9 +46,7 @@ pub fn not_probed(address: Address) -> Finding {
     .help("run it without --no-probe")
 }
 
-const NO_ROUTE: &str = "no route to the address";
-
-fn unlisted_refused(results: &[&ProbeResult]) -> Finding {
+fn unlisted_refused(address: Address, results: &[&ProbeResult]) -> Finding {
     let check = Check::UnlistedRefused;
     let through = users(results, |outcome| *outcome == Outcome::Sent);
     if !through.is_empty() {
@@ -58,13 +60,13 @@ fn unlisted_refused(results: &[&ProbeResult]) -> Finding {
         return Finding::not_tested(check, "every uid is allowed, so there is nobody to refuse");
     }
     if !any_route(results) {
-        return Finding::not_tested(check, NO_ROUTE);
+        return no_route(check, address);
     }
     let refused = users(results, |_| true);
     Finding::pass(check, format!("refused: {} (UDP, TCP)", refused.join(", ")))
 }
 
-fn refused_at_once(results: &[&ProbeResult]) -> Finding {
+fn refused_at_once(address: Address, results: &[&ProbeResult]) -> Finding {
     let check = Check::RefusedAtOnce;
     let waiting = users(results, |outcome| *outcome == Outcome::NoAnswer);
     if !waiting.is_empty() {
@@ -79,12 +81,12 @@ fn refused_at_once(results: &[&ProbeResult]) -> Finding {
         None if results.is_empty() => {
             Finding::not_tested(check, "every uid is allowed, so there is nobody to refuse")
         }
-        None if !any_route(results) => Finding::not_tested(check, NO_ROUTE),
+        None if !any_route(results) => no_route(check, address),
         None => Finding::pass(check, "refused connections fail at once"),
     }
 }
 
-fn listed_served(results: &[&ProbeResult], sample: &Sample) -> Finding {
+fn listed_served(address: Address, results: &[&ProbeResult], sample: &Sample) -> Finding {
     let check = Check::ListedServed;
     let denied = users(results, |outcome| *outcome == Outcome::Denied);
     if !denied.is_empty() {
@@ -98,7 +100,7 @@ fn listed_served(results: &[&ProbeResult], sample: &Sample) -> Finding {
         return Finding::unknown(check, reason);
     }
     if !any_route(results) {
-        return Finding::not_tested(check, NO_ROUTE);
+        return no_route(check, address);
     }
     let Sample { probed, listed, .. } = sample;
     Finding::pass(
@@ -109,6 +111,10 @@ fn listed_served(results: &[&ProbeResult], sample: &Sample) -> Finding {
             format!("allowed: a sample of {probed} of {listed} got through")
         },
     )
+}
+
+fn no_route(check: Check, address: Address) -> Finding {
+    Finding::not_tested(check, format!("no route to {address}"))
 }
 
 /// Whether any probe had a route to the address.

@@ -148,9 +148,9 @@ fn check_hook(
             bypass::accepts(table, above, locked.address, built_in.policy.as_deref())
         }
     };
-    problems
-        .bypasses
-        .extend(bypass.map(|rule| format!("{}: `{rule}`", hook.chain())));
+    problems.bypasses.extend(
+        bypass.map(|rule| format!("{} has a foreign rule above ours: `{rule}`", hook.chain())),
+    );
 }
 
 /// What is wrong with the jump to our chain `name`: `count` rules lead to it, `first` is the

@@ -127,10 +127,15 @@ pub fn config_usable() -> Finding {
 
 /// The finding on a configuration that cannot be used.
 #[must_use]
-pub fn config_unusable(reason: &str) -> Finding {
+pub fn config_unusable(reason: &str, help: Option<&str>) -> Finding {
+    let apply = "run `systemctl reload ip-lockdown` or `ip-lockdown apply`";
+    let help = match help {
+        Some(help) => format!("{help}; after the fix, {apply}"),
+        None => format!("fix it, then {apply}"),
+    };
     Finding::fail(Check::ConfigUsable, reason)
         .degraded()
-        .help("fix it, then run `systemctl reload ip-lockdown` or `ip-lockdown apply`")
+        .help(help)
 }
 
 /// Whether every name of the configuration has an id.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use ip_lockdown::policy::{
-    Address, Family, Forwarded, GroupWord, Policy, Subjects, Target, Uid, UserWord,
+    Address, Family, Forwarded, GroupRef, Policy, Subjects, Target, Uid, UserRef,
 };
 use ip_lockdown::ruleset::iptables::parse;
 use ip_lockdown::ruleset::model::{ChainName, Hook, Rule, Variant};
@@ -45,8 +45,8 @@ fn policy(address: &str, users: &[(&str, u32)], words: &[&str]) -> Policy {
         .iter()
         .map(|&(name, uid)| (Uid::new(uid).unwrap(), name.parse().unwrap()));
     let uids = words.iter().map(|word| match word.parse().unwrap() {
-        UserWord::Uids(uids) => uids,
-        UserWord::Name(name) => panic!("{name} has no uid"),
+        UserRef::Uids(uids) => uids,
+        UserRef::Name(name) => panic!("{name} has no uid"),
     });
     Policy {
         target: Target::new(address.parse().unwrap(), false),
@@ -158,8 +158,8 @@ fn range_names_and_groups() {
     let users = [("root", 0), ("toor", 0), ("svc-web", 1010)];
     let mut policy = policy("192.0.2.7", &users, &["1000-1099", "4294967294"]);
     let group = |gid: &str, name: Option<&str>| match gid.parse().unwrap() {
-        GroupWord::Gid(gid) => (gid, name.map(|name| name.parse().unwrap())),
-        GroupWord::Name(name) => panic!("{name} has no gid"),
+        GroupRef::Gid(gid) => (gid, name.map(|name| name.parse().unwrap())),
+        GroupRef::Name(name) => panic!("{name} has no gid"),
     };
     policy.subjects = Subjects::new(
         policy

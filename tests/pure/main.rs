@@ -13,4 +13,5 @@ mod docs;
 mod golden;
 mod model;
 mod nat_corpus;
+mod rooms;
 mod trust_policy;

@@ -1,5 +1,8 @@
 //! The program as its callers see it.
-
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests start the program themselves"
+)]
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

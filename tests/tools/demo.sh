@@ -1,10 +1,10 @@
 #!/bin/bash
-# The story of ip-lockdown, played for a reader on a bench of its own: `make demo`.
+# A demonstration of ip-lockdown, step by step, on a simulated network: `make demo`.
 #
-#   container ---- host (here; its own iptables) ---- imds (169.254.169.254, fd00:ec2::254)
+#   container ---- host (iptables and ip-lockdown) ---- imds (169.254.169.254, fd00:ec2::254)
 #
-# Everything runs in new network, mount and process namespaces, which the kernel takes away when the first process in
-# them ends, in whatever way. The firewall of the machine is never touched. VARIANT=legacy plays it with iptables-legacy.
+# Everything runs in new network, mount and process namespaces. The kernel removes them when their first process ends,
+# however it ends. The firewall of the machine is never touched. VARIANT=legacy uses iptables-legacy.
 set -euo pipefail
 
 variant=${VARIANT:-nft}
@@ -20,30 +20,30 @@ fail() {
 
 case $variant in
 nft | legacy) ;;
-*) fail "VARIANT is $variant; it can be nft or legacy" ;;
+*) fail "VARIANT must be nft or legacy, not $variant" ;;
 esac
 for program in ip-lockdown lab; do
-    [ -x "$target/debug/$program" ] || fail "$target/debug/$program is not there: make demo"
+    [ -x "$target/debug/$program" ] || fail "$target/debug/$program does not exist; run: make demo"
 done
 
-if [ "${1:-}" != played ]; then
-    [ "$(id -u)" = 0 ] || fail "not root; run as root: sudo make demo"
-    # A proxy in the environment would answer curl in the place of the metadata service.
+if [ "${1:-}" != in-namespaces ]; then
+    [ "$(id -u)" = 0 ] || fail "not root; run: sudo make demo"
+    # The environment is cleared: with a proxy in it, curl would not connect to the metadata service.
     exec env -i PATH="$path" LC_ALL=C VARIANT="$variant" CARGO_TARGET_DIR="$target" \
         unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private -- \
-        bash "$here/tests/tools/demo.sh" played
+        bash "$here/tests/tools/demo.sh" in-namespaces
 fi
 
-# --- the bench ------------------------------------------------------------------------------------------------
+# --- the network ----------------------------------------------------------------------------------------------
 
-# The first process of a namespace gets only those signals that it asks for. Its end is the end of all others.
+# The first process of a process namespace receives only signals with a handler. When it ends, all others are killed.
 trap 'exit 130' INT TERM HUP
 
 mount -t tmpfs -o mode=755 demo /run
 mkdir -m 755 /run/demo
 ln -s "$target/debug/ip-lockdown" "$target/debug/lab" /run/demo/
 
-# What any process on an instance can do.
+# Any process on an instance can do this.
 cat >/run/demo/fetch-credentials <<'SCRIPT'
 #!/bin/sh
 # fetch-credentials ADDRESS: IMDSv2, a token first, then the credentials of the instance's role
@@ -55,7 +55,7 @@ fetch -H "X-aws-ec2-metadata-token: $token" "$imds/meta-data/iam/security-creden
 SCRIPT
 chmod 755 /run/demo/fetch-credentials
 
-# An address can be used at once, without waiting for duplicates to speak up. Writes to the namespace's own settings.
+# settings COMMAND...: sets up forwarding and IPv6 in a namespace. Addresses can be used without duplicate detection.
 settings() {
     local setting
     for setting in net.ipv4.ip_forward=1 net.ipv6.conf.{all,default,lo}.disable_ipv6=0 \
@@ -66,7 +66,7 @@ settings() {
     "$@" ip link set lo up
 }
 
-# Lines with an IPv6 address are left out where the kernel has none.
+# configure COMMAND...: runs the lines with `ip` in a namespace. Without IPv6, it skips lines with IPv6 addresses.
 configure() {
     if [ "$families" = 2 ]; then cat; else grep -v :: || true; fi | "$@" ip -batch -
 }
@@ -115,12 +115,12 @@ if [ "$families" = 2 ]; then
     addresses+=(fd00:ec2::254)
     listen+=(--listen '[fd00:ec2::254]:80')
 fi
-# The service ends with its input, the coprocess's pipe.
+# The service ends when its standard input, the pipe of the coprocess, is closed.
 coproc service { exec "${imds[@]}" lab imds "${listen[@]}" 2>&1; }
 read -r -t 10 line <&"${service[0]}" || line="nothing"
-[ "$line" = ready ] || fail "the metadata service did not come up, it said: $line"
+[ "$line" = ready ] || fail "the metadata service did not start; it printed: $line"
 
-# `iptables` where that is the variant, so that the commands are those of an everyday host.
+# The plain name `iptables` if it is this variant, so that the commands look as on a usual host.
 lockdown=(ip-lockdown)
 suffix=
 case $variant:$(iptables --version 2>/dev/null) in
@@ -130,47 +130,48 @@ nft:*nf_tables* | legacy:*legacy*) ;;
     suffix=-$variant
     ;;
 esac
-# What stands behind `filter`: the command that shows it, a line of it, and how curl ends at it, which is refused at once.
-behind=nftables show=(nft list chain inet ip_lockdown IPL-169.254.169.254) line='reject with tcp reset' refused=7
+# The layer that also refuses if `filter` does not: its name, the command that shows it, a line of its rules, and the exit
+# code of curl when the layer refuses a connection.
+backstop=nftables show=(nft list chain inet ip_lockdown IPL-169.254.169.254) line='reject with tcp reset' refused=7
 tables=("iptables$suffix")
 [ "$families" = 1 ] || tables+=("ip6tables$suffix")
 
-# --- the play -------------------------------------------------------------------------------------------------
+# --- the demo -------------------------------------------------------------------------------------------------
 
-acts=0
-act() {
-    acts=$((acts + 1))
-    printf '\n== %s. %s\n' "$acts" "$*"
+steps=0
+step() {
+    steps=$((steps + 1))
+    printf '\n== %s. %s\n' "$steps" "$*"
 }
 
-# run CODE WORD...: shows the command and what it prints; it has to end with CODE.
+# run CODE COMMAND...: prints the command and its output. The command must end with exit code CODE.
 run() {
     local expected=$1 code=0
     shift
     printf '$ %s\n' "$*"
     output=$("$@" 2>&1) || code=$?
     [ -z "$output" ] || printf '%s\n' "$output"
-    [ "$code" = "$expected" ] || fail "act $acts is not as told: expected exit code $expected, got $code"
+    [ "$code" = "$expected" ] || fail "step $steps: the exit code is $code, not $expected"
     [ "$code" = 0 ] || printf '(exit code %s)\n' "$code"
 }
 
-# says PATTERN: the last command printed a line like that.
-says() {
-    grep -Eq -e "$1" <<<"$output" || fail "act $acts is not as told: no line like '$1'"
+# prints PATTERN: the last command printed a line that matches.
+prints() {
+    grep -Eq -e "$1" <<<"$output" || fail "step $steps: no line of the output matches '$1'"
 }
 
-# The last command's curl took less than half a second. Measured by curl, so that a slow start of programs is no matter.
+# The connection of the last command took less than half a second. curl measures it, without the start of the program.
 at_once() {
     local took
     took=$(sed -n 's/^curl took \([0-9.]*\) s$/\1/p' <<<"$output" | tail -n 1)
     awk -v took="$took" 'BEGIN { exit !(took != "" && took < 0.5) }' ||
-        fail "act $acts is not as told: curl took ${took:-?} s, so it was not refused at once"
+        fail "step $steps: curl took ${took:-?} s; the connection was not refused at once"
 }
 
-# 7 is curl's "failed to connect", 28 its "timed out".
+# Exit code 7 of curl: failed to connect.
 served() {
     run 0 "$@"
-    says '"AccessKeyId"'
+    prints '"AccessKeyId"'
 }
 refused_at_once() {
     run 7 "$@"
@@ -178,69 +179,69 @@ refused_at_once() {
 }
 
 started=$EPOCHREALTIME
-printf 'A host with the metadata service of an instance behind it, and a container routed through the host.\n'
-printf 'Anybody can ask the service for the credentials of the role by this script:\n\n'
+printf 'A host that can reach an instance metadata service, and a container whose packets the host routes.\n'
+printf 'With this script, any user can get the credentials of the instance role:\n\n'
 run 0 cat /run/demo/fetch-credentials
-[ "$families" = 2 ] || printf '\nThis kernel has no IPv6: the story is told over IPv4 alone.\n'
+[ "$families" = 2 ] || printf '\nThis kernel has no IPv6: the demo uses IPv4 only.\n'
 
-act "Before: nobody, the least of all users, gets the credentials, and so does the container."
+step "Without a lockdown: the user nobody gets the credentials, and the container gets them too."
 for address in "${addresses[@]}"; do served runuser -u nobody -- fetch-credentials "$address"; done
 for address in "${addresses[@]}"; do served "${container[@]}" fetch-credentials "$address"; done
 
-act "The lockdown: one command. It locks both addresses of the service, reads the rules back and probes them."
+step "One command locks both addresses of the service, reads the rules back, and tests them with probes."
 run 0 "${lockdown[@]}" 169.254.169.254 root
 
-act "What is in the firewall now, in filter; the layer $behind holds the same again."
+step "The rules that are installed now: the layer filter, and the layer $backstop, which refuses the same packets."
 run 0 "${tables[0]}" -S
-says '^-A OUTPUT -d 169\.254\.169\.254/32 -j '
+prints '^-A OUTPUT -d 169\.254\.169\.254/32 -j '
 run 0 "${show[@]}"
-says "$line"
+prints "$line"
 
-act "root is served as before."
+step "root still gets the credentials."
 for address in "${addresses[@]}"; do served fetch-credentials "$address"; done
 
-act "nobody is refused, and at once: no program waits for a time-out."
+step "The user nobody is refused, at once: programs do not wait for a timeout."
 for address in "${addresses[@]}"; do refused_at_once runuser -u nobody -- fetch-credentials "$address"; done
 
-act "The container is refused too, even its root: what the host forwards has no user on the host."
+step "The container is refused too, even its root: packets that the host forwards have no user on the host."
 for address in "${addresses[@]}"; do refused_at_once "${container[@]}" fetch-credentials "$address"; done
 
-act "verify looks at the rules, and at what the kernel does with packets of real users. It changes nothing."
+step "verify inspects the rules and sends test packets as listed and unlisted users. It changes nothing."
 run 0 "${lockdown[@]}" verify
 
-act "Another tool inserts an ACCEPT at the top. nobody does not get through: $behind stands behind it."
+step "Another tool inserts an ACCEPT rule at the top of filter. The layer $backstop still refuses the user nobody."
 run 0 "${tables[0]}" -I OUTPUT -j ACCEPT
 run "$refused" runuser -u nobody -- fetch-credentials 169.254.169.254
-act "verify says what is wrong."
+step "verify reports the problem."
 run 1 "${lockdown[@]}" verify
-says '^FAIL +no-bypass +169\.254\.169\.254'
-says '^pass +unlisted-refused +169\.254\.169\.254'
+prints '^ +FAIL +filter, IPv4: OUTPUT: .-j ACCEPT'
+prints '^ +packets +ok +refused: '
 
-act "Another tool flushes the whole table. nobody and the container still do not get through; root still does."
+step "Another tool flushes the table filter. nobody and the container are still refused; root still gets through."
 for table in "${tables[@]}"; do run 0 "$table" -F; done
 for address in "${addresses[@]}"; do run "$refused" runuser -u nobody -- fetch-credentials "$address"; done
 run "$refused" "${container[@]}" fetch-credentials 169.254.169.254
 served fetch-credentials 169.254.169.254
-act "verify says what is left of the lockdown."
+step "verify reports what is missing."
 run 1 "${lockdown[@]}" verify
-says '^FAIL +rules-match'
-says '^pass +address-locked'
+prints '^ +rules +FAIL +filter, '
+prints '^locked, but '
 
-act "The same command again mends it."
+step "The same command again repairs the lockdown."
 run 0 "${lockdown[@]}" 169.254.169.254 root
 refused_at_once runuser -u nobody -- fetch-credentials 169.254.169.254
 run 0 "${lockdown[@]}" verify
 
-act "status: who may pass, and how many packets passed and were refused. Those of the probes count too."
+step "status shows who is allowed, and how many packets were allowed and refused."
 run 0 "${lockdown[@]}" status
-says 'may pass +root \(0\)'
+prints '^ +allowed +only root \(0\) is allowed'
 
-act "remove takes away our rules and nothing else. It is the one way to open an address."
+step "remove removes the rules of ip-lockdown and nothing else. It is the only command that opens an address."
 run 0 "${lockdown[@]}" remove
 run 0 "${tables[0]}" -S
-! grep -q 'IPL' <<<"$output" || fail "act $acts is not as told: a rule of ours is left"
+! grep -q 'IPL' <<<"$output" || fail "step $steps: a rule of ip-lockdown is still installed"
 for address in "${addresses[@]}"; do served runuser -u nobody -- fetch-credentials "$address"; done
 
-# Both have six digits after the point.
+# Both times have six decimal places.
 took=$((${EPOCHREALTIME/[.,]/} - ${started/[.,]/}))
-printf '\ndemo: all %s acts went as told in %s.%s s\n' "$acts" $((took / 1000000)) $((took / 100000 % 10))
+printf '\ndemo: all %s steps succeeded in %s.%s s\n' "$steps" $((took / 1000000)) $((took / 100000 % 10))

@@ -1,14 +1,15 @@
 #!/bin/bash
-# What the demo and the tests need of the machine: looked for, installed when missing, and named when it cannot be had.
+# Checks that this machine has what the demo or the tests need. Installs missing packages; fails if something cannot be
+# installed.
 #
 #   tests/tools/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test|ci      ci: all of them
 #
-# Nothing is skipped: either the machine can run them when this ends with 0, or the last line says why not.
+# With exit code 0, the machine can run them. Otherwise the last line contains the reason.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 set_wanted=${1:-}
-PATH=$PATH:/usr/sbin:/sbin # not in the PATH of every root shell
+PATH=$PATH:/usr/sbin:/sbin # some root shells do not have these in PATH
 
 fail() {
     printf 'requirements: %s\n' "$*" >&2
@@ -20,23 +21,23 @@ demo | test | coexist-test | boot-test | package | packaging-test | ci) ;;
 *) fail "usage: tests/tools/requirements.sh demo|test|coexist-test|boot-test|package|packaging-test|ci" ;;
 esac
 
-# wants SET...: whether one of these is wanted.
+# wants SET...: whether the argument of this script is one of these sets, or ci.
 wants() {
     [[ " $* ci " = *" $set_wanted "* ]]
 }
 
-[ "$(uname -s)" = Linux ] || fail "not Linux: iptables is a part of the Linux kernel; use a Linux machine"
-# Packages can be made by anybody, where nothing is missing.
-[ "$(id -u)" = 0 ] || [ "$set_wanted" = package ] || fail "not root; run as root: sudo make $set_wanted"
+[ "$(uname -s)" = Linux ] || fail "this is not Linux; run it on a Linux machine"
+# Building packages needs root only to install what is missing.
+[ "$(id -u)" = 0 ] || [ "$set_wanted" = package ] || fail "not root; run: sudo make $set_wanted"
 if [ "$set_wanted" != package ] && command -v unshare >/dev/null; then
     reason=$(unshare --net --mount true 2>&1) ||
-        fail "no network and mount namespaces here: use a virtual machine, or a privileged container (${reason%%$'\n'*})"
+        fail "cannot create network and mount namespaces (${reason%%$'\n'*}); use a virtual machine or a privileged container"
 fi
 
 # --- programs -------------------------------------------------------------------------------------------------
 
-# Each line: what is looked for (a program or a file), then the Debian packages that bring it. `links` is a compiler
-# that can link, `venv` a Python that can make virtual environments.
+# Each line has a program or file, and the Debian packages that contain it. `links` is a compiler that can link programs,
+# `venv` a Python that can create virtual environments.
 wanted() {
     if wants package; then
         cat <<'LIST'
@@ -83,7 +84,7 @@ LIST
         echo venv python3-venv
     fi
     if wants packaging-test coexist-test boot-test; then
-        # The guest is a Debian, also on another distribution.
+        # The guest system is Debian, also if this machine has another distribution.
         echo mmdebstrap mmdebstrap
         echo /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
     fi
@@ -117,7 +118,7 @@ present() {
     esac
 }
 
-# Prints the packages of whatever is not there, each once.
+# Prints the packages of all missing programs and files, each once.
 missing() {
     local program packages
     wanted | while read -r program packages; do
@@ -130,41 +131,41 @@ missing() {
 packages=$(missing)
 if [ -n "$packages" ]; then
     command -v apt-get >/dev/null ||
-        fail "missing, and there is no apt-get to install with. Install what Debian calls: $packages"
-    [ "$(id -u)" = 0 ] || fail "not root, and there is something to install; as root: apt-get install $packages"
+        fail "programs are missing, and there is no apt-get; install the equivalents of these Debian packages: $packages"
+    [ "$(id -u)" = 0 ] || fail "packages are missing; run as root: apt-get install $packages"
     echo "requirements: installing $packages"
     export DEBIAN_FRONTEND=noninteractive
-    # A fresh cloud machine is often still updating itself: wait for its lock, with a bound.
+    # A new cloud machine often runs updates at its first boot: wait for the lock, with a limit.
     apt=(apt-get -qq -o DPkg::Lock::Timeout=180)
-    "${apt[@]}" update || fail "apt-get update failed; needed: $packages"
+    "${apt[@]}" update || fail "apt-get update failed; these packages are missing: $packages"
     # shellcheck disable=SC2086 # a list of package names, split on purpose
-    "${apt[@]}" install -y --no-install-recommends $packages >/dev/null || fail "apt-get could not install: $packages"
+    "${apt[@]}" install -y --no-install-recommends $packages >/dev/null || fail "apt-get cannot install: $packages"
     packages=$(missing)
-    [ -z "$packages" ] || fail "installed, but their programs are still not found: $packages"
+    [ -z "$packages" ] || fail "these packages are installed, but their programs are still missing: $packages"
 fi
 
 # --- Rust -----------------------------------------------------------------------------------------------------
 
 minimum=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml | head -n 1)
-[ -n "$minimum" ] || fail "no rust-version in Cargo.toml"
+[ -n "$minimum" ] || fail "Cargo.toml contains no rust-version"
 
 if ! command -v cargo >/dev/null || ! found=$(rustc --version 2>/dev/null); then
     hint=
-    [ -z "${SUDO_USER:-}" ] || hint=" (sudo drops the PATH: sudo env \"PATH=\$PATH\" \"RUSTUP_HOME=\$HOME/.rustup\" make $set_wanted)"
-    fail "no Rust: install Rust $minimum or newer, see https://rustup.rs$hint"
+    [ -z "${SUDO_USER:-}" ] || hint="; sudo resets PATH, so run: sudo env \"PATH=\$PATH\" \"RUSTUP_HOME=\$HOME/.rustup\" make $set_wanted"
+    fail "Rust is missing; install Rust $minimum or newer (https://rustup.rs)$hint"
 fi
 found=${found#rustc }
 found=${found%%[ -]*}
 if [ "$(printf '%s\n' "$minimum" "$found" | sort -V | head -n 1)" != "$minimum" ]; then
-    fail "Rust $found is too old: install Rust $minimum or newer, see https://rustup.rs (rustup update)"
+    fail "Rust $found is too old; install Rust $minimum or newer: rustup update, or https://rustup.rs"
 fi
 
 if wants test; then
     for component in rustfmt clippy; do
         if ! cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1; then
             command -v rustup >/dev/null ||
-                fail "no $component: install it beside cargo (the package is called $component, or rust-$component)"
-            rustup component add "$component" || fail "rustup could not add $component"
+                fail "$component is missing; install the package $component or rust-$component"
+            rustup component add "$component" || fail "rustup cannot add $component"
         fi
     done
 fi
@@ -178,7 +179,7 @@ if wants test boot-test; then
     variants+=(iptables-legacy ip6tables-legacy)
 fi
 for program in "${variants[@]}"; do
-    # -w: the lock of the legacy variant is the machine's, also in a namespace of our own.
+    # -w: the legacy variant has one lock for the whole machine, also in another namespace.
     reason=$(unshare --net --mount "$program" -w 10 -t filter -S 2>&1 >/dev/null) ||
-        fail "$program does not work on this kernel, and it has to be tested: ${reason%%$'\n'*}"
+        fail "$program does not work on this kernel, but the tests need it: ${reason%%$'\n'*}"
 done

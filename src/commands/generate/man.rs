@@ -352,8 +352,9 @@ fn prose(text: &str) -> Vec<Inline> {
 
 /// Ends the text with a full stop, which clap removes from help texts of one sentence.
 fn sentence(text: &str) -> String {
-    match text.ends_with(['.', ':']) || text.is_empty() {
-        true => text.to_owned(),
-        false => format!("{text}."),
+    if text.ends_with(['.', ':']) || text.is_empty() {
+        text.to_owned()
+    } else {
+        format!("{text}.")
     }
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::tokens;
 use super::{Edit, TableEdits};
 use crate::policy::{AccountName, Family};
+use crate::probe::SOURCE_PORT;
 use crate::ruleset::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict};
 
 /// The input of one `iptables-restore --noflush`: one transaction for each table, in the given
@@ -147,6 +148,10 @@ pub fn rule(rule: &Rule, family: Family) -> String {
             "-m owner --gid-owner {gid} --suppl-groups{} -j RETURN",
             names_comment(names)
         ),
+        Rule::CountProbes(transport) => {
+            let name = transport.name();
+            format!("-p {name} -m {name} --sport {SOURCE_PORT}")
+        }
         // Only layer nftables uses these two. iptables can match "no socket" directly.
         Rule::RefuseOwnedTcp => {
             "-p tcp -m owner --socket-exists -j REJECT --reject-with tcp-reset".to_owned()

@@ -9,6 +9,7 @@ use super::expression::{Answer, Comparison, Expression, Meta};
 use super::object::{Base, Comment, NativeChain, NativeRule, NativeTable};
 use super::{OwnTable, PRIORITY, TABLE, read_name};
 use crate::policy::{AccountName, Family, Uid, UidRange};
+use crate::probe::Transport;
 use crate::ruleset::model::{
     Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict,
 };
@@ -143,6 +144,10 @@ fn candidate(seen: &[Expression], comment: &Comment) -> Option<Rule> {
             Rule::PassUids { uids, names }
         }
         (Expression::Return, false, Comment::None) => Rule::PassClosing,
+        (Expression::Counter(_), false, Comment::None) => {
+            let mut forms = Transport::ALL.into_iter().map(Rule::CountProbes);
+            forms.find(|form| expressions(form) == seen)?
+        }
         (Expression::Reject(Answer::Reset), true, Comment::None) => Rule::RefuseOwnedTcp,
         (Expression::Reject(Answer::Reset), false, Comment::None) => Rule::RefuseTcp,
         (Expression::Reject(Answer::PortUnreachable), true, Comment::None) => Rule::RefuseOwned,

@@ -10,6 +10,7 @@ use super::expression::{Answer, Comparison, Expression, Header, Meta};
 use super::object::Comment;
 use super::{PRIORITY, TABLE, render, written};
 use crate::policy::{Address, UidRange};
+use crate::probe::{SOURCE_PORT, Transport};
 use crate::ruleset::model::{Counters, Hook, Rule, Verdict};
 use crate::ruleset::netlink::attributes::{nest, put, put_number, put_text};
 use crate::ruleset::netlink::{
@@ -172,6 +173,17 @@ pub(super) fn expressions(rule: &Rule) -> Vec<Expression> {
                 Expression::Return,
             )
         }
+        Rule::CountProbes(transport) => {
+            let mut expressions = protocol(*transport);
+            expressions.extend([
+                Expression::Payload(Header::Transport, 0, 2),
+                equal(SOURCE_PORT.to_be_bytes()),
+            ]);
+            then(
+                [expressions, owned_by_any()].concat(),
+                Expression::Counter(Counters::default()),
+            )
+        }
         Rule::RefuseOwnedTcp => counted([owned_by_any(), tcp()].concat(), reset),
         Rule::RefuseOwned => counted(owned_by_any(), refuse),
         Rule::PassClosing => counted([tcp(), not_opening()].concat(), Expression::Return),
@@ -235,9 +247,18 @@ fn between(first: u32, last: u32) -> Vec<Expression> {
 
 /// Matches TCP packets.
 fn tcp() -> Vec<Expression> {
+    protocol(Transport::Tcp)
+}
+
+/// Matches packets of the protocol.
+fn protocol(transport: Transport) -> Vec<Expression> {
+    let number = match transport {
+        Transport::Tcp => libc::IPPROTO_TCP,
+        Transport::Udp => libc::IPPROTO_UDP,
+    };
     vec![
         Expression::Meta(Meta::Protocol),
-        equal([libc::IPPROTO_TCP.to_be_bytes()[3]]),
+        equal([number.to_be_bytes()[3]]),
     ]
 }
 

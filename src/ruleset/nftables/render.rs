@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::Operation;
 use super::{PRIORITY, TABLE, written};
 use crate::policy::{AccountName, Family};
+use crate::probe::SOURCE_PORT;
 use crate::ruleset::model::{Hook, Rule, Verdict};
 
 /// A transaction as the input of `nft -f -`: one line for each message of
@@ -97,6 +98,9 @@ pub fn rule(rule: &Rule) -> String {
         // nftables cannot match supplementary groups, so no policy with a group gets this layer.
         // The primary group alone would allow fewer processes.
         Rule::PassGroup { gid, .. } => format!("meta skgid {gid} counter return"),
+        Rule::CountProbes(transport) => {
+            format!("{} sport {SOURCE_PORT} {OWNED} counter", transport.name())
+        }
         Rule::RefuseOwnedTcp => format!("{OWNED} {TCP_RESET}"),
         Rule::RefuseOwned => format!("{OWNED} {}", refuse(Verdict::Reject)),
         Rule::PassClosing => "tcp flags & (fin|syn|rst|ack) != syn counter return".to_owned(),

@@ -1,7 +1,7 @@
-//! Which programs are iptables on this host, and which variant they are.
+//! Finds the iptables programs of this host, and determines their variant.
 //!
-//! The crate `iptables` asks them. Its own look-ups take a failed look for "absent", so only its
-//! `execute` is used, in a child process that is ended when it takes too long.
+//! The crate `iptables` runs the queries. Its other functions report a failed query as an absent rule
+//! or chain, so only its `execute` is used, in a child process with a time limit.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::sys::error::FirewallError;
 use crate::sys::kernel::os_release;
 use crate::sys::program::{self, ProgramError};
 
-/// What a program gets on top of the time it may wait for the xtables lock.
+/// The time limit of a program, without the time that it waits for the xtables lock.
 const PROGRAM_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a program may take that waits at most `wait` seconds for the xtables lock.
+/// The time limit of a program that waits at most `wait` seconds for the xtables lock.
 pub(super) fn limit(wait: u32) -> Duration {
     PROGRAM_LIMIT + Duration::from_secs(wait.into())
 }
@@ -26,12 +26,13 @@ pub(super) fn limit(wait: u32) -> Duration {
 /// The programs of one family.
 #[derive(Debug, Clone)]
 pub(in crate::sys) struct Programs {
-    pub(super) ask: PathBuf,
+    pub(super) iptables: PathBuf,
     pub(super) save: PathBuf,
     pub(super) restore: PathBuf,
 }
 
-/// What `iptables` on this host is; where there is no program of that name, whichever is there.
+/// The variant of `iptables`. If there is no program with this name, the variant whose program exists,
+/// nft first.
 pub(super) fn host_variant(wait: u32) -> Result<Option<Variant>, FirewallError> {
     match program::find(&SEARCH_PATH, "iptables") {
         Some(path) => variant_of(&path, wait).map(Some),
@@ -41,7 +42,7 @@ pub(super) fn host_variant(wait: u32) -> Result<Option<Variant>, FirewallError> 
     }
 }
 
-/// The variant by the program that the links lead to, else by what it says of itself.
+/// The variant of a program: by the name of the file that its links lead to, else by its `--version`.
 fn variant_of(path: &Path, wait: u32) -> Result<Variant, FirewallError> {
     let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match real.file_name().and_then(|name| name.to_str()) {
@@ -49,22 +50,25 @@ fn variant_of(path: &Path, wait: u32) -> Result<Variant, FirewallError> {
         Some("xtables-legacy-multi" | "xtables-multi") => return Ok(Variant::Legacy),
         _ => {}
     }
-    let answer = ask(path, "filter", "--version", limit(wait))?;
+    let reply = query(path, "filter", "--version", limit(wait))?;
     // "iptables v1.8.9 (nf_tables)", "iptables v1.8.9 (legacy)", before 1.8 "iptables v1.6.1".
-    let nft = answer.stdout.contains("(nf_tables)");
-    let is_version = answer.code == Some(0) && answer.stdout.contains("tables v1.");
-    match (is_version, nft) {
-        (true, true) => Ok(Variant::Nft),
-        (true, false) => Ok(Variant::Legacy),
-        (false, _) => Err(FirewallError::NoVariant {
+    let is_nft = reply.stdout.contains("(nf_tables)");
+    let is_version = reply.code == Some(0) && reply.stdout.contains("tables v1.");
+    if !is_version {
+        return Err(FirewallError::NoVariant {
             program: path.display().to_string(),
-            reason: match answer.code {
-                Some(0) => "its --version says nothing that iptables says".to_owned(),
-                Some(code) => format!("its --version ended with exit code {code}"),
-                None => "its --version was ended by a signal".to_owned(),
+            reason: match reply.code {
+                Some(0) => "the output of --version is not that of iptables".to_owned(),
+                Some(code) => format!("--version failed with exit code {code}"),
+                None => "a signal killed --version".to_owned(),
             },
-        }),
+        });
     }
+    Ok(if is_nft {
+        Variant::Nft
+    } else {
+        Variant::Legacy
+    })
 }
 
 pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Programs, FirewallError> {
@@ -74,7 +78,7 @@ pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Progra
     };
     let of = |base: &str| {
         Some(Programs {
-            ask: program::find(&SEARCH_PATH, base)?,
+            iptables: program::find(&SEARCH_PATH, base)?,
             save: program::find(&SEARCH_PATH, &format!("{base}-save"))?,
             restore: program::find(&SEARCH_PATH, &format!("{base}-restore"))?,
         })
@@ -83,9 +87,9 @@ pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Progra
     if let Some(programs) = of(&suffixed) {
         return Ok(programs);
     }
-    // Distributions that ship one variant only call it by the plain name.
+    // Distributions with only one variant have only the names without suffix.
     match of(plain) {
-        Some(programs) if variant_of(&programs.ask, wait)? == variant => Ok(programs),
+        Some(programs) if variant_of(&programs.iptables, wait)? == variant => Ok(programs),
         Some(_) => Err(missing(&suffixed)),
         None => Err(missing(plain)),
     }
@@ -98,33 +102,33 @@ pub(super) fn missing(program: &str) -> FirewallError {
     }
 }
 
-/// What `iptables -t TABLE QUESTION` answered; no code when a signal ended it.
+/// The result of `iptables -t TABLE ARGUMENTS`. There is no code if a signal killed the program.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) code: Option<i32>,
     stdout: String,
     pub(super) stderr: String,
 }
 
-/// Asks by the crate `iptables`, in a child: the crate knows no time limit. The environment was
-/// emptied when this process began, and the program's path is absolute.
-pub(super) fn ask(
+/// Runs iptables with the crate `iptables`, in a child, because the crate has no time limit. `commands::main`
+/// has cleared the environment, and the path is absolute.
+pub(super) fn query(
     program: &Path,
     table: &str,
-    question: &str,
+    arguments: &str,
     limit: Duration,
-) -> Result<Answer, FirewallError> {
-    let shown = format!("{} -t {table} {question}", program.display());
+) -> Result<Reply, FirewallError> {
+    let call = format!("{} -t {table} {arguments}", program.display());
     let cannot_run = |reason: String| {
         ProgramError::CannotRun {
-            call: shown.clone(),
+            call: call.clone(),
             source: std::io::Error::other(reason),
         }
         .into()
     };
     let child = Child::start(|| {
         let iptables = iptables::IPTables {
-            // The crate wants it for the rest of the program's life; this child's is short.
+            // The crate requires a 'static text; the child ends soon.
             cmd: String::leak(program.display().to_string()),
             has_check: true,
             has_wait: false,
@@ -132,11 +136,11 @@ pub(super) fn ask(
         };
         #[expect(
             clippy::disallowed_methods,
-            reason = "this is the child that is ended when it takes too long"
+            reason = "this runs in a child with a time limit"
         )]
-        let answer = iptables.execute(table, question);
-        answer
-            .map(|output| Answer {
+        let result = iptables.execute(table, arguments);
+        result
+            .map(|output| Reply {
                 code: output.status.code(),
                 stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
                 stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
@@ -144,8 +148,8 @@ pub(super) fn ask(
             .map_err(|error| error.to_string())
     })
     .map_err(|errno| cannot_run(format!("fork: {errno}")))?;
-    match reports::<Result<Answer, String>>(vec![child], limit).pop() {
-        Some(Ok(Ok(answer))) => Ok(answer),
+    match reports::<Result<Reply, String>>(vec![child], limit).pop() {
+        Some(Ok(Ok(reply))) => Ok(reply),
         Some(Ok(Err(reason))) => Err(cannot_run(reason)),
         Some(Err(reason)) => Err(cannot_run(reason.to_string())),
         None => Err(cannot_run("no child".to_owned())),

@@ -338,9 +338,12 @@ fn a_question_that_hangs_is_ended_and_leaves_no_process() {
 fn a_program_that_does_not_say_its_variant_is_not_guessed_at() {
     let locked = Locked::new(Variant::Nft);
     for (script, says) in [
-        ("echo hello", "says nothing that iptables says"),
-        ("exit 1", "ended with exit code 1"),
-        ("kill -9 $$", "was ended by a signal"),
+        (
+            "echo hello",
+            "the output of --version is not that of iptables",
+        ),
+        ("exit 1", "--version failed with exit code 1"),
+        ("kill -9 $$", "a signal killed --version"),
     ] {
         locked
             .lab

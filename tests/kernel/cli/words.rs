@@ -28,7 +28,7 @@ fn a_bad_address_is_told_and_changes_nothing() {
     each_is_told(&[
         (
             &["instance-data", "root"],
-            "not an IP address; host names are not looked up",
+            "\"instance-data\" is not an IP address\nhelp: give an IP address such as 169.254.169.254; host names",
         ),
         (&["instance-data.ec2.internal", "root"], "not an IP address"),
         (
@@ -50,8 +50,8 @@ fn a_bad_address_is_told_and_changes_nothing() {
         (&["fe80::1%lo", "root"], "has a scope"),
         (&["", "root"], "the address is empty"),
         (&["apply", "", "root"], "the address is empty"),
-        (&["0.0.0.0", "root"], "stands for no particular address"),
-        (&["::", "root"], "stands for no particular address"),
+        (&["0.0.0.0", "root"], "is the unspecified address"),
+        (&["::", "root"], "is the unspecified address"),
         (&["169.254.169.254 ", "root"], "is not an IP address"),
         (
             &["169.254.169.254\n", "root"],
@@ -71,9 +71,12 @@ fn a_bad_user_is_told_and_changes_nothing() {
     each_is_told(&[
         (
             &[V4, "alcie"],
-            "there is no user \"alcie\" on this host; near it: alice",
+            "there is no user \"alcie\" on this host\nhelp: similar names exist: alice",
         ),
-        (&[V4, "root", "svc_web"], "near it: svc-web"),
+        (
+            &[V4, "root", "svc_web"],
+            "help: similar names exist: svc-web",
+        ),
         (
             &[V4, "zzzzzz"],
             "there is no user \"zzzzzz\" on this host\n",
@@ -81,7 +84,7 @@ fn a_bad_user_is_told_and_changes_nothing() {
         (&[V4, "metadata"], "there is no user \"metadata\""),
         (
             &[V4, "--group", "metdata"],
-            "there is no group \"metdata\" on this host; near it: metadata",
+            "there is no group \"metdata\" on this host\nhelp: similar names exist: metadata",
         ),
         (
             &[V4, "--group", "mallory2"],
@@ -97,22 +100,25 @@ fn a_bad_user_is_told_and_changes_nothing() {
         (&[V4, "1099-1000"], "the range \"1099-1000\" is reversed"),
         (
             &[V4, "--group", "10-20"],
-            "is a range; groups are given one by one",
+            "is a range; groups have no ranges\nhelp: list each group",
         ),
         (&[V4, ""], "a user or group is empty"),
         (&[V4, "--group", ""], "a user or group is empty"),
-        (&[V4, "root;reboot"], "it has the character ';'"),
-        (&[V4, "$(reboot)"], "it has the character"),
-        (&[V4, "`reboot`"], "it has the character '`'"),
-        (&[V4, "root\" -j ACCEPT"], "it has the character '\\\"'"),
-        (&[V4, "root alice"], "it has the character ' '"),
-        (&[V4, "root,alice"], "it has the character ','"),
-        (&[V4, "root\nCOMMIT"], "it has the character '\\n'"),
-        (&[V4, "r\u{1b}[31mt"], "it has the character '\\u{1b}'"),
-        (&[V4, "róót"], "it has the character 'ó'"),
-        (&[V4, "@wheel"], "it must begin with a letter"),
-        (&[V4, "--", "-oops"], "it must begin with a letter"),
-        (&[V4, &"x".repeat(300)], "has 300 bytes, at most 200 fit"),
+        (&[V4, "root;reboot"], "it contains the character ';'"),
+        (&[V4, "$(reboot)"], "it contains the character"),
+        (&[V4, "`reboot`"], "it contains the character '`'"),
+        (
+            &[V4, "root\" -j ACCEPT"],
+            "it contains the character '\\\"'",
+        ),
+        (&[V4, "root alice"], "it contains the character ' '"),
+        (&[V4, "root,alice"], "it contains the character ','"),
+        (&[V4, "root\nCOMMIT"], "it contains the character '\\n'"),
+        (&[V4, "r\u{1b}[31mt"], "it contains the character '\\u{1b}'"),
+        (&[V4, "róót"], "it contains the character 'ó'"),
+        (&[V4, "@wheel"], "names begin with a letter"),
+        (&[V4, "--", "-oops"], "names begin with a letter"),
+        (&[V4, &"x".repeat(300)], "has 300 bytes; the limit is 200"),
         (&["verify", V4, "alcie"], "there is no user \"alcie\""),
     ]);
 }
@@ -163,7 +169,7 @@ fn too_many_users_are_told_at_once_and_change_nothing() {
         let done = locked.fails(
             &words,
             2,
-            &format!("{count} users or groups were given, at most 16384"),
+            &format!("{count} users and groups are listed; the limit is 16384"),
         );
         assert!(done.stderr.len() < 500, "{done}");
     }

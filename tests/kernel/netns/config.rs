@@ -140,7 +140,7 @@ fn a_configuration_that_cannot_be_used_changes_nothing() {
     for (text, told) in [
         (
             "[[lockdown]]\naddres = \"169.254.169.254\"\n",
-            "config.toml:2:1: there is no key `addres` here; did you mean `address`?",
+            "config.toml:2:1: there is no key `addres` here\nhelp: a similar key exists: `address`",
         ),
         (
             &imds("\"no-such-user\""),
@@ -164,7 +164,7 @@ fn a_configuration_that_cannot_be_used_changes_nothing() {
     // Nobody said that there should be one.
     verify(&lab, 0, &[]);
     verify(&lab, 4, &["--config", "/etc/none.toml"])
-        .expect_failed("config-usable", "/etc/none.toml is not there");
+        .expect_failed("config-usable", "/etc/none.toml does not exist");
     let done = lab
         .lockdown(&["apply", "--config", "/dev/zero"])
         .expect_code(2);
@@ -194,7 +194,7 @@ fn nothing_is_read_that_others_could_have_written() {
     for (spoil, told, mend) in [
         (
             format!("chmod 666 {CONFIG}"),
-            "config.toml can be written by others (mode 0666)",
+            "config.toml is writable by other users (mode 0666)",
             format!("chmod 644 {CONFIG}"),
         ),
         (
@@ -209,7 +209,7 @@ fn nothing_is_read_that_others_could_have_written() {
         ),
         (
             format!("chmod 777 {folder}"),
-            "/etc/ip-lockdown can be written by others",
+            "/etc/ip-lockdown is writable by other users",
             format!("chmod 755 {folder}"),
         ),
         (
@@ -219,7 +219,7 @@ fn nothing_is_read_that_others_could_have_written() {
         ),
         (
             format!("chmod 1777 {folder}/conf.d"),
-            "conf.d can be written by others",
+            "conf.d is writable by other users",
             format!("chmod 755 {folder}/conf.d"),
         ),
         (
@@ -229,7 +229,7 @@ fn nothing_is_read_that_others_could_have_written() {
         ),
         (
             format!("mv {CONFIG} /etc/away; ln -s /etc/open/config.toml {CONFIG}"),
-            "/etc/open can be written by others",
+            "/etc/open is writable by other users",
             format!("mv /etc/away {CONFIG}"),
         ),
     ] {
@@ -273,7 +273,7 @@ fn what_is_missing_behind_a_link_is_no_answer() {
     write(&lab, CONFIG, &imds("\"root\""));
     let done = lab.lockdown(&["apply"]).expect_code(2);
     assert!(
-        done.stderr.contains("conf.d can be written by others"),
+        done.stderr.contains("conf.d is writable by other users"),
         "{done}"
     );
 }

@@ -45,9 +45,10 @@ with_nftables! {
     }
 
     fn a_table_that_is_gone_is_told_and_laid_again(lab) {
-        let gone = match lab.is_without_iptables() {
-            true => "something-locked",
-            false => "backstop-present",
+        let gone = if lab.is_without_iptables() {
+            "something-locked"
+        } else {
+            "backstop-present"
         };
         told_and_mended(lab, &[("nft delete table $t", &[gone])]);
     }

@@ -72,9 +72,10 @@ fn twenty_applies_at_once_end_in_the_state_of_one_of_them(lab: &Lab) {
 on_every_host!(twenty_applies_at_once_end_in_the_state_of_one_of_them);
 
 fn applies_of_different_addresses_at_once_all_come_to_stand(lab: &Lab) {
-    let by_group = match lab.is_without_iptables() {
-        true => "2001:db8::99 7000-7009",
-        false => "2001:db8::99 --group metadata",
+    let by_group = if lab.is_without_iptables() {
+        "2001:db8::99 7000-7009"
+    } else {
+        "2001:db8::99 --group metadata"
     };
     let locks = [
         format!("{V4} alice"),

@@ -243,7 +243,9 @@ pub(crate) fn stale_iptables(lab: &Lab) -> Vec<String> {
             .filter_map(|entry| {
                 let process = entry.ok()?.path();
                 let network = fs::read_link(process.join("ns/net")).ok()?;
-                (network == Path::new(host.trim())).then_some(())?;
+                if network != Path::new(host.trim()) {
+                    return None;
+                }
                 let name = fs::read_to_string(process.join("comm")).ok()?;
                 (name.contains("tables") || name.trim() == "nft").then(|| name.trim().to_owned())
             })

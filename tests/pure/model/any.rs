@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ip_lockdown::policy::{
     AccountName, Address, Family, Forwarded, Gid, Policy, Subjects, Target, Uid, UidRange,
 };
+use ip_lockdown::probe::SOURCE_PORT;
 use ip_lockdown::ruleset::Layers;
 use ip_lockdown::ruleset::model::{ChainName, Hook};
 use proptest::collection::vec;
@@ -147,8 +148,9 @@ pub(crate) fn packet() -> impl Strategy<Value = Packet> {
         1 => Just("169.254.169.253".parse::<IpAddr>().unwrap()),
         1 => Just("fd00:ec2::253".parse::<IpAddr>().unwrap()),
     ];
-    (any::<bool>(), destination, owner, protocol).prop_map(
-        |(forwarded, destination, owner, protocol)| Packet {
+    let source_port = select(vec![SOURCE_PORT, 45_000]);
+    (any::<bool>(), destination, owner, protocol, source_port).prop_map(
+        |(forwarded, destination, owner, protocol, source_port)| Packet {
             hook: if forwarded {
                 Hook::Forward
             } else {
@@ -158,6 +160,7 @@ pub(crate) fn packet() -> impl Strategy<Value = Packet> {
             // A forwarded packet has no socket here.
             owner: if forwarded { Owner::NoSocket } else { owner },
             protocol,
+            source_port,
         },
     )
 }
@@ -361,7 +364,9 @@ fn meddle_once(kernel: &mut Kernel, meddling: &Meddling) -> Option<()> {
         }
         Meddling::Policy(t, chain, drop) => {
             let policy = &mut chain.get_mut(&mut table(kernel, *t)?.chains).policy;
-            policy.is_some().then_some(())?;
+            if policy.is_none() {
+                return None;
+            }
             *policy = Some(if *drop { "DROP" } else { "ACCEPT" }.to_owned());
         }
     }

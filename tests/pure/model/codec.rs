@@ -143,7 +143,9 @@ fn rule_of(object: &[u8]) -> Option<(String, ObservedRule)> {
 /// The table, as `src/sys/netlink.rs` and `src/sys/nftables.rs` read it.
 fn table_of(dump: &Dump) -> Option<OwnTable> {
     let table = NativeTable::read(&dump.table.bytes())?;
-    decode::is_ours(table.families, &table.name).then_some(())?;
+    if !decode::is_ours(table.families, &table.name) {
+        return None;
+    }
     let chains = dump.chains.iter();
     let chains: Option<Vec<NativeChain>> = chains
         .map(|chain| NativeChain::read(&chain.bytes()))

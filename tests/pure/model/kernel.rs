@@ -68,9 +68,10 @@ impl Rule {
         let mut shown = Vec::new();
         let mut free_text = false;
         for word in &self.words {
-            shown.push(match free_text {
-                true => quoted(word),
-                false => word.clone(),
+            shown.push(if free_text {
+                quoted(word)
+            } else {
+                word.clone()
             });
             free_text = matches!(word.as_str(), "--comment" | "--log-prefix");
         }

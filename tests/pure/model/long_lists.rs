@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ip_lockdown::policy::{
-    Address, Family, Forwarded, Gid, IMDS_V4, MAX_WORDS, Policy, Subjects, Target, Uid, UidRange,
+    Address, Family, Forwarded, Gid, IMDS_V4, MAX_SUBJECTS, Policy, Subjects, Target, Uid, UidRange,
 };
 use ip_lockdown::ruleset::desired::{LockedAddress, desired};
 use ip_lockdown::ruleset::iptables::render;
@@ -20,7 +20,7 @@ use super::restore::params;
 use super::same_input_same_state::assert_in_force;
 
 /// The most rules of ours that a packet may meet in a layer, the jump not counted.
-const FEW: usize = 70;
+const FEW: usize = 72;
 
 fn policy_of(target: Address, subjects: Subjects) -> Policy {
     Policy {
@@ -51,6 +51,7 @@ enum Sent<'a> {
 }
 
 impl Sent<'_> {
+    /// Whether the rule decides; one that only counts does not.
     fn meets(&self, rule: &Rule) -> bool {
         match (rule, self) {
             (Rule::PassUids { uids, .. } | Rule::Goto { uids, .. }, Self::By(id, _)) => {
@@ -142,7 +143,7 @@ fn assert_judged(policy: &Policy) {
 
 /// As many rules as the words of a policy can make: one range, and names out of its middle.
 fn longest() -> Subjects {
-    let words = u32::try_from(MAX_WORDS).unwrap();
+    let words = u32::try_from(MAX_SUBJECTS).unwrap();
     let named = (1..words).map(|nth| (uid(2 * nth), format!("u{nth}").parse().unwrap()));
     let range = UidRange::new(uid(1), uid(2 * words - 1)).unwrap();
     Subjects::new(named, [range], [])
@@ -151,11 +152,11 @@ fn longest() -> Subjects {
 #[test]
 fn the_longest_lists_are_judged_by_few_rules() {
     let long: Address = "2001:db8:1234:5678:9abc:def0:1234:5678".parse().unwrap();
-    let words = u32::try_from(MAX_WORDS).unwrap();
+    let words = u32::try_from(MAX_SUBJECTS).unwrap();
     let apart = |count: u32| Subjects::new([], (0..count).map(|nth| uid(2 * nth).into()), []);
     for (target, subjects, rules) in [
-        (IMDS_V4, longest(), 2 * MAX_WORDS - 1),
-        (long, apart(words), MAX_WORDS),
+        (IMDS_V4, longest(), 2 * MAX_SUBJECTS - 1),
+        (long, apart(words), MAX_SUBJECTS),
         (IMDS_V4, apart(10_000), 10_000),
         (IMDS_V4, apart(257), 257),
         (IMDS_V4, apart(256), 256),

@@ -1,7 +1,8 @@
 //! "Users on the list lose nothing. Rules of other tools are never touched, reordered or
 //! rewritten."
 
-use ip_lockdown::policy::{Address, Family, Forwarded, Target};
+use ip_lockdown::policy::{Address, Family, Forwarded, Policy, Subjects, Target, Uid};
+use ip_lockdown::probe::SOURCE_PORT;
 use ip_lockdown::ruleset::Layers;
 use ip_lockdown::ruleset::model::{ChainName, Hook};
 use proptest::collection::vec;
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::any::{cases, family_of, foreign_host, layers, packets, policy};
 use super::host::Host;
 use super::kernel::{Kernel, Table};
-use super::packet::{BOTH, Owner};
+use super::packet::{ACK, BOTH, FIN, Owner, Packet, Protocol, RST, SYN};
 use super::same_input_same_state::any_host;
 
 /// The kernel without the chains of these addresses, and without the rules that lead to them;
@@ -62,9 +63,10 @@ proptest! {
         all in any::<bool>(),
         policy in policy(),
     ) {
-        let addresses = match all {
-            true => host.families.iter().flat_map(|kernel| kernel.observed().locked_addresses()).collect(),
-            false => policy.target.addresses().to_vec(),
+        let addresses = if all {
+            host.families.iter().flat_map(|kernel| kernel.observed().locked_addresses()).collect()
+        } else {
+            policy.target.addresses().to_vec()
         };
         let after = host.after_removal(&addresses);
         for (before, after) in host.families.iter().zip(&after.families) {
@@ -128,23 +130,71 @@ proptest! {
     }
 }
 
+fn from_the_port_of_probes(owner: Owner, flags: u8) -> Packet {
+    Packet {
+        hook: Hook::Output,
+        destination: ip_lockdown::policy::IMDS_V4.ip(),
+        owner,
+        protocol: Protocol::Tcp(flags),
+        source_port: SOURCE_PORT,
+    }
+}
+
+/// The source port of probes is any user's to take: for listed ones nothing is different there.
+#[test]
+fn a_listed_user_loses_nothing_at_the_source_port_of_probes() {
+    let uid = |id: u32| Uid::new(id).unwrap();
+    for count in [1, 600] {
+        let policy = Policy {
+            target: Target::new(ip_lockdown::policy::IMDS_V4, false),
+            subjects: Subjects::new([], (0..count).map(|nth| uid(2 * nth).into()), []),
+            forwarded: Forwarded::Refuse,
+        };
+        let host = Host {
+            families: Family::ALL.map(Kernel::new),
+        };
+        let host = host.after(&policy, Layers::FILTER_AND_SECURITY);
+        let passes = |packet: &Packet, table| packet.passes(host.family(Family::V4), &[table]);
+        let user = |uid| Owner::Process {
+            uid,
+            gid: 7,
+            groups: Vec::new(),
+        };
+        for table in BOTH {
+            for flags in [SYN, ACK, FIN | ACK, RST] {
+                let listed = from_the_port_of_probes(user(2 * (count - 1)), flags);
+                assert!(passes(&listed, table), "{listed:?} in {table}");
+                let unlisted = from_the_port_of_probes(user(2 * count - 1), flags);
+                assert!(!passes(&unlisted, table), "{unlisted:?} in {table}");
+                let closing = from_the_port_of_probes(Owner::NoSocket, flags);
+                assert_eq!(
+                    passes(&closing, table),
+                    flags != SYN,
+                    "{closing:?} in {table}"
+                );
+            }
+        }
+    }
+}
+
 /// The model itself: a packet that nothing concerns passes, whoever sends it.
 #[test]
 fn without_a_lockdown_everything_passes() {
     let imds = ip_lockdown::policy::IMDS_V4;
-    let packet = super::packet::Packet {
+    let packet = Packet {
         hook: Hook::Output,
         destination: imds.ip(),
         owner: Owner::NoFile,
-        protocol: super::packet::Protocol::Tcp(super::packet::SYN),
+        protocol: Protocol::Tcp(SYN),
+        source_port: 45_000,
     };
     let host = Host {
         families: Family::ALL.map(Kernel::new),
     };
     assert!(packet.passes(host.family(Family::V4), BOTH));
-    let policy = ip_lockdown::policy::Policy {
+    let policy = Policy {
         target: Target::new(imds, false),
-        subjects: ip_lockdown::policy::Subjects::default(),
+        subjects: Subjects::default(),
         forwarded: Forwarded::Refuse,
     };
     let host = host.after(&policy, Layers::FILTER);

@@ -59,9 +59,10 @@ proptest! {
         laid in (layers(), layers()),
         packets in packets(),
     ) {
-        let new = match same_address {
-            true => Policy { target: old.target.clone(), ..new },
-            false => new,
+        let new = if same_address {
+            Policy { target: old.target.clone(), ..new }
+        } else {
+            new
         };
         let steps = foreign.after(&old, laid.0).steps(&new, laid.1);
         for packet in &packets {

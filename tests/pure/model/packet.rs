@@ -21,6 +21,8 @@ pub(crate) struct Packet {
     pub(crate) destination: IpAddr,
     pub(crate) owner: Owner,
     pub(crate) protocol: Protocol,
+    /// Says nothing of ICMP.
+    pub(crate) source_port: u16,
 }
 
 /// To whom a packet belongs, as `xt_owner` sees it.
@@ -119,6 +121,11 @@ impl Packet {
                 }
                 "-d" => all &= in_network(self.destination, value()) != negated,
                 "-p" => all &= (value() == self.protocol.name()) != negated,
+                "--sport" => {
+                    let ported = self.protocol != Protocol::Icmp;
+                    let same = value() == self.source_port.to_string();
+                    all &= (same && ported) != negated;
+                }
                 // No packet here comes in or goes out by the loopback interface.
                 "-i" | "-o" => all &= (value() == "eth0") != negated,
                 "--tcp-flags" => {

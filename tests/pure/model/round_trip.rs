@@ -1,6 +1,7 @@
 //! What is written is what is read, and who is named in a policy is named in its rules.
 
 use ip_lockdown::policy::{AccountName, Family, Gid, Policy, Target, Uid, UidRange};
+use ip_lockdown::probe::Transport;
 use ip_lockdown::ruleset::desired::{desired, subjects_of};
 use ip_lockdown::ruleset::iptables::{parse, render, tokens};
 use ip_lockdown::ruleset::model::{
@@ -75,6 +76,7 @@ fn own_rule() -> impl Strategy<Value = Rule> {
         3 => uids,
         2 => group,
         1 => Just(Rule::PassClosing),
+        1 => select(Transport::ALL.map(Rule::CountProbes).to_vec()),
         1 => Just(Rule::RefuseTcp),
         2 => (verdict, option::of(marker()))
             .prop_map(|(verdict, marker)| Rule::Refuse { verdict, marker }),
@@ -117,13 +119,14 @@ fn chain(
     in_ours: bool,
     name: impl Strategy<Value = (String, Option<String>)>,
 ) -> impl Strategy<Value = Chain> {
-    let spec = match in_ours {
-        true => prop_oneof![3 => own_rule().prop_map(Spec::Own), 1 => foreign_spec()].boxed(),
-        false => prop_oneof![
+    let spec = if in_ours {
+        prop_oneof![3 => own_rule().prop_map(Spec::Own), 1 => foreign_spec()].boxed()
+    } else {
+        prop_oneof![
             1 => jump().prop_map(Spec::Own),
             3 => foreign_spec(),
         ]
-        .boxed(),
+        .boxed()
     };
     let rule =
         (option::of(counters()), spec).prop_map(|(counters, spec)| ObservedRule { counters, spec });

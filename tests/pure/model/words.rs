@@ -1,6 +1,6 @@
 //! "Could not look is never absent": whatever text comes in, it is understood or it is an error.
 
-use ip_lockdown::policy::{AccountName, Address, Family, GroupWord, UserWord};
+use ip_lockdown::policy::{AccountName, Address, Family, GroupRef, UserRef};
 use ip_lockdown::ruleset::Marker;
 use ip_lockdown::ruleset::iptables::{parse, render};
 use ip_lockdown::ruleset::model::{ChainName, Ruleset};
@@ -74,14 +74,14 @@ proptest! {
 
     #[test]
     fn any_word_is_a_subject_or_an_error(word in word()) {
-        match word.parse::<UserWord>() {
-            Ok(UserWord::Uids(uids)) => {
-                prop_assert_eq!(uids.to_string().parse(), Ok(UserWord::Uids(uids)));
+        match word.parse::<UserRef>() {
+            Ok(UserRef::Uids(uids)) => {
+                prop_assert_eq!(uids.to_string().parse(), Ok(UserRef::Uids(uids)));
             }
-            Ok(UserWord::Name(name)) => prop_assert_eq!(name.as_str(), word.as_str()),
+            Ok(UserRef::Name(name)) => prop_assert_eq!(name.as_str(), word.as_str()),
             Err(error) => prop_assert!(!error.to_string().contains(char::is_control), "{error}"),
         }
-        if let Err(error) = word.parse::<GroupWord>() {
+        if let Err(error) = word.parse::<GroupRef>() {
             prop_assert!(!error.to_string().contains(char::is_control), "{error}");
         }
         if let Err(error) = word.parse::<AccountName>() {

@@ -151,12 +151,13 @@ fn without_mfa(
     if only_users || is_excluded || excludes(&reach::excludes_named) || !about.iter().any(anybody) {
         return None;
     }
-    match automated {
+    if !automated && !statement.allow && !statement.is_to_everybody() {
         // A Deny that names roles does not apply to other principals.
-        false if !statement.allow && !statement.is_to_everybody() => None,
-        _ if only_roles => Some(Without::Roles),
-        true => Some(Without::Program),
-        false => None,
+        None
+    } else if only_roles {
+        Some(Without::Roles)
+    } else {
+        automated.then_some(Without::Program)
     }
 }
 

@@ -159,18 +159,17 @@ fn check_shared(
             let key = key(provider, claim);
             (
                 &value.node.location,
-                match value.is_pattern() {
-                    true if has_wildcard(value.text) => {
-                        format!("{key} matches strangers: no complete owner precedes its wildcard")
-                    }
-                    true => format!("{key} is compared with a value of the request itself"),
-                    false if provider == GITHUB => {
-                        format!(
-                            "{} does not begin with the owner of a repository",
-                            quote(value.text)
-                        )
-                    }
-                    false => format!("{key} is compared with an empty value"),
+                if value.is_pattern() && has_wildcard(value.text) {
+                    format!("{key} matches strangers: no complete owner precedes its wildcard")
+                } else if value.is_pattern() {
+                    format!("{key} is compared with a value of the request itself")
+                } else if provider == GITHUB {
+                    format!(
+                        "{} does not begin with the owner of a repository",
+                        quote(value.text)
+                    )
+                } else {
+                    format!("{key} is compared with an empty value")
                 },
             )
         }

@@ -90,9 +90,10 @@ fn specs(context: &Context) -> Vec<String> {
             specs.push(format!("{nth}{}", action(&positional.value)));
         }
     } else {
-        let action = match context.positionals.is_empty() {
-            true => choices(&context.commands).replace(':', "\\:"),
-            false => "_ip_lockdown_first".to_owned(),
+        let action = if context.positionals.is_empty() {
+            choices(&context.commands).replace(':', "\\:")
+        } else {
+            "_ip_lockdown_first".to_owned()
         };
         specs.push(format!("1:command:{action}"));
     }
@@ -106,9 +107,10 @@ fn option(option: &Opt) -> Vec<String> {
         .chain([&option.long])
         .map(String::as_str)
         .collect();
-    let excluded = match option.repeated {
-        true => "*".to_owned(),
-        false => format!("({})", names.join(" ")),
+    let excluded = if option.repeated {
+        "*".to_owned()
+    } else {
+        format!("({})", names.join(" "))
     };
     let help = option.help.replace('[', "\\[").replace(']', "\\]");
     let spec = |name: &&str| match &option.value {

@@ -1,6 +1,7 @@
 //! The text after `-A CHAIN` -> one of our rules.
 
 use crate::policy::{AccountName, Address, Family, Gid, Uid, UidRange};
+use crate::probe::{SOURCE_PORT, Transport};
 use crate::ruleset::iptables::tokens::tokens;
 use crate::ruleset::model::{ChainName, Rule, Verdict};
 
@@ -12,7 +13,8 @@ use crate::ruleset::model::{ChainName, Rule, Verdict};
 )]
 struct Parts {
     destination: Option<Address>,
-    tcp: bool,
+    protocol: Option<Transport>,
+    source_port: Option<u16>,
     not_opening: bool,
     uids: Option<UidRange>,
     gid: Option<Gid>,
@@ -29,20 +31,23 @@ struct Parts {
 /// Each form takes its parts; what is left over makes the rule a foreign one.
 pub(super) fn own_rule(spec: &str) -> Option<Rule> {
     let mut parts = parts(&tokens(spec))?;
-    let target = parts.target.take()?;
-    let rule = if std::mem::take(&mut parts.goto) {
-        parts.goto(&target)?
-    } else if parts.destination.is_some() {
-        parts.jump(&target)?
-    } else if target == "RETURN" {
-        parts.allow()?
-    } else {
-        parts.refuse(&target)?
+    let rule = match parts.target.take() {
+        None => parts.count_probes()?,
+        Some(target) if std::mem::take(&mut parts.goto) => parts.goto(&target)?,
+        Some(target) if parts.destination.is_some() => parts.jump(&target)?,
+        Some(target) if target == "RETURN" => parts.allow()?,
+        Some(target) => parts.refuse(&target)?,
     };
     parts.are_taken().then_some(rule)
 }
 
 impl Parts {
+    fn count_probes(&mut self) -> Option<Rule> {
+        let transport = self.protocol.take()?;
+        let port = self.source_port.take()?;
+        (port == SOURCE_PORT).then_some(Rule::CountProbes(transport))
+    }
+
     fn goto(&mut self, target: &str) -> Option<Rule> {
         let uids = self.uids.take()?;
         let chain: ChainName = target.parse().ok()?;
@@ -67,24 +72,20 @@ impl Parts {
             return std::mem::take(&mut self.supplementary)
                 .then_some(Rule::PassGroup { gid, names });
         }
-        let closing = [&mut self.tcp, &mut self.not_opening, &mut self.no_socket]
-            .map(std::mem::take)
-            == [true; 3];
+        let closing = self.protocol.take() == Some(Transport::Tcp)
+            && std::mem::take(&mut self.not_opening)
+            && std::mem::take(&mut self.no_socket);
         closing.then_some(Rule::PassClosing)
     }
 
     fn refuse(&mut self, target: &str) -> Option<Rule> {
         let reject_with = self.reject_with.take();
-        let verdict = match (
-            std::mem::take(&mut self.tcp),
-            target,
-            reject_with.as_deref(),
-        ) {
-            (true, "REJECT", Some("tcp-reset")) => return Some(Rule::RefuseTcp),
-            (false, "REJECT", Some("icmp-port-unreachable" | "icmp6-port-unreachable")) => {
+        let verdict = match (self.protocol.take(), target, reject_with.as_deref()) {
+            (Some(Transport::Tcp), "REJECT", Some("tcp-reset")) => return Some(Rule::RefuseTcp),
+            (None, "REJECT", Some("icmp-port-unreachable" | "icmp6-port-unreachable")) => {
                 Verdict::Reject
             }
-            (false, "DROP", None) => Verdict::Drop,
+            (None, "DROP", None) => Verdict::Drop,
             _ => return None,
         };
         let marker = match self.comment.take() {
@@ -112,12 +113,10 @@ fn parts(tokens: &[String]) -> Option<Parts> {
     let mut tokens = tokens.iter().map(String::as_str);
     while let Some(option) = tokens.next() {
         match option {
-            "-m" => one_of(tokens.next()?, &["owner", "tcp", "comment"])?,
+            "-m" => one_of(tokens.next()?, &["owner", "tcp", "udp", "comment"])?,
             "-d" => once(&mut parts.destination, whole_address(tokens.next()?)?)?,
-            "-p" => {
-                one_of(tokens.next()?, &["tcp", "6"])?;
-                flag(&mut parts.tcp)?;
-            }
+            "-p" => once(&mut parts.protocol, transport(tokens.next()?)?)?,
+            "--sport" => once(&mut parts.source_port, tokens.next()?.parse().ok()?)?,
             "--uid-owner" => once(&mut parts.uids, uid_range(tokens.next()?)?)?,
             "--gid-owner" => once(&mut parts.gid, Gid::new(tokens.next()?.parse().ok()?)?)?,
             "--suppl-groups" => flag(&mut parts.supplementary)?,
@@ -160,6 +159,14 @@ fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
 /// Sets the flag; `None` if it was set before.
 fn flag(place: &mut bool) -> Option<()> {
     (!std::mem::replace(place, true)).then_some(())
+}
+
+fn transport(text: &str) -> Option<Transport> {
+    match text {
+        "tcp" | "6" => Some(Transport::Tcp),
+        "udp" | "17" => Some(Transport::Udp),
+        _ => None,
+    }
 }
 
 /// The address of a text with a full prefix, or without one; `None` for a network.

@@ -16,11 +16,11 @@ use crate::policy::Address;
 /// Whether a chain rewrites the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It does not rewrite the destination.
+    /// The chain does not rewrite the destination.
     Untouched,
-    /// It may rewrite the destination, by this rule.
+    /// The chain may rewrite the destination, by this rule.
     Rewritten(String),
-    /// It is not known, for this reason.
+    /// It is not known whether the chain rewrites the destination, for this reason.
     Unknown(String),
 }
 
@@ -95,9 +95,9 @@ struct Walk<'a> {
 
 /// Whether the rule can still affect the packets after an expression.
 enum Step {
-    /// It can.
+    /// The rule can affect them.
     Continue,
-    /// It cannot: the rule ends, or only other packets match.
+    /// The rule ends here, or only other packets match.
     End,
 }
 

@@ -12,11 +12,11 @@ use crate::policy::Address;
 /// What is known about a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Byte {
-    /// It may have any value.
+    /// The byte may have any value.
     Any,
-    /// It has this value.
+    /// The byte has this value.
     Is(u8),
-    /// It has another value than this.
+    /// The byte has any value except this one.
     Not(u8),
 }
 

@@ -52,7 +52,7 @@ mended() {
 
 boot_2() {
     floor missing
-    claim "missing: the journal has a warning" says "/etc/ip-lockdown/config.toml is not there" warnings ip-lockdown.service
+    claim "missing: the journal has a warning" says "/etc/ip-lockdown/config.toml does not exist" warnings ip-lockdown.service
     cp /root/good.toml /etc/ip-lockdown/config.toml
     chmod o+w /etc/ip-lockdown/config.toml
 }
@@ -60,5 +60,5 @@ boot_2() {
 boot_3() {
     floor "writable by others"
     claim "writable by others: the journal has a warning" \
-        says "/etc/ip-lockdown/config.toml can be written by others" warnings ip-lockdown.service
+        says "/etc/ip-lockdown/config.toml is writable by other users" warnings ip-lockdown.service
 }

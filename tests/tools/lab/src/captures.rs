@@ -16,6 +16,7 @@ const RULE: u16 = 0x0a06;
 const SET: u16 = 0x0a09;
 const ELEMENTS: u16 = 0x0a0c;
 
+/// The folder of the captures.
 pub fn folder() -> PathBuf {
     root().join("tests/pure/nat_corpus")
 }
@@ -37,14 +38,20 @@ pub fn captures() -> Vec<String> {
 /// What a chain comes to: a line `#= FAMILY TABLE CHAIN ADDRESS ANSWER [RULE]` of the ruleset.
 #[derive(Debug, Clone)]
 pub struct Expected {
+    /// `ip`, `ip6` or `inet`.
     pub family: String,
+    /// The table.
     pub table: String,
+    /// The base chain.
     pub chain: String,
+    /// The destination of the packet.
     pub address: Address,
+    /// `untouched`, `rewritten` or `unknown`, with the rule if the line gives it.
     pub answer: String,
     with_rule: bool,
 }
 
+/// The expected answers of a capture.
 pub fn expected(name: &str) -> Vec<Expected> {
     let path = folder().join(format!("{name}.nft"));
     let text = std::fs::read_to_string(path).expect("the ruleset is there");
@@ -74,15 +81,17 @@ pub fn in_words(answer: &Answer, expected: &Expected) -> String {
         Answer::Rewritten(rule) => ("rewritten", &rule[..]),
         Answer::Unknown(reason) => ("unknown", &reason[..]),
     };
-    match expected.with_rule {
-        true => format!("{word} {text}"),
-        false => word.to_owned(),
+    if expected.with_rule {
+        format!("{word} {text}")
+    } else {
+        word.to_owned()
     }
 }
 
 /// A table as it was captured.
 #[derive(Debug, Default)]
 pub struct CapturedTable {
+    /// Its chains and sets.
     pub contents: Contents,
 }
 
@@ -112,6 +121,7 @@ impl CapturedTable {
     }
 }
 
+/// The tables of a capture.
 #[derive(Debug)]
 pub struct Dump(HashMap<Key, CapturedTable>);
 
@@ -153,6 +163,7 @@ impl Dump {
         Some(Self(tables))
     }
 
+    /// The table, if the capture has it.
     pub fn find(&self, family: &str, table: &str) -> Option<&CapturedTable> {
         let family = match family {
             "inet" => 1,
@@ -163,6 +174,7 @@ impl Dump {
         self.0.get(&(family, table.to_owned()))
     }
 
+    /// The table.
     pub fn table(&self, family: &str, table: &str) -> &CapturedTable {
         let found = self.find(family, table);
         found.unwrap_or_else(|| panic!("there is no table {family} {table}"))
