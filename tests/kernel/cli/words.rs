@@ -71,9 +71,12 @@ fn a_bad_user_is_told_and_changes_nothing() {
     each_is_told(&[
         (
             &[V4, "alcie"],
-            "there is no user \"alcie\" on this host; near it: alice",
+            "there is no user \"alcie\" on this host\nhelp: similar names exist: alice",
         ),
-        (&[V4, "root", "svc_web"], "near it: svc-web"),
+        (
+            &[V4, "root", "svc_web"],
+            "help: similar names exist: svc-web",
+        ),
         (
             &[V4, "zzzzzz"],
             "there is no user \"zzzzzz\" on this host\n",
@@ -81,7 +84,7 @@ fn a_bad_user_is_told_and_changes_nothing() {
         (&[V4, "metadata"], "there is no user \"metadata\""),
         (
             &[V4, "--group", "metdata"],
-            "there is no group \"metdata\" on this host; near it: metadata",
+            "there is no group \"metdata\" on this host\nhelp: similar names exist: metadata",
         ),
         (
             &[V4, "--group", "mallory2"],

@@ -61,7 +61,7 @@ on_every_host! {
         while_busy(lab, script, || {
             for round in 0..30 {
                 let again = lock(lab, &[V4, "root"]);
-                assert!(again.stdout.contains("as it was"), "{round}: {again}");
+                assert!(again.stdout.contains("(unchanged)"), "{round}: {again}");
                 verify(lab, 0, &[V4, "root"]);
             }
             for round in 0..30 {

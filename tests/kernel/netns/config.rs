@@ -31,7 +31,7 @@ on_every_host! {
         served(lab, &User::ALICE, &IMDS);
         refused(lab, &User::MALLORY, &IMDS);
         let second = lock(lab, &["apply"]);
-        assert!(second.stdout.contains("(as it was)"), "{second}");
+        assert!(second.stdout.contains("(unchanged)"), "{second}");
         verify(lab, 0, &[]).expect_said("config-usable", "can be used");
         verify(lab, 0, &[V4, "root", "1001"]);
     }
@@ -87,7 +87,7 @@ fn verify_tells_when_what_stands_is_not_what_is_configured() {
     verify(&lab, 1, &[]).expect_failed("as-asked", "no intact lockdown");
     lock(&lab, &[V4, "root", "alice"]);
     let verdict = verify(&lab, 1, &[]);
-    verdict.expect_failed("as-asked", "others may pass");
+    verdict.expect_failed("as-asked", "different users");
     assert_eq!(verdict.failed(), ["as-asked"]);
     // Asked in words, the configuration does not matter.
     verify(&lab, 0, &[V4, "root", "alice"]);
@@ -119,7 +119,7 @@ fn what_counts_is_the_configuration_once_it_is_this_ones_turn() {
     verify(&lab, 0, &[]);
     // The other way around: what stands is judged by what the configuration says then.
     let add_mallory = format!("sed -i 's/\"root\"/\"root\", \"mallory\"/' {CONFIG}");
-    let done = waiting("verify", &add_mallory).expect_code(1);
+    let done = waiting("verify -v", &add_mallory).expect_code(1);
     assert!(done.stdout.contains("as-asked"), "{done}");
     // What is wrong from the beginning is told without a turn.
     write(&lab, CONFIG, "[[lockdown");
@@ -164,7 +164,7 @@ fn a_configuration_that_cannot_be_used_changes_nothing() {
     // Nobody said that there should be one.
     verify(&lab, 0, &[]);
     verify(&lab, 4, &["--config", "/etc/none.toml"])
-        .expect_failed("config-usable", "/etc/none.toml is not there");
+        .expect_failed("config-usable", "/etc/none.toml does not exist");
     let done = lab
         .lockdown(&["apply", "--config", "/dev/zero"])
         .expect_code(2);
@@ -194,7 +194,7 @@ fn nothing_is_read_that_others_could_have_written() {
     for (spoil, told, mend) in [
         (
             format!("chmod 666 {CONFIG}"),
-            "config.toml can be written by others (mode 0666)",
+            "config.toml is writable by other users (mode 0666)",
             format!("chmod 644 {CONFIG}"),
         ),
         (
@@ -209,7 +209,7 @@ fn nothing_is_read_that_others_could_have_written() {
         ),
         (
             format!("chmod 777 {folder}"),
-            "/etc/ip-lockdown can be written by others",
+            "/etc/ip-lockdown is writable by other users",
             format!("chmod 755 {folder}"),
         ),
         (
@@ -219,7 +219,7 @@ fn nothing_is_read_that_others_could_have_written() {
         ),
         (
             format!("chmod 1777 {folder}/conf.d"),
-            "conf.d can be written by others",
+            "conf.d is writable by other users",
             format!("chmod 755 {folder}/conf.d"),
         ),
         (
@@ -229,7 +229,7 @@ fn nothing_is_read_that_others_could_have_written() {
         ),
         (
             format!("mv {CONFIG} /etc/away; ln -s /etc/open/config.toml {CONFIG}"),
-            "/etc/open can be written by others",
+            "/etc/open is writable by other users",
             format!("mv /etc/away {CONFIG}"),
         ),
     ] {
@@ -273,7 +273,7 @@ fn what_is_missing_behind_a_link_is_no_answer() {
     write(&lab, CONFIG, &imds("\"root\""));
     let done = lab.lockdown(&["apply"]).expect_code(2);
     assert!(
-        done.stderr.contains("conf.d can be written by others"),
+        done.stderr.contains("conf.d is writable by other users"),
         "{done}"
     );
 }
@@ -323,7 +323,7 @@ fn a_link_that_is_another_users_is_not_followed() {
         let done = lab.lockdown(&["apply"]).expect_code(2);
         for told in [
             format!("{link} belongs to uid 1666"),
-            format!("who may pass; mend it with `chown -h root {link}`"),
+            format!("help: run `chown -h root {link}`"),
         ] {
             assert!(done.stderr.contains(&told), "{done}");
         }

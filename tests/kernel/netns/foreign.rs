@@ -73,7 +73,7 @@ on_every_host! {
         only_root(lab);
         // Listed by us, refused by the host's own rule: RETURN is not ACCEPT, and apply says so.
         let done = lab.lockdown(&[V4, "root", "alice"]).expect_code(1);
-        assert!(done.stdout.contains("refused though listed: uid 1001"), "{done}");
+        assert!(done.stdout.contains("refused although allowed: uid 1001"), "{done}");
         not_open(lab, &User::ALICE, &IMDS[..1]);
         let save = rules(&lab.save(Family::V4));
         assert!(save.contains(":OUTPUT DROP"), "{save}");

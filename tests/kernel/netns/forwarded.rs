@@ -44,7 +44,7 @@ on_every_host! {
         verify(lab, 0, &[V4, "root", "--forwarded=allow"]);
         verify(lab, 1, &[V4, "root"]);
         let status = lab.lockdown(&["status"]).expect_code(0);
-        assert!(status.stdout.contains("left alone"), "{status}");
+        assert!(status.stdout.contains("forwarded   allowed"), "{status}");
     }
 
     fn the_choice_can_be_changed_both_ways(lab) {

@@ -201,7 +201,7 @@ fn what_the_dry_run_prints_is_what_is_sent() {
         let again = lab.lockdown(&with("--dry-run")).expect_code(0);
         assert!(again.stdout.contains("nothing to do"), "{again}");
         let applied = lab.lockdown(&words).expect_code(0);
-        assert!(applied.stdout.contains("(as it was)"), "{applied}");
+        assert!(applied.stdout.contains("(unchanged)"), "{applied}");
         verify(&lab, 0, &words);
         lock(&lab, &["remove"]);
         assert_eq!(bytes(&lab), [""; 0]);
@@ -382,7 +382,7 @@ with_nftables! {
         load(lab, include_str!("native/frame-beside.nft")).expect_code(0);
         verify(lab, 0, &[]);
         let applied = lock(lab, &LOCK);
-        assert!(applied.stdout.contains("(as it was)"), "{applied}");
+        assert!(applied.stdout.contains("(unchanged)"), "{applied}");
         refused(lab, &User::MALLORY, &IMDS[..1]);
         lock(lab, &["remove"]);
         let left = lab.sh("nft list table inet ip_lockdown").expect_code(0).stdout;
