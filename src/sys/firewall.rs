@@ -250,8 +250,8 @@ impl Firewall {
                     None => Ok(Ruleset::empty(family)),
                     Some(running) => self.iptables()?.read(family, running),
                 });
-                let not_read = |error| NotRead::new(Readable::Iptables(variant, family), error);
-                (family, seen.map_err(not_read))
+                let seen = seen.map_err(|error| not_read(variant, family, error));
+                (family, seen)
             })
             .collect()
     }
@@ -324,7 +324,12 @@ fn finish_other(
     look: Result<(Iptables, Running), FirewallError>,
 ) -> Result<Ruleset, NotRead> {
     look.and_then(|(iptables, running)| iptables.read(family, running))
-        .map_err(|error| NotRead::new(Readable::Iptables(variant, family), error))
+        .map_err(|error| not_read(variant, family, error))
+}
+
+fn not_read(variant: Variant, family: Family, error: FirewallError) -> NotRead {
+    let help = error.help();
+    NotRead::new(Readable::Iptables(variant, family), error).help(help)
 }
 
 /// What the kernel returned for nf_tables: `None` if it has no nf_tables.
