@@ -39,7 +39,7 @@ fn within(done: &Done, least: u64, most: u64) {
 }
 
 #[test]
-fn the_xtables_lock_held_by_another_is_waited_for_with_a_bound() {
+fn the_wait_for_the_xtables_lock_is_bounded() {
     let locked = Locked::new(Variant::Legacy);
     let holder = Holder::of(&locked.lab, "/run/xtables.lock");
     let done = Done::of(locked.lab.program().args(["--wait=1", V4, "alice"])).expect_code(3);
@@ -73,7 +73,7 @@ fn the_xtables_lock_let_go_in_time_is_taken() {
 }
 
 #[test]
-fn our_own_lock_held_by_another_run_is_waited_for_with_a_bound() {
+fn the_wait_for_our_own_lock_is_bounded() {
     for variant in Variant::ALL {
         let locked = Locked::new(variant);
         let holder = Holder::of(&locked.lab, "/run/ip-lockdown.lock");

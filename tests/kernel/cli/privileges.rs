@@ -62,7 +62,7 @@ fn what_needs_no_privileges_works_without() {
 }
 
 #[test]
-fn root_without_a_capability_is_told_which() {
+fn the_missing_capability_is_named_to_root() {
     let locked = Locked::new(Variant::Nft);
     for (missing, words, name) in [
         ("net_admin", &[V4, "alice"][..], "CAP_NET_ADMIN"),
@@ -92,7 +92,7 @@ fn root_without_a_capability_is_told_which() {
 }
 
 #[test]
-fn another_user_with_the_capabilities_can_look_and_is_told_what_it_cannot_write() {
+fn another_user_with_the_capabilities_can_verify_and_learns_which_file_it_cannot_write() {
     let locked = Locked::new(Variant::Nft);
     let caps = "+net_admin,+net_raw,+setuid,+setgid";
     let (inheritable, ambient) = (

@@ -144,7 +144,7 @@ fn a_restore_that_fails_is_told_and_changes_nothing() {
 }
 
 #[test]
-fn a_restore_that_only_says_it_did_is_not_believed() {
+fn a_restore_that_only_claims_success_is_not_believed() {
     for variant in Variant::ALL {
         let locked = Locked::new(variant);
         for script in [
@@ -335,7 +335,7 @@ fn a_question_that_hangs_is_ended_and_leaves_no_process() {
 }
 
 #[test]
-fn a_program_that_does_not_say_its_variant_is_not_guessed_at() {
+fn the_variant_of_an_unknown_program_is_not_guessed() {
     let locked = Locked::new(Variant::Nft);
     for (script, says) in [
         ("echo hello", "says nothing that iptables says"),

@@ -105,7 +105,7 @@ fn what_cannot_be_locked_does_not_keep_the_rest_open() {
 }
 
 #[test]
-fn the_floor_lies_before_any_name_is_looked_up() {
+fn the_floor_is_installed_before_any_name_is_looked_up() {
     let lab = nft();
     write(&lab, CONFIG, &imds("\"root\", \"alice\""));
     let done = lab.lockdown(&["apply", "--boot", "-vv"]).expect_code(0);

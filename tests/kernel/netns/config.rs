@@ -81,7 +81,7 @@ fn a_dry_run_of_the_configuration_prints_all_of_it_and_changes_nothing() {
 }
 
 #[test]
-fn verify_tells_when_what_stands_is_not_what_is_configured() {
+fn verify_fails_when_the_installed_lockdown_is_not_the_configured_one() {
     let lab = nft();
     write(&lab, CONFIG, &imds("\"root\""));
     verify(&lab, 1, &[]).expect_failed("as-asked", "no intact lockdown");
@@ -99,7 +99,7 @@ fn verify_tells_when_what_stands_is_not_what_is_configured() {
 }
 
 #[test]
-fn what_counts_is_the_configuration_once_it_is_this_ones_turn() {
+fn the_configuration_is_read_again_once_the_lock_is_held() {
     let lab = nft();
     write(&lab, CONFIG, &imds("\"root\", \"mallory\""));
     lock(&lab, &["apply"]);
@@ -179,7 +179,7 @@ fn a_configuration_that_cannot_be_used_changes_nothing() {
 }
 
 #[test]
-fn nothing_is_read_that_others_could_have_written() {
+fn nothing_is_read_that_other_users_could_have_written() {
     let lab = nft();
     lock(&lab, &[V4, "root"]);
     write(&lab, CONFIG, &imds("\"mallory\""));
@@ -250,7 +250,7 @@ fn nothing_is_read_that_others_could_have_written() {
 }
 
 #[test]
-fn what_is_missing_behind_a_link_is_no_answer() {
+fn a_dangling_link_is_not_a_missing_configuration() {
     let lab = nft();
     lock(&lab, &[V4, "root"]);
     write(

@@ -17,7 +17,7 @@ fn disturb(lab: &Lab, script: &str) {
 
 /// One disturbance after the other: `verify` fails with these findings, nobody unlisted gets through meanwhile,
 /// and `apply` brings the very same state back.
-fn told_and_mended(lab: &Lab, cases: &[(&str, &[&str])]) {
+fn reported_and_fixed(lab: &Lab, cases: &[(&str, &[&str])]) {
     lock(lab, &[V4, "root"]);
     let sound = state(lab);
     for (script, findings) in cases {
@@ -54,7 +54,7 @@ fn ours(state: &str) -> String {
 
 in_filter_and_security! {
     fn misplaced_jumps_are_told_and_mended(lab) {
-        told_and_mended(lab, &[
+        reported_and_fixed(lab, &[
             ("$ipt -A OUTPUT -d 169.254.169.254 -j $chain", &["jump-first"]),
             ("$ipt -I OUTPUT -d 169.254.169.254 -j $chain", &["jump-first"]),
             ("$ipt -I OUTPUT -d 169.254.169.254 -p tcp -j $chain", &["jump-first"]),
@@ -94,7 +94,7 @@ in_filter_and_security! {
         only_root(lab);
     }
 
-    fn a_bypass_above_us_is_told_held_by_the_backstop_and_mended(lab) {
+    fn a_bypass_above_our_rules_is_reported_held_by_the_backstop_and_fixed(lab) {
         lock(lab, &[V4, "root"]);
         disturb(lab, "$ipt -I OUTPUT -d 169.254.169.254 -j ACCEPT; $ipt6 -I OUTPUT -j ACCEPT");
         verify(lab, 1, &[])
@@ -173,7 +173,7 @@ in_filter_and_security! {
         only_root(lab);
     }
 
-    fn a_flush_of_both_tables_is_told_and_mended(lab) {
+    fn a_flush_of_both_tables_is_reported_and_fixed(lab) {
         lock(lab, &[V4, "root"]);
         disturb(lab, "for table in filter security; do $ipt -t $table -F; $ipt6 -t $table -F; done");
         verify(lab, 1, &[]).expect_failed("rules-match", "not known who is allowed");
@@ -185,7 +185,7 @@ in_filter_and_security! {
         verify(lab, 0, &[]);
     }
 
-    fn a_changed_rule_in_one_layer_is_told_and_opens_nothing(lab) {
+    fn a_changed_rule_in_one_layer_is_reported_and_opens_nothing(lab) {
         lock(lab, &[V4, "root"]);
         let sound = state(lab);
         for table in ["filter", "security"] {

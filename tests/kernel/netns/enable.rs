@@ -124,7 +124,7 @@ fn enable_now_applies_the_configuration_too() {
 }
 
 #[test]
-fn what_drop_ins_add_is_told_and_nothing_else() {
+fn only_access_that_drop_ins_add_is_reported() {
     let lab = with_units();
     let words = ["enable", V4, "root", "1000-1010", "--group=adm"];
     for (drop_in, told) in [
@@ -178,7 +178,7 @@ fn none_of_many_that_enable_at_once_is_lost() {
 }
 
 #[test]
-fn enable_waits_with_a_bound_for_one_that_is_writing() {
+fn enable_waits_with_a_bound_for_another_writer() {
     let lab = with_units();
     lab.lockdown(&["enable", V4, "root"]).expect_code(0);
     let program = lab::lockdown_program();
@@ -258,7 +258,7 @@ fn only_root_enables() {
 }
 
 #[test]
-fn without_units_or_systemctl_it_says_so() {
+fn without_units_or_systemctl_enable_fails() {
     let lab = nft();
     lab.sh("rm -f /usr/lib/systemd/system/ip-lockdown* /lib/systemd/system/ip-lockdown*")
         .expect_code(0);
@@ -298,7 +298,7 @@ fn without_units_or_systemctl_it_says_so() {
 }
 
 #[test]
-fn disable_takes_the_links_and_leaves_the_rest() {
+fn disable_removes_the_links_and_nothing_else() {
     let lab = with_units();
     lab.lockdown(&["enable", "--now", V4, "root"])
         .expect_code(0);

@@ -64,7 +64,7 @@ fn foreign(lab: &Lab) -> String {
 }
 
 on_every_host! {
-    fn a_foreign_policy_and_its_rules_still_have_their_say(lab) {
+    fn a_foreign_policy_and_its_rules_still_apply(lab) {
         lab.iptables(Family::V4, "-A OUTPUT -d 169.254.169.254 -m owner --uid-owner 1001 -j REJECT").expect_code(0);
         lab.iptables(Family::V4, "-A OUTPUT -o lo -j ACCEPT").expect_code(0);
         lab.iptables(Family::V4, "-A OUTPUT -o to-imds -j ACCEPT").expect_code(0);

@@ -34,7 +34,7 @@ on_every_host! {
         container_refused(lab);
     }
 
-    fn forwarded_allow_leaves_containers_alone_and_locks_the_host(lab) {
+    fn forwarded_allow_allows_containers_and_locks_the_host(lab) {
         lock(lab, &[V4, "root", "--forwarded=allow"]);
         container_served(lab);
         served(lab, &User::ROOT, &IMDS);

@@ -101,7 +101,7 @@ fn without_second_layer_in(names: &[&str]) -> Lab {
 }
 
 #[test]
-fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
+fn a_kernel_without_a_second_layer_is_locked_and_reported_as_degraded() {
     let lab = &without_second_layer();
     let done = lab.lockdown(&[V4, "root"]).expect_code(4);
     assert!(done.stdout.contains("backstop-present"), "{done}");

@@ -48,7 +48,7 @@ fn found(lab: &Lab) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_way_from_some_layers_to_others_is_never_open_and_leaves_nothing_stale() {
+fn no_change_of_layers_opens_the_address_or_leaves_stale_rules() {
     let lab = &nft();
     let ways = [
         "filter,security",
@@ -334,7 +334,7 @@ impl Drop for Owner {
 }
 
 #[test]
-fn a_table_that_goes_with_a_process_locks_nothing() {
+fn a_table_that_ends_with_its_process_locks_nothing() {
     let lab = &nft();
     let words = ["--layers=nftables", V4, "root"];
     lock(lab, &words);
@@ -355,7 +355,7 @@ fn a_table_that_goes_with_a_process_locks_nothing() {
 }
 
 #[test]
-fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for() {
+fn security_replaces_a_table_that_the_kernel_refuses_unless_nftables_was_requested() {
     let lab = &nft();
     let owner = Owner::of_our_table(lab);
     let done = lab.lockdown(&[V4, "root"]).expect_code(0);
@@ -402,7 +402,7 @@ fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for()
 }
 
 #[test]
-fn a_kernel_that_refuses_the_only_layer_is_no_lockdown_until_it_takes_it() {
+fn nothing_is_locked_while_the_kernel_refuses_the_only_layer() {
     let lab = &alone();
     let owner = Owner::of_our_table(lab);
     let before = own_table(lab);
@@ -423,7 +423,7 @@ fn a_kernel_that_refuses_the_only_layer_is_no_lockdown_until_it_takes_it() {
 }
 
 #[test]
-fn a_table_that_its_owner_keeps_is_told_by_legacy_too_and_nothing_changes_halfway() {
+fn legacy_reports_a_table_with_an_owner_too_and_nothing_changes_halfway() {
     let lab = &legacy();
     lock(lab, &["--layers=filter,security", V4, "root"]);
     let owner = Owner::of_our_table(lab);
@@ -446,7 +446,7 @@ fn a_table_that_its_owner_keeps_is_told_by_legacy_too_and_nothing_changes_halfwa
 }
 
 #[test]
-fn one_layer_after_the_other_is_lost_and_the_finding_says_how_much_is_left() {
+fn the_finding_names_the_layers_that_are_left() {
     let lab = &nft();
     lock(lab, &["--layers=filter,nftables,security", V4, "root"]);
     let sound = state(lab);
@@ -504,7 +504,7 @@ fn one_layer_after_the_other_is_lost_and_the_finding_says_how_much_is_left() {
 }
 
 #[test]
-fn firewalld_beside_the_tables_of_iptables_nft_is_told() {
+fn firewalld_beside_the_tables_of_iptables_nft_is_reported() {
     let lab = &nft();
     // Its own table is how it is known.
     lab.sh("nft 'table inet firewalld { chain filter_OUTPUT { type filter hook output priority 10; }; }'")
@@ -540,7 +540,7 @@ fn firewalld_beside_the_tables_of_iptables_nft_is_told() {
 }
 
 #[test]
-fn a_flush_in_the_configuration_of_nftables_is_told() {
+fn a_flush_in_the_configuration_of_nftables_is_reported() {
     let lab = &nft();
     let wants = "/etc/systemd/system/sysinit.target.wants";
     lab.sh(&format!(
@@ -658,7 +658,7 @@ fn what_starts_at_boot_and_cannot_be_looked_at_is_not_taken_for_disabled() {
 }
 
 #[test]
-fn chains_of_docker_above_ours_are_called_by_name() {
+fn the_message_names_docker_for_its_chains_above_ours() {
     for lab in [&Lab::new(Variant::Nft), &Lab::new(Variant::Legacy)] {
         lock(lab, &[V4, "root"]);
         lab.iptables(Family::V4, "-N DOCKER-USER").expect_code(0);

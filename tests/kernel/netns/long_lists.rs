@@ -141,7 +141,7 @@ on_hosts! {
         refused(lab, &User::MALLORY, &IMDS);
     }
 
-    fn all_layers_damaged_is_told_and_remove_takes_the_rest(lab) {
+    fn damage_in_all_layers_is_reported_and_remove_removes_the_rest(lab) {
         lock(lab, &words(&odd_uids(100)));
         let harm = format!(
             "for ipt in iptables-{variant} ip6tables-{variant}; do
@@ -200,7 +200,7 @@ on_every_host! {
 }
 
 #[test]
-fn the_root_of_a_user_namespace_lays_a_list_that_exceeds_a_socket_s_buffer() {
+fn the_root_of_a_user_namespace_installs_a_list_that_exceeds_a_socket_s_buffer() {
     let lab = alone();
     // 400 rules of each family are more than net.core.wmem_default, 208 KiB, and less than what the limit
     // net.core.wmem_max of the same size gives.

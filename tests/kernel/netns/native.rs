@@ -377,7 +377,7 @@ with_nftables! {
         refused(lab, &User::MALLORY, &IMDS[..1]);
     }
 
-    fn a_chain_of_others_beside_ours_takes_nothing_away_and_stays(lab) {
+    fn a_foreign_chain_beside_ours_removes_nothing_and_stays(lab) {
         lock(lab, &LOCK);
         load(lab, include_str!("native/frame-beside.nft")).expect_code(0);
         verify(lab, 0, &[]);

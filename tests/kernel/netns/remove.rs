@@ -129,7 +129,7 @@ fn calls(lab: &Lab) -> String {
 }
 
 #[test]
-fn only_what_would_lay_it_again_is_stopped_and_only_once_nothing_else_is_at_work() {
+fn remove_stops_only_the_unit_that_would_reinstall_and_only_under_the_lock() {
     let lab = &nft();
     let lockdowns = format!(
         "{}[[lockdown]]\naddress = \"10.0.0.1\"\nusers = [0]\n",
@@ -186,7 +186,7 @@ fn a_remove_that_may_not_remove_stops_nothing() {
 }
 
 #[test]
-fn what_was_removed_is_told_even_if_it_is_not_known_what_starts_at_boot() {
+fn the_removed_addresses_are_reported_even_if_a_unit_cannot_be_read() {
     let lab = &nft();
     lock(lab, &[V4, "root"]);
     lab.sh("ln -s loop.wants /etc/systemd/system/loop.wants")

@@ -66,7 +66,7 @@ on_every_host! {
 }
 
 on_both_variants! {
-    fn status_says_what_is_locked_and_to_whom(lab) {
+    fn status_shows_what_is_locked_and_who_is_allowed(lab) {
         lock(lab, &[V4, "root", "1001-1099", "--group=metadata"]);
         lab.lockdown(&[&DNS_V4.to_string()]).expect_code(0);
         let text = lock(lab, &["status"]).stdout;

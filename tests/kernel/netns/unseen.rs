@@ -77,7 +77,7 @@ on_both_variants! {
         assert_eq!(json["locks"][0]["drift"], 0, "{json}");
     }
 
-    fn the_same_ids_by_other_names_are_as_asked(lab) {
+    fn the_same_ids_by_other_names_are_as_expected(lab) {
         lock(lab, &[V4, "0", "1001"]);
         verify(lab, 0, &[V4, "root", "alice"]);
         verify(lab, 1, &[V4, "root"]).expect_failed("as-asked", "different users");

@@ -83,7 +83,7 @@ on_every_host! {
 }
 
 on_both_variants! {
-    fn a_name_that_has_another_uid_now_is_told(lab) {
+    fn a_name_with_another_uid_now_is_reported(lab) {
         lock(lab, &[V4, "alice", "bob", "--group=metadata"]);
         verify(lab, 0, &[]).expect_said("names-current", "3 names");
         lab.sh("sed -i 's/^alice:x:1001:/alice:x:1101:/' /etc/passwd").expect_code(0);
@@ -97,7 +97,7 @@ on_both_variants! {
         verify(lab, 0, &[]);
     }
 
-    fn a_name_that_is_gone_is_told(lab) {
+    fn a_name_that_no_longer_exists_is_reported(lab) {
         lock(lab, &[V4, "alice", "bob", "--group=metadata"]);
         lab.sh("sed -i '/^bob:/d' /etc/passwd; sed -i '/^metadata:/d' /etc/group").expect_code(0);
         verify(lab, 1, &[])
