@@ -131,7 +131,7 @@ impl Failure {
             Self::Refused { source, .. } => source.help(),
             Self::CannotLock { source, .. } | Self::HalfLost(source) => help_to_lock(source),
             Self::Systemd(error) => error.help(),
-            Self::NotRead(_) => None,
+            Self::NotRead(error) => error.help.clone(),
             Self::Reappeared(_) => Some("run it again".to_owned()),
         }
     }
