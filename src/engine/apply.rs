@@ -21,15 +21,15 @@ use crate::sys::firewall::Firewall;
 use crate::sys::lock;
 use crate::verify::{self, Finding, Status};
 
-/// How often a lockdown is inspected again when only its probes fail, and how long to wait before
-/// each: firewalld drops all packets for about a second while it reloads.
+/// How often a lockdown is inspected again if only its probes fail, and the pause before each
+/// inspection: firewalld drops all packets for about a second while it reloads.
 const INSPECTIONS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(400);
 
 /// What `apply` did and found.
 #[derive(Debug)]
 pub struct Applied {
-    /// The lockdowns that were asked for, in the layers that they got.
+    /// The requested lockdowns, in the layers that they got.
     pub lockdowns: Vec<Lockdown>,
     /// The iptables variant in use.
     pub variant: Option<Variant>,
@@ -37,11 +37,11 @@ pub struct Applied {
     pub changed: bool,
     /// Whether everything was installed and holds, possibly degraded.
     pub holds: bool,
-    /// What could not be done.
+    /// The parts of the change that failed.
     pub failures: Vec<Failure>,
     /// The findings of the inspection.
     pub findings: Vec<Finding>,
-    /// The probes behind them.
+    /// The probes of the inspection.
     pub probes: Vec<ProbeResult>,
     /// The result as an exit code.
     pub code: ExitCode,
@@ -50,7 +50,7 @@ pub struct Applied {
 /// Installs the lockdown of the request; without one, those of the configuration.
 ///
 /// # Errors
-/// The input cannot be used, or nothing could be tried. Nothing was changed.
+/// The input cannot be used, or the change could not be tried. Nothing was changed.
 pub fn apply(request: Option<&Request>, options: &Options) -> Result<Applied, EngineError> {
     if request.is_none() {
         // Reports a bad configuration before privileges are checked.
@@ -110,7 +110,8 @@ fn wanted(
     Ok(Wanted { lockdowns, halves })
 }
 
-/// Inspects what a change left, and sums up.
+/// Inspects the result of a change and reports it. The known findings and failures become part of
+/// the report.
 pub(super) fn conclude(
     mut done: Outcome,
     known_findings: Vec<Finding>,
@@ -125,7 +126,7 @@ pub(super) fn conclude(
             if complete {
                 return lockdown.clone();
             }
-            // The failures report what was not done; the findings are about what is installed.
+            // The failures report what was not done; the findings describe what is installed.
             installed_for(&lockdown.policy.target, &done.seen).unwrap_or_else(|| lockdown.clone())
         })
         .collect();
@@ -152,8 +153,8 @@ pub(super) fn conclude(
     }
 }
 
-/// Inspects again while the rules are right and only packets fare differently: another tool that
-/// reloads may refuse all packets for a moment.
+/// Inspects again as long as the rules are right and only probes fail: another tool may refuse all
+/// packets for a moment while it reloads.
 fn inspect_patiently(
     lockdowns: &[Lockdown],
     seen: &mut Observation,
@@ -214,7 +215,7 @@ pub(super) fn warn_about(policy: &Policy) {
 pub struct DryRun {
     /// The policies.
     pub policies: Vec<Policy>,
-    /// Each transaction with its command line, or for nftables an equivalent one.
+    /// Each transaction with its command line; for nftables, an equivalent command line.
     pub transactions: Vec<(Vec<String>, Transaction)>,
     /// Rules that could not be read, for which nothing is planned.
     pub failures: Vec<Failure>,
@@ -225,7 +226,7 @@ pub struct DryRun {
 /// Plans what [`apply`] would do, and changes nothing.
 ///
 /// # Errors
-/// As for [`apply`].
+/// The input cannot be used, or the change could not be planned.
 pub fn dry_run(request: Option<&Request>, options: &Options) -> Result<DryRun, EngineError> {
     if request.is_none() {
         configuration::read(options)?;

@@ -1,9 +1,10 @@
 //! `apply --boot`: installs the configuration at boot, where nobody can react to an error.
 //!
-//! Fails closed, and keeps going. Before any name is looked up, every configured address is locked,
-//! at least for the subjects that need no lookup. A name without an id is left out, or keeps the id
-//! that the installed rules have for it. Without a usable configuration, installed lockdowns stay
-//! as they are and the metadata service is locked for root only.
+//! Fails closed and continues after errors. Before any name is looked up, every configured address
+//! is locked, at least for the subjects that need no lookup. A name without an id is left out, or
+//! keeps the id that the installed rules have for it. Without a usable configuration, installed
+//! lockdowns are unchanged, and each address of the metadata service that is not locked yet is
+//! locked for root only.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -23,22 +24,24 @@ use crate::sys::firewall::Firewall;
 use crate::sys::lock::{self, Held};
 use crate::verify::{Finding, config_unusable, names_resolved};
 
-/// How long other firewalls may take until their rules are final: firewalld flushes about a second
-/// after it reports ready.
+/// How long other firewalls may change their rules after boot: firewalld flushes the rules about a
+/// second after it reports that it is ready.
 const SETTLING: Duration = Duration::from_secs(30);
 
-/// The pause between two passes while other firewalls settle, and while names are unresolved.
+/// The pause between two passes while other firewalls settle.
 const SETTLING_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause between two passes while names are unresolved.
 const NAMES_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often names are looked up without the lock, during which the configuration or the rules may
-/// change. The last lookup holds the lock.
+/// How often names are looked up. All lookups but the last release the lock, so that the
+/// configuration or the rules may change meanwhile.
 const TRIES: u32 = 5;
 
 /// Installs the configuration once.
 ///
 /// # Errors
-/// Nothing could be tried.
+/// The change could not be tried.
 pub fn boot(options: &Options) -> Result<Applied, EngineError> {
     let firewall = open(options, true)?;
     finish(&firewall, options)
@@ -48,7 +51,7 @@ pub fn boot(options: &Options) -> Result<Applied, EngineError> {
 /// resolved; then probes it.
 ///
 /// # Errors
-/// Nothing could be tried.
+/// The last change could not be tried. Before that, errors are logged, and it is tried again.
 pub fn settle(options: &Options) -> Result<Applied, EngineError> {
     let firewall = open(options, true)?;
     let settled = Instant::now() + SETTLING;
@@ -91,26 +94,25 @@ fn finish(firewall: &Firewall, options: &Options) -> Result<Applied, EngineError
 /// One installation of the configuration.
 struct Pass {
     done: Outcome,
-    /// What the configuration came to.
+    /// The finding on the configuration.
     finding: Finding,
     /// Whether some name has no id yet.
     unresolved: bool,
     _held: Held,
 }
 
-/// How far a pass has come.
+/// The state of a pass.
 enum State {
     /// The configuration cannot be used.
     Unusable(ConfigFailure),
-    /// Names have to be looked up.
+    /// The names of these requests have to be looked up.
     Unresolved(Vec<Request>),
     /// Every name was looked up.
     Resolved(Names),
 }
 
 impl State {
-    /// The state for the current configuration; `names` are those that were looked up for an
-    /// earlier one.
+    /// The state for the current configuration. `names` were looked up for an earlier read of it.
     fn new(
         configured: Result<Vec<Request>, ConfigFailure>,
         names: Option<Names>,
@@ -189,12 +191,13 @@ impl Names {
         }
     }
 
+    /// Whether configuration and rules are unchanged since the lookup.
     fn is_for(&self, requests: &[Request], seen: &Observation) -> bool {
         self.requests == requests && self.installed == installed(seen).lockdowns
     }
 }
 
-/// Locks every address that is not locked yet for the subjects that need no lookup.
+/// Locks every address that is not locked yet, for the subjects that need no lookup.
 fn install_floors(
     requests: &[Request],
     seen: Observation,
@@ -219,14 +222,14 @@ fn install_floors(
     install(&floors, seen, firewall, options).seen
 }
 
-/// What is installed without a usable configuration: what is installed already, and the floor.
+/// The policies to install without a usable configuration: the installed ones, and the floor.
 fn without_configuration(seen: &Observation) -> Vec<Policy> {
     let mut policies = installed_policies(seen);
     policies.extend(not_locked(metadata_for_root(), &policies));
     policies
 }
 
-/// The policies that either variant holds.
+/// The policies that the layers in use or the other variant hold.
 fn installed_policies(seen: &Observation) -> Vec<Policy> {
     let elsewhere = installed_elsewhere(seen).lockdowns;
     let all = installed(seen).lockdowns.into_iter().chain(elsewhere);

@@ -1,7 +1,7 @@
-//! The change from the observed rules to the wanted lockdowns, run on the system.
+//! Changes the observed rules to the wanted lockdowns.
 //!
 //! Fails closed: each table changes at one instant, and nothing is removed before its replacement
-//! is installed. Where the wanted lockdowns are installed already, nothing changes.
+//! is installed. If the wanted lockdowns are installed already, nothing changes.
 
 use tracing::{debug, info, warn};
 
@@ -12,21 +12,21 @@ use crate::ruleset::{Layer, LayerChoice, Lockdown, Observation};
 use crate::sys::FirewallError;
 use crate::sys::firewall::Firewall;
 
-/// How often a change is planned again. Another tool may change the rules between the observation
-/// and the change; the transaction then fails as a whole.
+/// How often a change is planned. If another tool changes the rules between the observation and the
+/// change, the transaction fails as a whole, and the change is planned again.
 const TRIES: usize = 4;
 
-/// What is to be installed.
+/// What should be installed.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// The lockdowns that were asked for.
+    /// The requested lockdowns.
     pub(super) lockdowns: Vec<Lockdown>,
-    /// The halves of IMDS pairs that an `--only` among them cuts off.
+    /// The other halves of IMDS pairs of which a requested lockdown has `--only`.
     pub(super) halves: Vec<Lockdown>,
 }
 
 impl Wanted {
-    /// All of them.
+    /// The requested lockdowns and the halves.
     pub(super) fn all(&self) -> Vec<Lockdown> {
         [self.lockdowns.as_slice(), &self.halves].concat()
     }
@@ -35,13 +35,13 @@ impl Wanted {
 /// The outcome of a change.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// The lockdowns that were asked for, in the layers that they got.
+    /// The requested lockdowns, in the layers that they got.
     pub(super) lockdowns: Vec<Lockdown>,
     /// The firewall afterwards.
     pub(super) seen: Observation,
     /// Whether any rule changed.
     pub(super) changed: bool,
-    /// What could not be done.
+    /// The parts of the change that failed.
     pub(super) failures: Vec<Failure>,
 }
 
@@ -66,7 +66,8 @@ pub(super) fn change(
     state
 }
 
-/// Whether the lockdowns are installed afterwards, as far as rules could be read.
+/// Installs the lockdowns. Returns whether they are installed afterwards, as far as rules could be
+/// read.
 fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> bool {
     let mut installed = false;
     let held = plan::holds_any(&state.lockdowns, &state.seen);
@@ -82,20 +83,19 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
         debug!(attempt, ?plan, "installing");
         refusals = run(firewall, &plan, &mut state.changed);
         firewall.observe_again(&mut state.seen);
-        // Only a refused transaction may succeed after a new observation. One that succeeded and
-        // is undone again belongs to another tool's loop.
+        // Only a refused transaction may succeed after a new observation.
         if !refusals.iter().all(|(_, error)| error.is_refusal()) {
             break;
         }
         for (place, error) in &refusals {
-            give_up_a_layer(state, *place, error, attempt, choice, firewall);
+            fall_back(state, *place, error, attempt, choice, firewall);
         }
     }
     if !held && refusals.iter().any(|(_, error)| error.is_refusal()) {
-        // One layer is better than none. Where a lockdown was installed before, its list stays as
-        // it is: two different lists refuse whoever is not on both.
+        // One layer is better than none. If a lockdown was installed before, its list stays
+        // unchanged: two different lists refuse everybody who is not on both.
         let alone = plan::install_alone(&state.lockdowns, Layer::Filter, &state.seen);
-        // Refusals of this attempt repeat those above.
+        // Its refusals repeat those above.
         let _ = run(firewall, &alone, &mut state.changed);
         firewall.observe_again(&mut state.seen);
     }
@@ -106,8 +106,8 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
     installed || plan::install(&state.lockdowns, &state.seen).is_empty()
 }
 
-/// Replaces a layer that the host cannot give.
-fn give_up_a_layer(
+/// Replaces a layer that the host does not support, after a refusal by the place.
+fn fall_back(
     state: &mut Outcome,
     place: Place,
     error: &FirewallError,
@@ -120,7 +120,7 @@ fn give_up_a_layer(
     let has_security = match answer {
         None => None,
         Some(Ok(answer)) => Some(answer),
-        // Not known: the refusal stands, and existing rules are unchanged.
+        // Without an answer, there is no fallback, and the refusal is reported.
         Some(Err(error)) => {
             warn!("cannot determine whether this kernel has the table security: {error}");
             None
@@ -137,6 +137,7 @@ fn give_up_a_layer(
     }
 }
 
+/// Removes stale rules.
 fn clear(state: &mut Outcome, firewall: &Firewall) {
     let plan = plan::clear(&state.lockdowns, &state.seen);
     if plan.is_empty() {

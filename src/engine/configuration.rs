@@ -14,14 +14,14 @@ use crate::sys::config::ReadError;
 /// Why the configuration cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigFailure {
-    /// It cannot be read, or is not trusted.
+    /// A file cannot be read or is not trusted.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It is not valid.
+    /// A file is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// It has no entry.
-    #[error("{0} locks no address: neither it nor its drop-ins contain a [[lockdown]]")]
+    /// No file contains an entry.
+    #[error("{0} and its drop-ins contain no [[lockdown]], so no address would be locked")]
     Empty(String),
 }
 
@@ -45,7 +45,7 @@ impl ConfigFailure {
 /// The requests of the configuration, at least one.
 ///
 /// # Errors
-/// It does not exist, cannot be read or trusted, is not valid, or locks nothing.
+/// The configuration does not exist, cannot be read, is not trusted or not valid, or has no entry.
 pub(super) fn read(options: &Options) -> Result<Vec<Request>, ConfigFailure> {
     let path = options.config_path();
     let requests = config::parse(&sys::config::read(&path)?)?;

@@ -21,11 +21,11 @@ pub struct Enabled {
     pub path: PathBuf,
     /// Whether the file changed.
     pub written: bool,
-    /// The links that systemctl made, in its words; `None` if it refused.
+    /// The messages of systemctl about the links that it created; `None` if it failed.
     pub links: Option<String>,
     /// Whether the units were started.
     pub started: bool,
-    /// The result of the `apply` that `now` asks for, or of systemd's refusal without it.
+    /// With `now`, the result of `apply`; without, the error of systemctl if it failed.
     pub applied: Option<Result<Applied, EngineError>>,
 }
 
@@ -64,7 +64,7 @@ pub fn enable(
         started: false,
         applied: None,
     };
-    // A refusal by systemd must not keep the address open.
+    // If systemd fails, the address must be locked all the same.
     let refused = enable_units(now, &mut enabled).err();
     if now {
         enabled.applied = Some(apply_now(refused, options));
@@ -74,7 +74,7 @@ pub fn enable(
     Ok(enabled)
 }
 
-/// Applies the configuration; the result includes systemd's refusal.
+/// Applies the configuration; the result includes the error of systemd.
 fn apply_now(refused: Option<SystemdError>, options: &Options) -> Result<Applied, EngineError> {
     match (open(options, true), refused) {
         (Ok(firewall), refused) => {
@@ -102,7 +102,7 @@ fn enable_units(now: bool, enabled: &mut Enabled) -> Result<(), SystemdError> {
 struct Edited {
     /// The text of the file, if it has to be written.
     text: Option<String>,
-    /// The requests that file and drop-ins then contain.
+    /// The requests in the changed file and the drop-ins.
     merged: Vec<Request>,
 }
 
@@ -114,7 +114,7 @@ fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, Eng
         }
         sources => sources.unwrap_or_default(),
     };
-    // The file may be missing although there is a configuration: drop-ins are one too.
+    // The main file may be missing, although the configuration has drop-ins.
     let old = sys::config::read_file(path).map_err(ConfigFailure::from)?;
     let mut text = None;
     if let Some(request) = request {
@@ -149,7 +149,7 @@ fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, Eng
     Ok(Edited { text, merged })
 }
 
-/// Drop-ins may allow more than was asked for. (Other options of a drop-in that conflict are an
+/// Warns if drop-ins allow more users than the request. (A drop-in with conflicting options is an
 /// error.)
 fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
     let mut others = merged.iter().filter(|merged| merged.target == own.target);
@@ -158,7 +158,7 @@ fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
     }
 }
 
-/// The boot unit does not get the options of this command line.
+/// Warns about options of this command line that the boot unit does not use.
 fn warn_about_options(options: &Options) {
     if options.config.is_some() {
         warn!(
@@ -178,17 +178,18 @@ fn warn_about_options(options: &Options) {
 /// What `disable` did.
 #[derive(Debug)]
 pub struct Disabled {
-    /// The configuration file, which stays.
+    /// The configuration file, which is unchanged.
     pub path: PathBuf,
-    /// The links that systemctl removed, in its words.
+    /// The messages of systemctl about the links that it removed.
     pub links: String,
     /// Whether the units were stopped.
     pub stopped: bool,
-    /// The result of the `remove` that `now` asks for.
+    /// With `now`, the result of `remove`.
     pub removed: Option<Result<Removed, EngineError>>,
 }
 
-/// Disables the units; with `now` also stops them and removes the rules. The configuration stays.
+/// Disables the units; with `now` also stops them and removes the rules. The configuration is
+/// unchanged.
 ///
 /// # Errors
 /// Privileges are missing, or systemd refuses.

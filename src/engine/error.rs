@@ -1,4 +1,4 @@
-//! Why a command failed, or a part of it.
+//! Why a command, or a part of it, failed.
 
 use std::io;
 
@@ -27,7 +27,7 @@ pub enum EngineError {
     /// The configuration cannot be written.
     #[error(transparent)]
     WriteConfig(#[from] WriteError),
-    /// systemd refused.
+    /// A call of systemctl failed.
     #[error(transparent)]
     Systemd(#[from] SystemdError),
     /// It is not known whether the boot unit is enabled.
@@ -54,7 +54,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The exit code that the error ends the program with.
+    /// The exit code of a command that ends with this error.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -67,7 +67,7 @@ impl EngineError {
         }
     }
 
-    /// What the user can do about it.
+    /// What the user can do about the error.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
@@ -88,7 +88,7 @@ impl EngineError {
     }
 }
 
-/// A part of a change that could not be made.
+/// A part of a change that failed.
 #[derive(Debug, Error)]
 pub enum Failure {
     /// A place refused its transaction.
@@ -96,7 +96,7 @@ pub enum Failure {
     Refused {
         /// The place.
         place: Place,
-        /// Why.
+        /// Why it refused.
         #[source]
         source: FirewallError,
     },
@@ -115,16 +115,16 @@ pub enum Failure {
     /// The half of an IMDS pair that an `--only` leaves cannot be installed here.
     #[error("the other address of the metadata service: {0}")]
     HalfLost(#[source] CannotLock),
-    /// systemd refused.
+    /// A call of systemctl failed.
     #[error(transparent)]
     Systemd(#[from] SystemdError),
-    /// Rules that were removed are there again.
+    /// Another tool installed removed rules again.
     #[error("rules for {} reappeared while they were removed", join(.0))]
     Reappeared(Vec<Address>),
 }
 
 impl Failure {
-    /// What the user can do about it.
+    /// What the user can do about the failure.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {

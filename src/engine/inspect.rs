@@ -1,4 +1,4 @@
-//! The structure and behaviour of lockdowns: rules, names, probes and host facts -> findings.
+//! Inspects lockdowns: rules, names, probes and host facts -> findings.
 
 use tracing::info;
 
@@ -12,7 +12,7 @@ use crate::sys::systemd::BOOT_UNIT;
 use crate::sys::units::{Units, read_optional};
 use crate::verify::{Finding, behaviour, names, not_probed, structure};
 
-/// What the inspection of lockdowns found.
+/// The result of an inspection.
 #[derive(Debug, Default)]
 pub(super) struct Inspection {
     pub(super) findings: Vec<Finding>,
@@ -69,7 +69,7 @@ fn inspect_one(
     all.probes.extend(probes);
 }
 
-/// Reads what other units of this host would do to a lockdown.
+/// Reads which units of this host would remove a lockdown.
 pub(super) fn host() -> Host {
     let flush = || -> std::io::Result<Flush> {
         let units = Units::list()?;

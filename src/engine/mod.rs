@@ -1,5 +1,5 @@
-//! Where deciding meets doing: reads the system, lets the pure modules decide, runs the plan, and
-//! returns a report as data. Nothing here prints, and nothing here knows the command line.
+//! The commands without command line and output: the engine reads the system, calls the pure
+//! modules to decide, runs the plan, and returns a report as data.
 //!
 //! ```text
 //! request -> policy -> lockdowns --+
@@ -38,21 +38,21 @@ use crate::ruleset::model::Variant;
 use crate::sys::firewall::Firewall;
 use crate::sys::{self, kernel};
 
-/// What the engine has to know of the command line.
+/// The options of the command line that the engine uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Which iptables to use; `None`: the one that `iptables` is on this host.
+    /// Which iptables variant to use; `None` for the variant of `iptables` on this host.
     pub variant: Option<Variant>,
-    /// Which layers a lockdown is to get.
+    /// Which layers a lockdown should get.
     pub layers: LayerChoice,
     /// The configuration file, if it is not the default one.
     pub config: Option<PathBuf>,
-    /// How long to wait for another run, and for the xtables lock. In full seconds.
+    /// How long to wait for another run, and for the xtables lock, in full seconds.
     pub wait: Duration,
 }
 
 impl Options {
-    /// The path of the configuration. A relative path is one from the working directory.
+    /// The absolute path of the configuration.
     #[must_use]
     pub fn config_path(&self) -> PathBuf {
         match &self.config {
@@ -81,7 +81,7 @@ fn addresses<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Vec<Address> 
     addresses.copied().collect()
 }
 
-/// The exit code of a change, by what could not be done.
+/// The exit code of a change with these failures.
 fn exit_code(failures: &[Failure]) -> ExitCode {
     if failures.is_empty() {
         ExitCode::Success

@@ -6,17 +6,17 @@ use crate::policy::Family;
 use crate::sys::kernel::{LegacyTables, legacy_tables};
 use crate::sys::privileges::{self, PrivilegeError};
 
-/// iptables needs these.
+/// Reading and changing rules needs these capabilities.
 const FOR_RULES: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
 
-/// A probe needs these to take another identity.
+/// A probe needs these capabilities to take another identity.
 const FOR_PROBES: [Capability; 2] = [Capability::CAP_SETUID, Capability::CAP_SETGID];
 
-/// Needed to kill a probe with another identity that did not end by itself. Kept if it is there.
+/// Killing a probe that does not end by itself needs this capability. It is kept, but not required.
 const FOR_LATE_PROBES: Capability = Capability::CAP_KILL;
 
-/// Checks that the needed capabilities are effective, and drops all others: this process keeps what
-/// rules and probes need, programs that it starts can get what rules need.
+/// Checks that the needed capabilities are effective, and drops all others. This process keeps the
+/// capabilities for rules and probes. Programs that it starts get only those for rules.
 ///
 /// # Errors
 /// A needed capability is missing, or the kernel refuses to drop the others.
@@ -34,7 +34,7 @@ pub(super) fn reduce(probing: bool) -> Result<(), PrivilegeError> {
     privileges::reduce(&keep, &programs, &effective)
 }
 
-/// What this process keeps, and what its programs can get.
+/// The capabilities that this process keeps, and those that its programs get.
 fn needed(
     probing: bool,
     effective: &CapsHashSet,

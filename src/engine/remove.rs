@@ -1,4 +1,5 @@
-//! `remove`: removes our rules and chains, and no others, from every layer, family and variant.
+//! `remove`: removes our rules and chains from every layer, family and variant. Foreign rules are
+//! unchanged.
 
 use tracing::{debug, info, warn};
 
@@ -11,7 +12,8 @@ use crate::ruleset::{Observation, plan};
 use crate::sys::firewall::Firewall;
 use crate::sys::{lock, systemd};
 
-/// How often removal is planned again when another tool changed the rules meanwhile.
+/// How often a removal is planned. If another tool changes the rules meanwhile, it is planned
+/// again.
 const TRIES: usize = 3;
 
 /// What `remove` did.
@@ -19,7 +21,7 @@ const TRIES: usize = 3;
 pub struct Removed {
     /// The addresses whose rules were removed.
     pub addresses: Vec<Address>,
-    /// What could not be done.
+    /// The parts of the removal that failed.
     pub failures: Vec<Failure>,
     /// The result as an exit code.
     pub code: ExitCode,
@@ -28,7 +30,7 @@ pub struct Removed {
 /// Removes the lockdown of the target; without one, all lockdowns.
 ///
 /// # Errors
-/// Nothing could be tried. Nothing was changed.
+/// The removal could not be tried. Nothing was changed.
 pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, EngineError> {
     let firewall = open(options, false)?;
     let _held = lock::exclusive(options.wait)?;
@@ -39,7 +41,7 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
     let mut addresses = seen.locked_addresses();
     addresses.retain(|address| target.is_none_or(|target| target.addresses().contains(address)));
     let mut failures = Vec::new();
-    // The other half of the IMDS pair first becomes a lockdown of its own, with the same list.
+    // First, the other half of the IMDS pair becomes a lockdown of its own, with the same list.
     if let Some(target) = target {
         let halves = plan::cut_off_halves(&[target], options.layers, &seen)?;
         if !halves.is_empty() {
@@ -72,9 +74,8 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
     })
 }
 
-/// Stops the unit that would install the removed rules again. To be called while the lock is held,
-/// so that the unit is not in the middle of a change. It keeps running if none of its addresses is
-/// removed.
+/// Stops the unit that would install the removed rules again, unless none of its addresses is
+/// removed. The caller must hold the lock, so that the unit is not in the middle of a change.
 fn stop_settling(target: Option<&Target>, options: &Options) {
     let mut others = false;
     // Without a usable configuration, the unit may lock the metadata service again.
@@ -102,7 +103,7 @@ fn stop_settling(target: Option<&Target>, options: &Options) {
     }
 }
 
-/// Removes the rules for the addresses until none is left.
+/// Removes the rules for the addresses, repeatedly if another tool installs some again.
 fn remove_rules(
     firewall: &Firewall,
     mut seen: Observation,

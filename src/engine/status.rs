@@ -18,7 +18,7 @@ pub struct Status {
     pub families: Vec<Family>,
     /// The installed lockdowns.
     pub lockdowns: Vec<StatusOfLockdown>,
-    /// Addresses with chains of ours of which no layer holds an intact copy.
+    /// Addresses for which our chains exist, but no layer holds an intact copy.
     pub damaged: Vec<Address>,
     /// Addresses that the other variant locks.
     pub locked_by_other: Vec<(Variant, Address)>,
@@ -42,7 +42,7 @@ pub struct StatusOfLockdown {
 /// Reads what is locked. Changes nothing.
 ///
 /// # Errors
-/// Nothing could be read.
+/// The firewall could not be read at all.
 pub fn status(options: &Options) -> Result<Status, EngineError> {
     let firewall = open(options, false)?;
     let held = lock::shared(options.wait)?;
@@ -52,7 +52,7 @@ pub fn status(options: &Options) -> Result<Status, EngineError> {
     let found = installed(&seen);
     let mut failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
     if found.lockdowns.is_empty() {
-        // Then it is not known whether anything is locked.
+        // Unread rules of the other variant may hold a lockdown.
         failures.extend(seen.unread_of_other().cloned().map(Failure::NotRead));
     }
     let lockdowns = found

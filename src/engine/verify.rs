@@ -17,9 +17,9 @@ use crate::verify::{
 /// What is expected to be locked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expectation {
-    /// What the request asks for, in exactly this form.
+    /// Exactly the lockdown of the request.
     Request(Request),
-    /// What was applied, and what the configuration asks for, if there is one.
+    /// The lockdowns that were applied, and those of the configuration, if there is one.
     AsApplied,
 }
 
@@ -32,32 +32,32 @@ pub struct Verified {
     pub lockdowns: Vec<Lockdown>,
     /// All findings.
     pub findings: Vec<Finding>,
-    /// The probes behind them.
+    /// The probes of the inspection.
     pub probes: Vec<ProbeResult>,
     /// The result as an exit code.
     pub code: ExitCode,
 }
 
-/// Checks the installed lockdowns; with `probing`, also by real packets.
+/// Checks the installed lockdowns; with `probing`, also with real packets.
 ///
 /// # Errors
-/// The input cannot be used, or nothing could be read.
+/// The input cannot be used, or the firewall could not be read at all.
 pub fn verify(
     expected: &Expectation,
     probing: bool,
     options: &Options,
 ) -> Result<Verified, EngineError> {
     let firewall = open(options, probing)?;
-    let asked = match expected {
+    let requested = match expected {
         Expectation::Request(request) => Some(apply::resolve(request)?),
         Expectation::AsApplied => None,
     };
     let held = lock::shared(options.wait)?;
     // The configuration may have changed while this run waited.
-    let configured = asked.is_none().then(|| configuration::read(options));
-    let seen = firewall.observe(&addresses(asked.iter().map(|policy| &policy.target)));
-    let (lockdowns, mut findings) = match &asked {
-        Some(asked) => asked_for(asked, &seen),
+    let configured = requested.is_none().then(|| configuration::read(options));
+    let seen = firewall.observe(&addresses(requested.iter().map(|policy| &policy.target)));
+    let (lockdowns, mut findings) = match &requested {
+        Some(policy) => as_requested(policy, &seen),
         None => all_installed(&seen),
     };
     if let Some(configured) = configured {
@@ -87,16 +87,16 @@ fn all_installed(seen: &Observation) -> (Vec<Lockdown>, Vec<Finding>) {
     (found.lockdowns, findings)
 }
 
-/// The lockdowns that cover any address of the request, and whether the first is as requested.
-fn asked_for(asked: &Policy, seen: &Observation) -> (Vec<Lockdown>, Vec<Finding>) {
+/// The lockdowns that cover any address of the request, and whether the first is the requested one.
+fn as_requested(policy: &Policy, seen: &Observation) -> (Vec<Lockdown>, Vec<Finding>) {
     let mut lockdowns = installed(seen).lockdowns;
-    lockdowns.retain(|lockdown| lockdown.policy.target.overlaps(&asked.target));
-    let findings = vec![as_asked(asked, lockdowns.first(), seen)];
+    lockdowns.retain(|lockdown| lockdown.policy.target.overlaps(&policy.target));
+    let findings = vec![as_asked(policy, lockdowns.first(), seen)];
     (lockdowns, findings)
 }
 
-/// Whether the configuration is installed. Where there is none, and nothing says that there should
-/// be one, there is nothing to find.
+/// Whether the configuration is installed. No finding if there is no configuration and none is
+/// needed: neither `--config` nor an enabled boot unit requires one.
 fn as_configured(
     configured: Result<Vec<Request>, ConfigFailure>,
     seen: &Observation,

@@ -7,7 +7,8 @@ pub enum Package {
     Iptables,
 }
 
-/// The command that installs the package, by the text of `os-release(5)`.
+/// The command that installs the package, for the distribution that the text of `os-release(5)`
+/// describes.
 #[must_use]
 pub fn install_command(os_release: &str, package: Package) -> &'static str {
     let ids: Vec<&str> = os_release

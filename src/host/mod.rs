@@ -1,5 +1,5 @@
-//! What other tools and units of this host would do to a lockdown: pure decisions over files that
-//! [`crate::sys`] read.
+//! What other tools and units of this host would do to a lockdown: pure decisions, based on files
+//! that [`crate::sys`] read.
 #![forbid(unsafe_code)]
 
 pub mod distribution;
@@ -13,7 +13,7 @@ use crate::ruleset::NotRead;
 /// The unit of firewalld, which removes every iptables rule at each start and reload.
 pub const FIREWALLD: &str = "firewalld.service";
 
-/// What is known of the other tools on this host.
+/// What is known about other tools on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// Whether nftables.service flushes the ruleset.

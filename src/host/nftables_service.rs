@@ -4,32 +4,32 @@ use std::path::PathBuf;
 
 use super::Unit;
 
-/// The unit.
+/// The name of the unit.
 pub const UNIT: &str = "nftables.service";
 
-/// The configurations that it loads (`nftables.service` of Debian, of Fedora).
+/// The configurations that the unit loads on Debian and on Fedora.
 pub const CONFIGURATIONS: [&str; 2] = ["/etc/nftables.conf", "/etc/sysconfig/nftables.conf"];
 
 /// Whether nftables.service removes rules that it did not install.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flush {
-    /// It does not start at boot, or does not flush the ruleset.
+    /// The unit does not start at boot, or does not flush the ruleset.
     No,
-    /// It starts at boot, and this file contains `flush ruleset`.
+    /// The unit starts at boot, and this file contains `flush ruleset`.
     Yes(PathBuf),
-    /// It flushes, and a drop-in applies the lockdown again.
+    /// The unit flushes the ruleset, and a drop-in applies the lockdown again.
     Reapplied,
 }
 
-/// What nftables.service does, from its unit, from whether our boot unit starts at boot, and from
-/// the text of its configurations that exist.
+/// Whether nftables.service flushes the ruleset. `boot_unit_starts`: our own unit starts at boot.
+/// `configurations`: the configurations that exist, with their text.
 #[must_use]
 pub fn flush(unit: &Unit, boot_unit_starts: bool, configurations: &[(PathBuf, String)]) -> Flush {
     if !unit.starts_at_boot() {
         return Flush::No;
     }
     let reapplies = |command: &str| {
-        // Our own drop-in calls systemctl, which does something only where our unit is enabled.
+        // Our own drop-in calls systemctl, which has an effect only if our unit is enabled.
         command.contains("ip-lockdown") && (!command.contains("systemctl") || boot_unit_starts)
     };
     let mut after_start = unit.values("ExecStartPost").into_iter();

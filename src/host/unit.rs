@@ -14,7 +14,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Whether it starts at boot, as far as links tell.
+    /// Whether it starts at boot, according to its links.
     #[must_use]
     pub fn starts_at_boot(&self) -> bool {
         self.wanted && !self.masked

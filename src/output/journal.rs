@@ -1,4 +1,4 @@
-//! Results as journal entries, where standard output is the journal.
+//! Results as journal entries, if standard output is the journal.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -17,10 +17,10 @@ pub(super) fn gets_results() -> bool {
     GETS_RESULTS.get().is_some_and(|gets_results| *gets_results)
 }
 
-/// Remembers whether results go to the journal: both streams must. Reads the environment, so it has
-/// to be called before that is cleared.
-pub(super) fn remember(errors_go_there: bool) -> bool {
-    *GETS_RESULTS.get_or_init(|| errors_go_there && is_journal(io::stdout()))
+/// Determines once whether results go to the journal: standard output and standard error must both
+/// be connected to it. To be called before the environment is cleared.
+pub(super) fn remember(errors_go_to_journal: bool) -> bool {
+    *GETS_RESULTS.get_or_init(|| errors_go_to_journal && is_journal(io::stdout()))
 }
 
 /// Whether systemd connected the stream to the journal (systemd.exec(5), `$JOURNAL_STREAM`: device

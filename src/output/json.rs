@@ -1,4 +1,4 @@
-//! One JSON object for each result.
+//! Results as JSON objects: one for each result.
 
 use std::io;
 
@@ -19,7 +19,7 @@ struct Envelope<'a, T: Serialize> {
     body: T,
 }
 
-/// Prints one object.
+/// Prints the result of a command as one object.
 ///
 /// # Errors
 /// Standard output cannot be written.

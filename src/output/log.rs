@@ -1,4 +1,5 @@
-//! Log lines: `error: ...` and `help: ...` on standard error, or entries with fields in the journal.
+//! Log lines: `error: ...` and `help: ...` on standard error, or entries with fields in the
+//! journal.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -39,7 +40,7 @@ pub fn start(verbosity: Verbosity) {
         .and_then(Result::ok)
         .map(|layer| {
             // The journal reads the unit from /proc, where a short-lived process is often gone. It
-            // trusts root's word for it (systemd.journal-fields(7)).
+            // accepts this field from root instead (systemd.journal-fields(7)).
             let unit = systemd::own_unit().map(|unit| ("OBJECT_SYSTEMD_UNIT", unit));
             layer
                 .with_field_prefix(Some(FIELD_PREFIX.to_owned()))

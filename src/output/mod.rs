@@ -1,6 +1,6 @@
-//! Reports and findings -> what people, programs and the journal read.
+//! Reports and findings -> text, JSON and journal entries.
 //!
-//! The layout of every result is decided here; [`json`] is described in docs/json.md.
+//! This module decides the layout of every result. docs/json.md describes the JSON objects.
 
 pub mod journal;
 pub mod json;
@@ -33,9 +33,9 @@ pub enum Format {
 pub struct Output {
     /// The format.
     pub format: Format,
-    /// Prints every finding instead of a summary.
+    /// Print every finding instead of a summary.
     pub verbose: bool,
-    /// Prints nothing but errors and failed checks.
+    /// Print only errors and failed checks.
     pub quiet: bool,
     /// The colours of text.
     pub style: Style,
@@ -116,8 +116,8 @@ impl Output {
         Ok(report.code)
     }
 
-    /// Prints what `enable` did before it applied the configuration. `follows`: another result
-    /// follows; a program reads only that one.
+    /// Prints what `enable` did before it applied the configuration. With `follows`, the result of
+    /// `apply` follows: JSON output contains only that one, and these lines are logged.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -125,7 +125,8 @@ impl Output {
         self.done("enable", &text::enabled(report), follows)
     }
 
-    /// Prints what `disable` did before it removed the rules; `follows` as for [`Self::enabled`].
+    /// Prints what `disable` did before it removed the rules. With `follows`, the result of
+    /// `remove` follows: JSON output contains only that one, and these lines are logged.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -161,7 +162,7 @@ impl Output {
         }
     }
 
-    /// Prints text, unless only errors are wanted.
+    /// Prints text, unless only errors are printed.
     fn print(self, text: &str) -> io::Result<()> {
         if self.quiet {
             return Ok(());
@@ -181,8 +182,8 @@ impl Output {
         json::print(command, code, body)
     }
 
-    /// Prints one line for each finding (without `verbose`: for each problem), and then the lines.
-    /// Where standard output is the journal, they become entries with fields.
+    /// Prints one line for each problem (with `verbose`, for each finding), then `lines`. If
+    /// standard output is the journal, each becomes an entry with fields.
     fn print_findings<'a>(
         self,
         findings: impl Iterator<Item = &'a crate::verify::Finding>,
@@ -211,7 +212,7 @@ fn log_failures(failures: &[Failure]) {
     }
 }
 
-/// Writes to standard output, at once.
+/// Writes text to standard output and flushes it.
 ///
 /// # Errors
 /// Standard output cannot be written.

@@ -1,4 +1,4 @@
-//! Colours, where a person reads them.
+//! Colours of text on a terminal.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -12,8 +12,8 @@ pub struct Style {
 }
 
 impl Style {
-    /// Colours on a terminal, unless `NO_COLOR` (no-color.org) is set or `TERM` is `dumb`. Reads the
-    /// environment, so it has to be called before that is cleared.
+    /// The style for a stream: coloured on a terminal, unless `NO_COLOR` (no-color.org) is set or
+    /// `TERM` is `dumb`. To be called before the environment is cleared.
     #[must_use]
     pub fn of(stream: &impl IsTerminal) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

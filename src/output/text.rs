@@ -15,7 +15,7 @@ use crate::ruleset::{Counted, Layer, Layers, Lockdown};
 use crate::sys::systemd::BOOT_UNIT;
 use crate::verify::{Check, Finding, Group, Severity, Status};
 
-/// How many subjects are named in one line at most.
+/// The maximum number of subjects in a line.
 const SUBJECTS: usize = 10;
 
 macro_rules! line {
@@ -25,7 +25,7 @@ macro_rules! line {
     };
 }
 
-/// The lines, each with its end.
+/// The lines as one text, each with a line break.
 pub(super) fn joined(lines: &[String]) -> String {
     lines.iter().fold(String::new(), |mut out, line| {
         line!(out, "{line}");
@@ -66,7 +66,7 @@ fn subject(view: &SubjectView) -> String {
     }
 }
 
-/// Who is allowed where, a line for each lockdown.
+/// Who is allowed, one line for each lockdown.
 pub(super) fn allowed_lines(lockdowns: &[Lockdown]) -> Vec<String> {
     let line = |lockdown: &Lockdown| format!("{}: {}", lockdown.policy.target, allowed(lockdown));
     lockdowns.iter().map(line).collect()
@@ -114,7 +114,8 @@ pub(super) fn finding(out: &mut String, finding: &Finding, style: Style) {
     }
 }
 
-/// Without control characters: messages quote rules and programs, which may contain anything.
+/// The text with control characters escaped: messages quote rules and programs, which may contain
+/// anything.
 pub(super) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -127,7 +128,7 @@ pub(super) fn printable(text: &str) -> String {
     out
 }
 
-/// What `apply` locked: a line for each lockdown, if all hold.
+/// What `apply` locked: one line for each lockdown, if all of them hold.
 pub(super) fn locked(report: &Applied) -> Vec<String> {
     if !report.holds {
         return Vec::new();
@@ -144,7 +145,7 @@ pub(super) fn locked(report: &Applied) -> Vec<String> {
     report.lockdowns.iter().map(line).collect()
 }
 
-/// What the probes of the lockdown show. Without a route, a probe shows nothing.
+/// What the probes of the lockdown confirm. A probe without a route confirms nothing.
 fn proof(lockdown: &Lockdown, probes: &[ProbeResult]) -> String {
     let own = lockdown.policy.target.addresses();
     let (idle, made): (Vec<_>, Vec<_>) = probes
@@ -187,8 +188,8 @@ pub(super) fn dry_run(report: &DryRun) -> String {
     out
 }
 
-/// What `verify` found: a block for each lockdown with a line for each group of checks, problems
-/// first; each help once; the verdict.
+/// The result of `verify`: a block for each lockdown, with a line for each group of checks,
+/// problems first; then each help once; then the verdict.
 pub(super) fn verified(report: &Verified, style: Style) -> String {
     let mut out = String::new();
     let findings: Vec<&Finding> = report.findings.iter().collect();
@@ -234,16 +235,17 @@ pub(super) fn verified(report: &Verified, style: Style) -> String {
         ExitCode::CheckFailed => style.bad(verdict),
         _ => style.doubtful(verdict),
     };
-    let details = match report.findings.iter().any(is_problem) {
-        true => " (details: ip-lockdown verify -v)",
-        false => "",
+    let details = if report.findings.iter().any(is_problem) {
+        " (details: ip-lockdown verify -v)"
+    } else {
+        ""
     };
     line!(out, "{verdict}{details}");
     out
 }
 
-/// The findings by group: groups with problems first, then those with something to tell, then the
-/// rest in one line.
+/// The findings by group: groups with problems first, then groups with details, then the others in
+/// one line.
 fn groups(out: &mut String, findings: &[&Finding], style: Style) {
     let mut by_group: BTreeMap<Group, Vec<&Finding>> = BTreeMap::new();
     for finding in findings {
@@ -290,7 +292,7 @@ fn name(group: Group) -> &'static str {
     }
 }
 
-/// The problems of a group, each once: those of both families in one line.
+/// The problems of a group. A problem of both families is printed once.
 fn problems(out: &mut String, group: Group, findings: &[&Finding], style: Style) {
     let mut lines: Vec<(String, &Finding, Vec<Family>)> = Vec::new();
     for &finding in findings.iter().filter(|finding| is_problem(finding)) {
@@ -324,7 +326,7 @@ fn problems(out: &mut String, group: Group, findings: &[&Finding], style: Style)
     }
 }
 
-/// What a group without problems tells; `None` where "ok" says all.
+/// The status and the details of a group without problems; `None` if it has no details.
 fn summary(group: Group, findings: &[&Finding]) -> Option<(&'static str, String)> {
     let checks = match group {
         Group::Rules => &[Check::AddressLocked][..],
@@ -488,7 +490,7 @@ fn status_of(
 /// The counters of an address, over all layers.
 fn packets(out: &mut String, address: Address, counters: &[Counted]) {
     let of_address = || counters.iter().filter(|one| one.address == address);
-    // A packet that one layer passes is counted again by the next: the first layer counts.
+    // A packet that a layer allows is counted again by the next one, so take the first.
     let Some(first) = of_address().next() else {
         return;
     };
@@ -542,9 +544,12 @@ pub(super) fn enabled(report: &Enabled) -> Vec<String> {
     } else {
         format!("{path}: unchanged")
     }];
-    lines.extend(report.links.as_ref().map(|links| match links.is_empty() {
-        true => format!("{BOOT_UNIT}: already enabled"),
-        false => format!("{BOOT_UNIT}: enabled ({links})"),
+    lines.extend(report.links.as_ref().map(|links| {
+        if links.is_empty() {
+            format!("{BOOT_UNIT}: already enabled")
+        } else {
+            format!("{BOOT_UNIT}: enabled ({links})")
+        }
     }));
     if report.started {
         lines.push(format!("{BOOT_UNIT}: started"));

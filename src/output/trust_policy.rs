@@ -3,7 +3,7 @@
 use serde::Serialize;
 use trust_policy::{Code, Diagnostic, Severity};
 
-/// The diagnostics as text, and their number.
+/// The diagnostics as text, with a summary line.
 pub(super) fn listing(file: &str, found: &[Diagnostic]) -> String {
     let mut text = String::new();
     for found in found {

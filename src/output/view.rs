@@ -17,7 +17,7 @@ pub(super) struct SubjectView {
     pub(super) kind: &'static str,
     /// An id, or a range of ids.
     pub(super) ids: String,
-    /// The names that it was given by.
+    /// The names by which the policy lists it.
     pub(super) names: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Questions about observed tables that both the planner and the checks ask: does a chain hold the
-//! desired rules, is a jump in its place, which rules lead to our chains.
+//! Comparisons of observed tables with desired rules, for both the planner and the checks: whether
+//! a chain holds the desired rules, whether a jump is in its place, which rules lead to our chains.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use super::iptables::tokens::tokens;
 use super::model::{Chain, ChainName, Hook, Rule, Spec, Table};
 use crate::policy::Address;
 
-/// Whether the chain is there and holds exactly `rules`.
+/// Whether the chain exists and holds exactly `rules`.
 #[must_use]
 pub fn chain_matches(table: Option<&Table>, chain: ChainName, rules: &[Rule]) -> bool {
     table
         .and_then(|table| table.chain(&chain.to_string()))
-        // Ours are never base chains.
+        // Our chains are never base chains.
         .filter(|chain| chain.policy.is_none())
         .and_then(Chain::own_rules)
         .is_some_and(|observed| observed.into_iter().eq(rules))
 }
 
-/// Whether exactly one rule of the whole table leads to the chain, and this rule is our jump,
-/// preceded only by other jumps of ours.
+/// Whether exactly one rule of the whole table leads to the chain, and this rule is our jump, with
+/// only other jumps of ours before it.
 #[must_use]
 pub fn jump_is_in_place(table: Option<&Table>, chain: ChainName) -> bool {
     let Some(table) = table else { return false };
@@ -33,7 +33,7 @@ pub fn jump_is_in_place(table: Option<&Table>, chain: ChainName) -> bool {
     )
 }
 
-/// A rule that leads to a chain of ours, by a jump or a goto.
+/// A rule that leads to one of our chains, by a jump or a goto.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lead<'a> {
     /// The chain that it leads to.
@@ -46,7 +46,7 @@ pub struct Lead<'a> {
     pub spec: &'a Spec,
 }
 
-/// Every rule, in whatever chain, that leads to a chain of ours.
+/// Every rule of the table that leads to one of our chains.
 pub fn leads(table: &Table) -> impl Iterator<Item = Lead<'_>> {
     table.chains.iter().flat_map(|holder| {
         let rules = holder.rules.iter().enumerate();
@@ -61,22 +61,22 @@ pub fn leads(table: &Table) -> impl Iterator<Item = Lead<'_>> {
     })
 }
 
-/// Every rule, in whatever chain, that leads to the chain.
+/// Every rule of the table that leads to the chain.
 pub fn jumps_to(table: &Table, chain: ChainName) -> impl Iterator<Item = Lead<'_>> {
     leads(table).filter(move |lead| lead.to == chain)
 }
 
-/// The rules outside the address's own chains that lead to a sub-chain of it. None should exist.
+/// The rules outside the address's own chains that lead to one of its sub-chains. None should
+/// exist.
 pub fn stray_jumps<'a>(
     locked: &LockedAddress,
     hook: Hook,
     table: &'a Table,
 ) -> impl Iterator<Item = Lead<'a>> {
     let own: BTreeSet<String> = locked.at(hook).map(|(name, _)| name.to_string()).collect();
-    let to_sub_chain = on(hook, locked.address);
-    leads(table).filter(move |lead| {
-        to_sub_chain(lead.to) && !lead.to.is_root() && !own.contains(lead.holder)
-    })
+    let of_address = belongs_to(hook, locked.address);
+    leads(table)
+        .filter(move |lead| of_address(lead.to) && !lead.to.is_root() && !own.contains(lead.holder))
 }
 
 /// Our chains at the hook for the address that `locked` does not use.
@@ -86,16 +86,17 @@ pub fn unused_chains(
     table: &Table,
 ) -> impl Iterator<Item = ChainName> {
     let wanted: BTreeSet<ChainName> = locked.at(hook).map(|(name, _)| name).collect();
-    let of_address = on(hook, locked.address);
-    let there = table.own_chains().map(|(name, _)| name);
-    there.filter(move |&name| of_address(name) && !wanted.contains(&name))
+    let of_address = belongs_to(hook, locked.address);
+    let present = table.own_chains().map(|(name, _)| name);
+    present.filter(move |&name| of_address(name) && !wanted.contains(&name))
 }
 
-fn on(hook: Hook, address: Address) -> impl Fn(ChainName) -> bool {
+/// Whether a chain belongs to the address and is below the hook.
+fn belongs_to(hook: Hook, address: Address) -> impl Fn(ChainName) -> bool {
     move |chain| chain.hook == hook && chain.address == address
 }
 
-/// The chain of ours that the rule leads to.
+/// Our chain that the rule leads to.
 fn target(spec: &Spec) -> Option<ChainName> {
     match spec {
         Spec::Own(Rule::Jump(chain) | Rule::Goto { chain, .. }) => Some(*chain),

@@ -17,7 +17,7 @@ pub struct Counted {
     pub layer: Layer,
     /// Packets of allowed users.
     pub passed: Counters,
-    /// Closing packets: TCP packets of sockets that are already closed.
+    /// TCP packets of orphaned sockets: those that their process has closed.
     pub closing: Counters,
     /// Refused packets of processes on this host, without those of our probes.
     pub refused: Counters,
@@ -60,7 +60,7 @@ fn in_table(address: Address, layer: Layer, table: &Table) -> Option<Counted> {
             Some(
                 Rule::RefuseOwnedTcp | Rule::RefuseOwned | Rule::RefuseTcp | Rule::Refuse { .. },
             ) => &mut counted.refused,
-            // The chain that these lead to counts the same packets.
+            // The target chain counts the same packets.
             Some(Rule::Jump(_) | Rule::Goto { .. }) | None => continue,
         };
         *sum += rule.counters.unwrap_or_default();

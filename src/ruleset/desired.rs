@@ -1,4 +1,4 @@
-//! Policy -> the rules that put it in force.
+//! Policy -> the rules that enforce it.
 
 use super::model::{ChainName, Hook, Rule, Verdict};
 use super::tree::{OfUids, split};
@@ -6,24 +6,26 @@ use super::{Layer, Layers, Marker};
 use crate::policy::{AccountName, Address, Family, Forwarded, Policy, Subjects, UidRange};
 use crate::probe::Transport;
 
-/// Room for names in a rule's comment, in bytes (255 in all, `XT_MAX_COMMENT_LEN`).
+/// The maximum length in bytes of the names in a comment of an iptables rule, which may have 255
+/// (`XT_MAX_COMMENT_LEN`).
 const MAX_COMMENT: usize = 250;
 
-/// The same in nftables (128 bytes in all, `NFTNL_UDATA_COMMENT_MAXLEN` of its userspace).
+/// The maximum length in bytes of the names in a comment of an nftables rule, which may have 128
+/// (`NFTNL_UDATA_COMMENT_MAXLEN` of libnftnl).
 const MAX_NFT_COMMENT: usize = 120;
 
-/// The rules of one address in one layer.
+/// The chains and rules that one address needs in one layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedAddress {
     /// The address.
     pub address: Address,
-    /// Each behind those that it leads to.
+    /// Each chain comes after those that it leads to.
     chains: Vec<(ChainName, Vec<Rule>)>,
 }
 
 impl LockedAddress {
-    /// Its chains at `hook` with their rules, each behind those that it leads to: the one that the
-    /// hook jumps to is the last. None means that no chain must be there.
+    /// The chains at `hook` with their rules. Each comes after those that it leads to, so the chain
+    /// that the hook jumps to is the last. If there is none, no chain may exist at this hook.
     #[must_use]
     pub fn at(&self, hook: Hook) -> impl DoubleEndedIterator<Item = (ChainName, &[Rule])> {
         self.chains
@@ -33,7 +35,7 @@ impl LockedAddress {
     }
 }
 
-/// Why layer `nftables` cannot express the policy, if it cannot.
+/// Why layer `nftables` cannot express the policy; `None` if it can.
 #[must_use]
 pub fn nftables_obstacle(policy: &Policy) -> Option<&'static str> {
     let subjects = &policy.subjects;
@@ -47,7 +49,7 @@ pub fn nftables_obstacle(policy: &Policy) -> Option<&'static str> {
     }
 }
 
-/// What `policy`, laid down in `layers`, wants in `layer` for the addresses of `family`.
+/// What `layer` must contain for the addresses of `family`, if `policy` is installed in `layers`.
 #[must_use]
 pub fn desired(
     policy: &Policy,
@@ -90,7 +92,7 @@ pub fn desired(
     let ending_of_sub_chains = [&count_probes[..], &refusal(None)].concat();
     let lock = |address| {
         let (mut chains, mut rules) = split(address, users.clone(), &ending_of_sub_chains);
-        // Where a goto leads, no group passes any more.
+        // A packet that takes a goto does not return to the group rules, so these come first.
         let at = if chains.is_empty() { rules.len() } else { 0 };
         rules.splice(at..at, groups.iter().cloned());
         rules.extend(ending.iter().cloned());
@@ -109,7 +111,7 @@ pub fn desired(
         .collect()
 }
 
-/// One rule a uid, adjacent ones together as far as their names fit in one comment.
+/// One rule for each uid. Adjacent uids share a rule as long as their names fit in one comment.
 fn users(subjects: &Subjects, max_comment: usize) -> Vec<OfUids> {
     let mut rules: Vec<(UidRange, Vec<AccountName>)> = Vec::new();
     let mut room = 0;
@@ -143,7 +145,7 @@ fn users(subjects: &Subjects, max_comment: usize) -> Vec<OfUids> {
         .collect()
 }
 
-/// One rule a group, and one more for names that do not fit in its comment.
+/// One rule for each group, and further ones for names that do not fit in its comment.
 fn groups(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
     let groups = subjects.groups().iter().flat_map(|(&gid, names)| {
         let sets: Vec<_> = match names.len() {
@@ -156,7 +158,7 @@ fn groups(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
     groups.collect()
 }
 
-/// The names of one id, cut so that each part fits in a comment.
+/// The names of one id, in sets that fit in a comment each.
 fn names_that_fit(
     names: Vec<AccountName>,
     max_comment: usize,
@@ -179,7 +181,7 @@ fn names_that_fit(
     sets.into_iter()
 }
 
-/// The subjects that the rules of the output chains let pass; the inverse of what [`desired`] does.
+/// The subjects that the rules of the output chains allow: the inverse of [`desired`].
 #[must_use]
 pub fn subjects_of<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Subjects {
     let (mut named, mut unnamed, mut groups) = (Vec::new(), Vec::new(), Vec::new());

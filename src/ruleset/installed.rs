@@ -1,4 +1,4 @@
-//! The lockdowns that the firewall holds, read back from their marked chains.
+//! The installed lockdowns, read back from the chains that have a marker comment.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +12,18 @@ use crate::policy::{Address, Family, Policy, Target};
 pub struct Installed {
     /// One for each target, read from an intact copy of its chain.
     pub lockdowns: Vec<Lockdown>,
-    /// Addresses with chains of ours of which no layer holds an intact copy.
+    /// Addresses for which our chains exist, but no layer holds an intact copy.
     pub damaged: Vec<Address>,
 }
 
-/// Reads the lockdowns of the variant in use. Every layer and family holds the whole policy; the
-/// first intact copy defines the lockdown, and whatever differs from it is drift.
+/// The lockdowns in the layers in use. Every layer and family holds the whole policy; the first
+/// intact copy defines the lockdown, and every difference from that copy is drift.
 #[must_use]
 pub fn installed(seen: &Observation) -> Installed {
     read_back(seen.own_tables())
 }
 
-/// Reads the lockdowns of the other variant, as far as it could be read.
+/// The lockdowns that the other iptables variant holds, as far as its rules could be read.
 #[must_use]
 pub fn installed_elsewhere(seen: &Observation) -> Installed {
     read_back(seen.read_of_other().flat_map(|(_, ruleset)| {
@@ -33,7 +33,7 @@ pub fn installed_elsewhere(seen: &Observation) -> Installed {
     }))
 }
 
-/// The installed lockdown that covers an address of the target.
+/// The first installed lockdown that covers an address of the target.
 #[must_use]
 pub fn installed_for(target: &Target, seen: &Observation) -> Option<Lockdown> {
     let mut lockdowns = installed(seen).lockdowns.into_iter();
@@ -81,8 +81,8 @@ fn read_back<'a>(tables: impl Iterator<Item = (Family, &'a Table)>) -> Installed
     found
 }
 
-/// The policy and layers that the chains of `address` describe, if the chains are complete and
-/// fit their marker.
+/// The policy and layers that the chains of `address` describe; `None` if the chains are incomplete
+/// or do not match their marker.
 fn intact_copy(table: &Table, address: Address) -> Option<(Policy, Layers)> {
     let name = ChainName::root(Hook::Output, address);
     let rules = table.chain(&name.to_string())?.own_rules()?;
@@ -102,7 +102,7 @@ fn intact_copy(table: &Table, address: Address) -> Option<(Policy, Layers)> {
     Some((policy, marker.layers))
 }
 
-/// The rules and those of the sub-chains that they lead to; `None` when a sub-chain is missing or
+/// `rules`, and the rules of the sub-chains that they lead to; `None` if a sub-chain is missing or
 /// holds a foreign rule.
 fn with_sub_chains<'a>(table: &'a Table, mut rules: Vec<&'a Rule>) -> Option<Vec<&'a Rule>> {
     let mut entered = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Layers: the places in the kernel where the whole decision is enforced.
+//! Layers: the independent mechanisms that enforce the whole decision.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,31 +8,32 @@ use thiserror::Error;
 
 use crate::policy::Family;
 
-/// A place in the kernel where the whole decision is enforced; a refusal in any is a refusal.
+/// An independent mechanism in the kernel that enforces the whole decision. A refusal in any layer
+/// refuses the packet.
 ///
-/// In the order of a packet's way: `filter` has priority 0 (linux/netfilter_ipv4.h), `nftables`
-/// takes 50, and `security` is at 50 with iptables-legacy, at 150 with iptables-nft. An ACCEPT ends
-/// the table that it stands in, not those behind it.
+/// The order is that in which a packet passes the layers: `filter` has priority 0
+/// (linux/netfilter_ipv4.h), `nftables` has 50, and `security` has 50 with iptables-legacy and 150
+/// with iptables-nft. An ACCEPT ends only the table that contains it, not the later ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {
-    /// The iptables table `filter`: refuses fast, and is what `iptables -S` shows.
+    /// The iptables table `filter`, which can refuse at once and which `iptables -S` shows.
     Filter,
-    /// The table `inet ip_lockdown` of nftables: our own, which no other tool's flush or rule
-    /// reaches, `nft flush ruleset` excepted.
+    /// Our own nftables table `inet ip_lockdown`. No other tool's rules or flushes affect it,
+    /// except `nft flush ruleset`.
     Nftables,
-    /// The iptables table `security`, which hardly any other tool touches.
+    /// The iptables table `security`, which hardly any other tool changes.
     Security,
 }
 
 impl Layer {
-    /// Every layer, in the order of a packet's way.
+    /// Every layer, in the order in which a packet passes them.
     pub const ALL: [Self; 3] = [Self::Filter, Self::Nftables, Self::Security];
 
     /// The layers that are tables of iptables.
     pub const OF_IPTABLES: [Self; 2] = [Self::Filter, Self::Security];
 
-    /// Its name; of a layer of iptables, the table's.
+    /// Its name. A layer of iptables has the name of its table.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,30 +52,30 @@ impl fmt::Display for Layer {
 
 /// The layers of a lockdown: at least one.
 ///
-/// Written with commas, in the order of a packet's way: `filter,nftables`.
+/// Written with commas, in the order in which a packet passes them: `filter,nftables`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layers {
-    // A bit a layer, by its number.
+    // One bit for each layer, at the position of its discriminant.
     bits: u8,
 }
 
 impl Layers {
-    /// What iptables gets where the kernel has nf_tables.
+    /// The default with iptables, on a kernel with nf_tables.
     pub const FILTER_AND_NFTABLES: Self = Self::FILTER.with(Layer::Nftables);
-    /// What iptables gets where it has not, and for policies with groups.
+    /// The default with iptables, on a kernel without nf_tables and for policies with groups.
     pub const FILTER_AND_SECURITY: Self = Self::FILTER.with(Layer::Security);
-    /// What a host without iptables gets.
+    /// The default on a host without iptables.
     pub const NFTABLES: Self = Self { bits: 0 }.with(Layer::Nftables);
-    /// What a kernel without any second layer gets.
+    /// What is left on a kernel without any second layer.
     pub const FILTER: Self = Self { bits: 0 }.with(Layer::Filter);
 
-    /// Whether the layer is one of them.
+    /// Whether the layer is included.
     #[must_use]
     pub const fn has(self, layer: Layer) -> bool {
         self.bits & (1 << layer as u8) != 0
     }
 
-    /// These and that one.
+    /// These layers and `layer`.
     #[must_use]
     pub const fn with(self, layer: Layer) -> Self {
         Self {
@@ -82,20 +83,20 @@ impl Layers {
         }
     }
 
-    /// These without that one; `None` when nothing is left.
+    /// These layers without `layer`; `None` if no layer is left.
     #[must_use]
     pub fn without(self, layer: Layer) -> Option<Self> {
         let bits = self.bits & !(1 << layer as u8);
         (bits != 0).then_some(Self { bits })
     }
 
-    /// In the order of a packet's way.
+    /// The layers, in the order in which a packet passes them.
     #[must_use]
     pub fn iter(self) -> impl DoubleEndedIterator<Item = Layer> {
         Layer::ALL.into_iter().filter(move |&layer| self.has(layer))
     }
 
-    /// Whether any is a table of iptables.
+    /// Whether any of them is a table of iptables.
     #[must_use]
     pub fn need_iptables(self) -> bool {
         Layer::OF_IPTABLES.into_iter().any(|layer| self.has(layer))
@@ -109,13 +110,13 @@ impl fmt::Display for Layers {
     }
 }
 
-/// Which layers a lockdown is to get.
+/// Which layers a lockdown should get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LayerChoice {
-    /// Those that this host offers.
+    /// The best ones that this host supports.
     #[default]
     Auto,
-    /// Exactly these.
+    /// Exactly these layers.
     These(Layers),
 }
 
@@ -139,18 +140,18 @@ impl fmt::Display for LayerChoice {
     }
 }
 
-/// The text names no layers.
+/// Why a text is not a valid list of layers.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LayersError {
-    /// No such layer.
+    /// There is no layer of this name.
     #[error(
         "there is no layer \"{0}\"; use filter, nftables and security, separated by commas, or auto"
     )]
     Unknown(String),
-    /// A layer given twice.
+    /// A layer is listed twice.
     #[error("layer {0} is listed twice")]
     Twice(Layer),
-    /// `security` without `filter`.
+    /// `security` is listed without `filter`.
     #[error(
         "layer security can only drop packets, so it requires layer filter, which refuses them at once"
     )]
@@ -189,7 +190,7 @@ impl Serialize for Layers {
     }
 }
 
-/// The layers of each family: a kernel may have a table for one and not for the other.
+/// The layers of each family. A kernel may have a table for one family and not for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct LayersByFamily {
     ipv4: Layers,
@@ -197,7 +198,7 @@ pub struct LayersByFamily {
 }
 
 impl LayersByFamily {
-    /// The same for both.
+    /// The same layers for both families.
     #[must_use]
     pub fn both(layers: Layers) -> Self {
         Self {
@@ -206,7 +207,7 @@ impl LayersByFamily {
         }
     }
 
-    /// Those of one family.
+    /// The layers of one family.
     #[must_use]
     pub fn of(self, family: Family) -> Layers {
         match family {
@@ -215,7 +216,7 @@ impl LayersByFamily {
         }
     }
 
-    /// Says what those of one family are.
+    /// Sets the layers of one family.
     pub fn set(&mut self, family: Family, layers: Layers) {
         match family {
             Family::V4 => self.ipv4 = layers,

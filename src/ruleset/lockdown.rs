@@ -4,7 +4,7 @@ use super::desired::{LockedAddress, desired};
 use super::{Layer, LayersByFamily};
 use crate::policy::{Address, Family, Policy};
 
-/// A policy, and the layers in which it is, or is to be, installed.
+/// A policy, and the layers in which it is or should be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lockdown {
     /// The policy.
@@ -14,15 +14,16 @@ pub struct Lockdown {
 }
 
 impl Lockdown {
-    /// The chains that it needs in the layer for its addresses of the family.
+    /// The chains that the layer must contain for its addresses of the family.
     pub(super) fn wants(&self, layer: Layer, family: Family) -> Vec<LockedAddress> {
-        match self.layers.of(family) {
-            layers if layers.has(layer) => desired(&self.policy, layers, layer, family),
-            _ => Vec::new(),
+        let layers = self.layers.of(family);
+        if !layers.has(layer) {
+            return Vec::new();
         }
+        desired(&self.policy, layers, layer, family)
     }
 
-    /// Its addresses that the layer is not to enforce.
+    /// Its addresses that the layer should not contain.
     pub(super) fn lacks(&self, layer: Layer) -> impl Iterator<Item = Address> {
         self.policy
             .target

@@ -1,9 +1,9 @@
-//! The marker: a comment on the last rule of an output chain that says what `apply` wrote there.
+//! The marker comment on the last rule of an output chain, which records what `apply` wrote.
 //!
-//! The firewall itself is the only record of what is in force. The marker carries the options
-//! that the rules cannot show, and a digest over the whole policy, so that a chain edited by hand
-//! or half lost is told from one that stands as it was written. It guards against accident, not
-//! against root: whoever can edit the rules can write a marker.
+//! The firewall itself is the only record of what is installed. The marker contains the options
+//! that the rules do not show, and a digest of the whole policy. It detects chains that were edited
+//! or partly deleted. It protects against accidents, not against root: whoever can edit the rules
+//! can also write a marker.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -13,20 +13,20 @@ use sha2::{Digest, Sha256};
 use super::Layers;
 use crate::policy::{Forwarded, Policy, Subjects};
 
-/// `ip-lockdown v1 <16 hex digits> layers=LAYER,... [only] [forwarded=allow]`
+/// A marker comment: `ip-lockdown v1 <16 hex digits> layers=LAYER,... [only] [forwarded=allow]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Marker {
     digest: u64,
-    /// The layers that were laid.
+    /// The layers of the lockdown.
     pub layers: Layers,
-    /// Whether one half of the IMDS pair was locked alone.
+    /// Whether only one address of the IMDS pair is locked.
     pub only: bool,
-    /// What becomes of forwarded packets.
+    /// How forwarded packets are treated.
     pub forwarded: Forwarded,
 }
 
 impl Marker {
-    /// The marker of `policy` as laid down in `layers`.
+    /// The marker of `policy`, installed in `layers`.
     #[must_use]
     pub fn new(policy: &Policy, layers: Layers) -> Self {
         Self::of(
@@ -37,7 +37,7 @@ impl Marker {
         )
     }
 
-    /// Whether this is the marker that `subjects` would get with the options it states.
+    /// Whether `subjects`, with the options of this marker, have the digest of this marker.
     #[must_use]
     pub fn fits(self, subjects: &Subjects) -> bool {
         self == Self::of(subjects, self.layers, self.only, self.forwarded)
@@ -57,7 +57,7 @@ impl Marker {
     }
 }
 
-/// The text under the digest: a line a subject, then the options.
+/// The text that is hashed: one line for each name or id, then the options.
 fn canonical(subjects: &Subjects, layers: Layers, only: bool, forwarded: Forwarded) -> String {
     let mut lines = String::new();
     let mut add = |line: fmt::Arguments<'_>| {
@@ -106,7 +106,7 @@ impl fmt::Display for Marker {
     }
 }
 
-/// The comment is no marker.
+/// The comment is not a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAMarker;
 
@@ -136,7 +136,7 @@ impl FromStr for Marker {
                 _ => return Err(NotAMarker),
             }
         }
-        // One way to write it: order, case and repetition count too.
+        // A marker has one spelling only: order, case and repetitions must be the same.
         (marker.to_string() == text)
             .then_some(marker)
             .ok_or(NotAMarker)

@@ -12,7 +12,8 @@ use super::Marker;
 use crate::policy::{AccountName, Address, Family, Gid, UidRange};
 use crate::probe::Transport;
 
-/// Which iptables: the same rules, kept in two places of the kernel that do not see each other.
+/// An iptables variant. Each keeps its rules in a place of its own in the kernel, and does not show
+/// those of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
@@ -23,7 +24,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The other one.
+    /// The other variant.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -42,62 +43,62 @@ impl fmt::Display for Variant {
     }
 }
 
-/// How a refusal is given.
+/// How the last rule of a chain refuses a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// REJECT: an ICMP port-unreachable goes back. Not valid in `security`.
+    /// REJECT: the sender gets an ICMP port-unreachable. Not valid in `security`.
     Reject,
-    /// DROP: nothing goes back; the sender of a UDP datagram sees EPERM.
+    /// DROP: no packet is sent back; the sender of a UDP datagram gets EPERM.
     Drop,
 }
 
-/// A rule of ours; each variant is one of the few forms that a lockdown is made of.
+/// One of our rules. Each variant is one of the few forms that a lockdown consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
-    /// In a built-in chain: packets to the address go to our chain.
+    /// In a built-in chain: sends packets to the address to our chain.
     Jump(ChainName),
-    /// Packets of these uids go on (RETURN: the host's other rules still have their say).
-    /// One name per uid, in order; for a single uid, all its names; none if given by number.
+    /// Allows packets of these uids (RETURN: the host's other rules are evaluated next).
     PassUids {
         /// The uids.
         uids: UidRange,
-        /// Their names.
+        /// One name for each uid, in order; for a single uid, all its names. Empty for uids that
+        /// were listed by number.
         names: Vec<AccountName>,
     },
-    /// Packets of these uids, listed or not, are judged in the sub-chain, and nowhere else: a goto
-    /// (RETURN there leads to where the chain with this rule was called from).
+    /// Sends packets of these uids, listed or not, to the sub-chain, which decides on them: a goto
+    /// (after RETURN there, the kernel continues in the chain that called the one with this rule).
     Goto {
-        /// From the lowest uid that the sub-chain lists to the highest.
+        /// The lowest to the highest uid that the sub-chain lists.
         uids: UidRange,
         /// The sub-chain.
         chain: ChainName,
     },
-    /// Packets of this group's members, supplementary memberships included, go on.
+    /// Allows packets of this group's members, supplementary memberships included.
     PassGroup {
         /// The gid.
         gid: Gid,
-        /// The names it was given by.
+        /// The names by which the policy lists it.
         names: Vec<AccountName>,
     },
-    /// Packets from the source port of probes are counted, and go on to the rules below, all of which
-    /// refuse them: so the refusals of others can be told. (A probe that met a refusal of its own
-    /// would not prove what the other packets meet.)
+    /// Counts packets from the source port of probes. They continue to the rules below, which refuse
+    /// them like all others. (A refusal of their own would not prove how other packets are treated.)
     CountProbes(Transport),
-    /// In the layer `nftables`: what has an owner at all is refused here, TCP with a reset.
+    /// In the layer `nftables`: refuses TCP packets that have any owner, with a reset.
     RefuseOwnedTcp,
-    /// In the layer `nftables`: anything else that has an owner is refused here.
+    /// In the layer `nftables`: refuses all other packets that have any owner.
     RefuseOwned,
-    /// TCP packets that belong to no socket and open nothing go on: the FIN and ACK that the
-    /// kernel sends for a socket whose process has closed it. (nftables has no match for "no
-    /// socket"; there the two rules before have taken all that have one.)
+    /// Allows packets of orphaned sockets: the FIN and ACK that the kernel sends for a socket whose
+    /// process has closed it. They are TCP packets without an owner that do not open a connection.
+    /// (nftables has no match for "no socket"; its two rules `RefuseOwned...` come first and take
+    /// all packets that have one.)
     PassClosing,
-    /// TCP is refused with a reset, which ends a connect at once.
+    /// Refuses TCP with a reset, so that a connect fails at once.
     RefuseTcp,
-    /// Everything else is refused. The marker says what `apply` wrote.
+    /// Refuses every other packet. The last rule of a chain.
     Refuse {
-        /// How.
+        /// How it refuses.
         verdict: Verdict,
-        /// In an output chain, the marker.
+        /// The marker comment, in the first of the output chains.
         marker: Option<Marker>,
     },
 }
@@ -105,9 +106,9 @@ pub enum Rule {
 /// Packets and bytes that matched a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
-    /// How many packets.
+    /// The number of packets.
     pub packets: u64,
-    /// How many bytes, headers included.
+    /// The number of bytes, headers included.
     pub bytes: u64,
 }
 
@@ -129,21 +130,21 @@ impl std::ops::AddAssign for Counters {
     }
 }
 
-/// What a rule that was read says.
+/// The content of an observed rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spec {
     /// Exactly one of our forms.
     Own(Rule),
-    /// Anything else, as it was printed.
+    /// A foreign rule, as iptables or the kernel reported it.
     Foreign(String),
 }
 
-/// A rule that was read.
+/// An observed rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedRule {
-    /// Its counters, if they were printed.
+    /// Its counters, if the output contained them.
     pub counters: Option<Counters>,
-    /// What it says.
+    /// Its content.
     pub spec: Spec,
 }
 
@@ -158,13 +159,13 @@ impl ObservedRule {
     }
 }
 
-/// A chain that was read.
+/// An observed chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     /// Its name.
     pub name: String,
-    /// What a built-in chain does with packets that reach its end; `None` for a user's chain, and
-    /// for a base chain of nftables that is not as ours are.
+    /// The verdict on packets that reach the end of a built-in chain; `None` for a user-defined
+    /// chain, and for a base chain of nftables whose type, hook or priority is not ours.
     pub policy: Option<String>,
     /// The counters of the policy.
     pub counters: Counters,
@@ -173,13 +174,13 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Its rules, when every one is a form of ours.
+    /// Its rules, if all of them are ours.
     #[must_use]
     pub fn own_rules(&self) -> Option<Vec<&Rule>> {
         self.rules.iter().map(ObservedRule::own).collect()
     }
 
-    /// How many rules at its head are jumps of ours, to whichever address.
+    /// The number of our jumps at its head, for any address.
     #[must_use]
     pub fn leading_jumps(&self) -> usize {
         self.rules
@@ -189,7 +190,7 @@ impl Chain {
     }
 }
 
-/// A table that was read.
+/// An observed table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Its name, such as `filter`.
@@ -199,20 +200,20 @@ pub struct Table {
 }
 
 impl Table {
-    /// The chain of that name.
+    /// The chain with this name.
     #[must_use]
     pub fn chain(&self, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.name == name)
     }
 
-    /// The chain that packets at the hook meet, where it is one that meets them.
+    /// The built-in chain of the hook; `None` if the chain of that name is not attached to it.
     #[must_use]
     pub fn built_in(&self, hook: Hook) -> Option<&Chain> {
         self.chain(hook.chain())
             .filter(|chain| chain.policy.is_some())
     }
 
-    /// The addresses for which there is a chain of ours: each once, IPv4 first.
+    /// The addresses for which the table has one of our chains: each once, IPv4 first.
     #[must_use]
     pub fn locked_addresses(&self) -> Vec<Address> {
         let addresses: BTreeSet<Address> =
@@ -220,7 +221,7 @@ impl Table {
         addresses.into_iter().collect()
     }
 
-    /// The chains of ours.
+    /// Our chains in the table.
     pub fn own_chains(&self) -> impl Iterator<Item = (ChainName, &Chain)> {
         self.chains
             .iter()
@@ -235,12 +236,12 @@ pub struct Ruleset {
     pub family: Family,
     /// The tables, in the order read. A table that is not in use may be missing.
     pub tables: Vec<Table>,
-    /// Tables that are in use but that iptables cannot show; never `filter` or `security`.
+    /// Tables in use that iptables cannot show; never `filter` or `security`.
     pub hidden: Vec<String>,
 }
 
 impl Ruleset {
-    /// No table in use.
+    /// A ruleset without any table in use.
     #[must_use]
     pub fn empty(family: Family) -> Self {
         Self {
@@ -250,13 +251,13 @@ impl Ruleset {
         }
     }
 
-    /// The table of that name.
+    /// The table with this name.
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
     }
 
-    /// The addresses for which any table has a chain of ours: each once, in order.
+    /// The addresses for which any table has one of our chains: each once, in order.
     #[must_use]
     pub fn locked_addresses(&self) -> Vec<Address> {
         let addresses: BTreeSet<Address> = self

@@ -1,8 +1,7 @@
 //! The framing of netlink messages to and from nfnetlink: struct nlmsghdr, struct nfgenmsg, and
 //! [`attributes`] (linux/netlink.h, linux/netfilter/nfnetlink.h).
 //!
-//! Numbers in headers are in this machine's order. Bytes of any other content are `None`, never a
-//! panic.
+//! Numbers in headers are in host byte order. Damaged messages are read as `None`, without a panic.
 
 pub(crate) mod attributes;
 
@@ -10,11 +9,11 @@ use nix::libc;
 
 use self::attributes::aligned;
 
-/// struct nlmsghdr: length, type, flags, sequence, port.
+/// The length of struct nlmsghdr: length, type, flags, sequence, port.
 pub(crate) const HEADER: usize = 16;
-/// struct nfgenmsg: family, version, resource.
+/// The length of struct nfgenmsg: family, version, resource.
 pub(crate) const OBJECT: usize = 4;
-/// Flags of a message.
+/// Message flags.
 pub(crate) const REQUEST: u16 = short(libc::NLM_F_REQUEST);
 pub(crate) const ACKNOWLEDGE: u16 = short(libc::NLM_F_ACK);
 pub(crate) const CREATE: u16 = short(libc::NLM_F_CREATE);
@@ -22,58 +21,59 @@ pub(crate) const APPEND: u16 = short(libc::NLM_F_APPEND);
 pub(crate) const DUMP: u16 = short(libc::NLM_F_DUMP);
 /// The ruleset changed while the kernel made the dump.
 pub(crate) const INTERRUPTED: u16 = short(libc::NLM_F_DUMP_INTR);
-/// Begin and end of a transaction.
+/// The message types that begin and end a transaction.
 pub(crate) const BEGIN: u16 = short(libc::NFNL_MSG_BATCH_BEGIN);
 pub(crate) const END: u16 = short(libc::NFNL_MSG_BATCH_END);
-/// The subsystem nf_tables.
+/// The number of the subsystem nf_tables.
 pub(crate) const NFTABLES: u16 = short(libc::NFNL_SUBSYS_NFTABLES);
 
-/// The constants of the kernel are small and positive; C has them as `int`.
+/// Converts a kernel constant, which is small and positive but an `int` in C.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "checked where the constants are evaluated"
 )]
 const fn short(constant: libc::c_int) -> u16 {
-    assert!(constant >= 0 && constant <= 0xffff, "it has 16 bits");
+    assert!(constant >= 0 && constant <= 0xffff, "fits in 16 bits");
     constant as u16
 }
 
 /// The type of a message of nf_tables (enum nf_tables_msg_types).
 #[must_use]
 pub(crate) fn of_nftables(kind: libc::c_int) -> u16 {
-    // The enum is small.
+    // All values of the enum fit in 8 bits.
     NFTABLES << 8 | u16::try_from(kind).unwrap_or_default()
 }
 
-/// A message.
+/// A netlink message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     /// Its type.
     pub kind: u16,
     /// Its flags.
     pub flags: u16,
-    /// Its number.
+    /// Its sequence number.
     pub sequence: u32,
-    /// What follows struct nlmsghdr: of an object, struct nfgenmsg and attributes.
+    /// The bytes after struct nlmsghdr; for an object, struct nfgenmsg and its attributes.
     pub payload: &'a [u8],
 }
 
 impl Message<'_> {
-    /// Whether it is of type NLMSG_ERROR or NLMSG_DONE, which carry an error number.
+    /// Whether its type is NLMSG_ERROR or NLMSG_DONE, which contain an error number.
     pub(crate) fn is_answer(&self) -> bool {
         matches!(i32::from(self.kind), libc::NLMSG_ERROR | libc::NLMSG_DONE)
     }
 
-    /// The error number of such a message, 0 where all went well; `None` if it is damaged.
+    /// The error number of a message of type NLMSG_ERROR or NLMSG_DONE, 0 for success; `None` if
+    /// the message is damaged.
     pub(crate) fn error(&self) -> Option<i32> {
         let code = self.payload.first_chunk().copied();
         i32::from_ne_bytes(code?).checked_neg()
     }
 }
 
-/// The messages in what one read from a netlink socket returned; the last one is `None` where the
-/// bytes are damaged.
+/// The messages in the bytes that one read from a netlink socket returned. If the bytes are
+/// damaged, the last item is `None`.
 pub fn messages(mut rest: &[u8]) -> impl Iterator<Item = Option<Message<'_>>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -101,8 +101,8 @@ fn first(bytes: &[u8]) -> Option<(usize, Message<'_>)> {
     Some((length, message))
 }
 
-/// Appends a message: its type, flags and number, struct nfgenmsg, and the attributes that `fill`
-/// appends.
+/// Appends a message with this type, flags, sequence number and struct nfgenmsg. `fill` appends its
+/// attributes.
 pub(crate) fn put_message(
     bytes: &mut Vec<u8>,
     (kind, flags, sequence): (u16, u16, u32),
@@ -121,7 +121,7 @@ pub(crate) fn put_message(
     patch(bytes, start, length.to_ne_bytes());
 }
 
-/// Sets flags of the message that begins at `start`.
+/// Sets further flags of the message that begins at `start`.
 pub(crate) fn add_flags(bytes: &mut [u8], start: usize, more: u16) {
     let at = start + 6;
     let flags = bytes.get(at..).and_then(|rest| rest.first_chunk().copied());

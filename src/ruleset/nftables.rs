@@ -1,19 +1,19 @@
-//! The layer `nftables`: a table of our own, `inet ip_lockdown`, for both families.
+//! The layer `nftables`: our own table `inet ip_lockdown`, for both families.
 //!
 //! ```text
 //! desired ----------------------------+
 //!                                     +-> operations -> encode -> (netlink)
 //! (netlink) -> object -> decode ------+              -> render -> what people read
 //! ```
-//! nft is not needed for it: the kernel is told and asked over netlink. So no listing of it leaves
-//! anything out, as those of nft do with what a later version wrote.
+//! The table is changed and read over netlink, without nft. A listing by nft may omit what a later
+//! version of nft wrote; a netlink dump is complete.
 //!
-//! The same chains and rules as in the iptables layers ([`super::model`]); in the names of chains
-//! there is a `_` where an IPv6 address has `:`.
+//! The table has the same chains and rules as the iptables layers ([`super::model`]). In chain
+//! names, `_` replaces each `:` of an IPv6 address.
 //!
-//! The uids are rules, not elements of a set. The kernel puts the new rules of a transaction in
-//! force at one instant, but a look-up in a set of intervals that is new in the same transaction
-//! can miss an element for a moment (seen on Linux 6.18): listed users would lose packets.
+//! The uids are rules, not elements of a set. The kernel installs the new rules of a transaction at
+//! one instant, but a lookup in an interval set that the same transaction creates can miss an
+//! element for a moment (observed on Linux 6.18): listed users would lose packets.
 
 pub mod decode;
 pub mod encode;
@@ -26,33 +26,33 @@ pub mod render;
 pub use self::operation::Operation;
 use super::model::{ChainName, Table};
 
-/// The name of the table, of family `inet`.
+/// The name of our table; its family is `inet`.
 pub const TABLE: &str = "ip_lockdown";
 
-/// Where its chains stand among those of others at the same hook: behind `filter` (0), so that
-/// what `filter` refuses is counted there, and behind what rewrites packets.
+/// The priority of its base chains: after `filter` (0), so that packets which `filter` refuses are
+/// counted there, and after the chains that rewrite packets.
 pub const PRIORITY: i32 = 50;
 
-/// The table as it was read.
+/// Our table, as observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnTable {
-    /// Its chains, by the names that the iptables layers have for them.
+    /// Its chains, with the names that the iptables layers use.
     pub table: Table,
-    /// Whether it holds anything that no version of this program puts there.
+    /// Whether it contains anything that no version of this program creates.
     pub foreign: bool,
-    /// Whether its chains are switched off (`flags dormant`).
+    /// Whether it is dormant (`flags dormant`): the kernel ignores its rules.
     pub dormant: bool,
-    /// Whether it goes with a process (`flags owner`): what is in it stands only that long.
+    /// Whether another process owns it (`flags owner`): its rules end with that process.
     pub owned: bool,
 }
 
-/// The chain's name as nft can read it: letters, digits and `/ - _ .` (its scanner.l).
+/// The chain's name in nftables. nft can read letters, digits and `/ - _ .` (its scanner.l).
 #[must_use]
 pub fn written(chain: ChainName) -> String {
     chain.to_string().replace(':', "_")
 }
 
-/// The chain of that name, if it is one of ours.
+/// Our chain with this name in nftables; `None` if it is not one of ours.
 #[must_use]
 pub fn read_name(name: &str) -> Option<ChainName> {
     [name.replace('_', ":"), name.to_owned()]

@@ -1,4 +1,4 @@
-//! "Could not look", as a value.
+//! What could not be read, as a value with its place and source.
 
 use std::error::Error;
 use std::fmt;
@@ -34,7 +34,7 @@ impl fmt::Display for Readable {
     }
 }
 
-/// What could not be read, and why. It is never the same as "there is none".
+/// What could not be read, and why. It never means that there is nothing.
 #[derive(Debug, Clone)]
 pub struct NotRead {
     /// What could not be read.

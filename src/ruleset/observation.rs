@@ -22,16 +22,16 @@ pub struct Native {
 pub struct Observation {
     /// The iptables variant in use; `None` on a host without iptables.
     pub variant: Option<Variant>,
-    /// The families that this kernel has, as the variant in use shows them; without iptables they
-    /// are empty.
+    /// The families that this kernel has, with the rules of the variant in use. Without iptables
+    /// the rulesets are empty.
     pub families: Vec<(Family, Result<Ruleset, NotRead>)>,
-    /// The same families as the other variant shows them, where it has rules at all.
+    /// The rules of the other variant, for each family in which it has any.
     pub other: Vec<(Variant, Family, Result<Ruleset, NotRead>)>,
     /// Whether this kernel has nf_tables.
     pub nf_tables: Result<bool, NotRead>,
     /// Our nftables table; `None` where it does not exist.
     pub nftables: Result<Option<OwnTable>, NotRead>,
-    /// The rest of nf_tables.
+    /// The other nf_tables content.
     pub native: Result<Native, NotRead>,
 }
 
@@ -102,17 +102,18 @@ impl Observation {
         layer == Layer::Nftables && matches!(&self.nftables, Ok(Some(own)) if own.owned)
     }
 
-    /// Whether firewalld has rules here: its own table, or its chains in that of iptables.
+    /// Whether firewalld has rules on this host: a table of its own, or chains in an iptables
+    /// table.
     ///
     /// # Errors
     /// The tables could not be read.
     pub fn has_firewalld(&self) -> Result<bool, &NotRead> {
-        let chain = |ruleset: &Ruleset| {
+        let has_chains = |ruleset: &Ruleset| {
             ruleset
                 .table(Layer::Filter.name())
                 .is_some_and(|filter| filter.chain("INPUT_direct").is_some())
         };
-        if self.read().any(chain) {
+        if self.read().any(has_chains) {
             return Ok(true);
         }
         let mut tables = self.native.as_ref()?.tables.iter();
@@ -174,7 +175,7 @@ impl Observation {
         addresses
     }
 
-    /// The addresses for which any layer of any variant holds a chain of ours, each once.
+    /// The addresses for which any layer of any variant holds one of our chains, each once.
     #[must_use]
     pub fn locked_addresses(&self) -> Vec<Address> {
         let of_iptables = self

@@ -1,9 +1,9 @@
-//! What the targets of iptables do (iptables-extensions(8)).
+//! iptables targets, by their effect on a packet (iptables-extensions(8)).
 
 /// Targets that rewrite the destination of a packet.
 pub(crate) const REWRITES: &[&str] = &["DNAT", "DNPT", "NETMAP", "REDIRECT", "TPROXY"];
 
-/// Targets after which the packet goes on to the next rule.
+/// Targets that do not end the evaluation: the packet continues with the next rule.
 pub(crate) const GOES_ON: &[&str] = &[
     "AUDIT",
     "CHECKSUM",

@@ -1,4 +1,4 @@
-//! Long lists, split over sub-chains: a packet meets few of their rules.
+//! Long lists of uids, split into sub-chains, so that a packet passes few rules.
 //!
 //! ```text
 //! IPL-<address>            IPL2b-<address>            IPL00-<address>
@@ -7,34 +7,35 @@
 //! ...                      ...                       ...
 //! refuse                   refuse                    refuse
 //! ```
-//! A goto leaves nothing behind to come back to: a RETURN in a sub-chain leads out of all of them,
-//! and at the end of each stands a refusal. Only a packet with an owner takes a goto, so closing
-//! packets stay in the first chain, and so does everyone whose uid is in no sub-chain's range.
+//! A goto does not return: after a RETURN in a sub-chain, the kernel continues outside of all our
+//! chains. Each sub-chain ends with a refusal. Only a packet with an owner takes a goto. Packets of
+//! orphaned sockets stay in the first chain, and so do packets whose uid is in no sub-chain's
+//! range.
 
 use super::model::{ChainName, Part, Rule};
 use crate::policy::{Address, UidRange};
 
-/// How many rules a sub-chain has before its refusal. A rule that does not match costs a packet
-/// nearly 0.1 us: fewer would cost a packet less, but make more chains, each with rules of its own.
-/// The 16,384 subjects of a policy (`MAX_SUBJECTS`) make four levels, where a packet meets 56 rules at
-/// most (4 + 16 + 16 + 16 + 4).
+/// How many rules a sub-chain has before its refusal. Each rule that does not match delays a packet
+/// by nearly 0.1 us: a smaller width would shorten the delay, but need more chains, each with its
+/// own refusal. The 16,384 subjects of the longest policy (`MAX_SUBJECTS`) need four levels, in which
+/// a packet passes at most 56 rules (4 + 16 + 16 + 16 + 4).
 const WIDTH: usize = 16;
 
-/// The longest list of uids that is not split: as many rules as a packet meets in two levels.
+/// The longest list of uids that is not split: as many rules as a packet passes in two levels.
 const MAX_IN_ONE: usize = 2 * WIDTH;
 
-/// How many sub-chains list users. These and those above them, 1,092 in all, have to have numbers
-/// ([`Part`]). For a list that needs more they get wider; the longest has 32,767 rules, for a range
-/// and 16,383 names out of its middle, and theirs are twice as wide.
+/// How many sub-chains may list users. Together with those above them they are 1,092, and each
+/// needs a number ([`Part`]). Longer lists get wider sub-chains: the longest has 32,767 rules (a
+/// range and 16,383 names from inside it), and its sub-chains are twice as wide.
 const MAX_LEAVES: usize = 1024;
 
-/// A rule for these uids.
+/// A rule and the uids that it matches.
 pub(super) type OfUids = (UidRange, Rule);
 
-/// The sub-chains for `list`, each behind those that it leads to, and what the first chain of the
-/// address has instead of the list. A list that is not long stays as it is.
+/// The sub-chains for `list`, each after those that it leads to, and the rules that replace the
+/// list in the first chain of the address. A short list is returned unchanged, without sub-chains.
 ///
-/// The list is in the order of its uids.
+/// The list must be sorted by uid.
 pub(super) fn split(
     address: Address,
     list: Vec<OfUids>,
@@ -59,7 +60,7 @@ pub(super) fn split(
     (chains, level.into_iter().map(|(_, rule)| rule).collect())
 }
 
-/// From the first rule's lowest uid to the last one's highest.
+/// The range from the lowest uid of the first rule to the highest uid of the last rule.
 fn span(rules: &[OfUids]) -> Option<UidRange> {
     let ((first, _), (last, _)) = (rules.first()?, rules.last()?);
     UidRange::new(first.first(), last.last())

@@ -34,7 +34,7 @@ pub fn behaviour(address: Address, sample: &Sample, results: &[ProbeResult]) -> 
         .collect()
 }
 
-/// The finding where the user asked for no probes: behaviour is unknown.
+/// The finding for a run with `--no-probe`: the behaviour is unknown.
 #[must_use]
 pub fn not_probed(address: Address) -> Finding {
     Finding::unknown(
@@ -57,7 +57,7 @@ fn unlisted_refused(address: Address, results: &[&ProbeResult]) -> Finding {
         return Finding::unknown(check, reason);
     }
     if results.is_empty() {
-        return Finding::not_tested(check, "every uid is allowed, so nobody is to be refused");
+        return Finding::not_tested(check, "every uid is allowed, so there is nobody to refuse");
     }
     if !any_route(results) {
         return no_route(check, address);
@@ -79,7 +79,7 @@ fn refused_at_once(address: Address, results: &[&ProbeResult]) -> Finding {
     match failed_probe(results) {
         Some(reason) => Finding::unknown(check, reason),
         None if results.is_empty() => {
-            Finding::not_tested(check, "every uid is allowed, so nobody is to be refused")
+            Finding::not_tested(check, "every uid is allowed, so there is nobody to refuse")
         }
         None if !any_route(results) => no_route(check, address),
         None => Finding::pass(check, "refused connections fail at once"),
@@ -124,11 +124,11 @@ fn any_route(results: &[&ProbeResult]) -> bool {
         .any(|result| result.outcome != Outcome::NoRoute)
 }
 
-/// The probed users with such an outcome, each once.
-fn users(results: &[&ProbeResult], such: impl Fn(&Outcome) -> bool) -> Vec<String> {
+/// The probed users whose outcome `matches`, each once.
+fn users(results: &[&ProbeResult], matches: impl Fn(&Outcome) -> bool) -> Vec<String> {
     let mut users: Vec<String> = results
         .iter()
-        .filter(|result| such(&result.outcome))
+        .filter(|result| matches(&result.outcome))
         .map(|result| {
             let identity = &result.identity;
             match identity.groups.first() {
@@ -142,6 +142,7 @@ fn users(results: &[&ProbeResult], such: impl Fn(&Outcome) -> bool) -> Vec<Strin
     users
 }
 
+/// The reason of the first probe that could not be made.
 fn failed_probe(results: &[&ProbeResult]) -> Option<String> {
     results.iter().find_map(|result| match &result.outcome {
         Outcome::NotMade(reason) => {

@@ -6,11 +6,12 @@
 use std::net::IpAddr;
 
 use crate::policy::Address;
-use crate::ruleset::iptables::tokens;
+use crate::ruleset::iptables::tokens::tokens;
 use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
 use crate::ruleset::targets::{GOES_ON, REWRITES};
 
-/// The depth of nested calls after which a rule is assumed to match. The kernel has a limit too.
+/// How deep nested chains are followed. A rule that leads deeper is assumed to accept or rewrite
+/// the packet. The kernel limits the depth too.
 const MAX_DEPTH: usize = 32;
 
 /// The first of the rules `above` our jump in a built-in chain that may accept a packet to
@@ -24,10 +25,8 @@ pub(super) fn accepts(
 ) -> Option<String> {
     above
         .iter()
-        .find_map(|rule| match may_accept(table, rule, address, policy, 0) {
-            true => Some(text(rule)),
-            false => None,
-        })
+        .find(|rule| may_accept(table, rule, address, policy, 0))
+        .map(text)
 }
 
 fn may_accept(
@@ -38,14 +37,14 @@ fn may_accept(
     depth: usize,
 ) -> bool {
     let Spec::Foreign(spec) = &rule.spec else {
-        // A jump to the chain of another address: no packet to this one takes it.
+        // No packet to this address takes our jump for another address.
         return matches!(rule.own(), Some(Rule::Jump(chain)) if chain.address == address);
     };
-    let words = tokens::tokens(spec);
-    if !may_match(&words, address) {
+    let tokens = tokens(spec);
+    if !may_match(&tokens, address) {
         return false;
     }
-    targets(&words).any(|(goto, name)| match (table.chain(name), name) {
+    targets(&tokens).any(|(goto, name)| match (table.chain(name), name) {
         // A chain may have the name of a target that iptables would never give it.
         (Some(_), _) if goto || depth >= MAX_DEPTH => true,
         (Some(chain), _) => chain
@@ -53,7 +52,8 @@ fn may_accept(
             .iter()
             .any(|rule| may_accept(table, rule, address, policy, depth + 1)),
         (None, "DROP" | "REJECT") => false,
-        // At the top, RETURN means the chain's policy; further down, the calling chain goes on.
+        // In the built-in chain, RETURN applies the policy. In other chains, the kernel continues
+        // in the calling chain.
         (None, "RETURN") => depth == 0 && policy != Some("DROP"),
         (None, name) => !GOES_ON.contains(&name),
     })
@@ -70,11 +70,11 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
         let Spec::Foreign(spec) = &rule.spec else {
             return None;
         };
-        let words = tokens::tokens(spec);
-        if !may_match(&words, address) || !may_match_service(&words, address) {
+        let tokens = tokens(spec);
+        if !may_match(&tokens, address) || !may_match_service(&tokens, address) {
             return None;
         }
-        targets(&words).find_map(|(_, name)| match name {
+        targets(&tokens).find_map(|(_, name)| match name {
             name if REWRITES.contains(&name) => Some(text(rule)),
             name if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1),
             name => nat.chain(name).map(|_| text(rule)),
@@ -98,8 +98,8 @@ fn text(rule: &ObservedRule) -> String {
 
 /// Every possible target, and whether it is a goto. A comment can contain `-j`, so there may be
 /// several.
-fn targets(words: &[String]) -> impl Iterator<Item = (bool, &str)> {
-    words.windows(2).filter_map(|pair| match pair[0].as_str() {
+fn targets(tokens: &[String]) -> impl Iterator<Item = (bool, &str)> {
+    tokens.windows(2).filter_map(|pair| match pair[0].as_str() {
         "-j" => Some((false, pair[1].as_str())),
         "-g" => Some((true, pair[1].as_str())),
         _ => None,
@@ -107,30 +107,31 @@ fn targets(words: &[String]) -> impl Iterator<Item = (bool, &str)> {
 }
 
 /// False only if the rule's destination certainly excludes the address.
-fn may_match(words: &[String], address: Address) -> bool {
-    words.iter().enumerate().all(|(at, word)| {
-        let negated = at > 0 && words[at - 1] == "!";
-        let value = words.get(at + 1).map(String::as_str);
-        match (word.as_str(), value) {
+fn may_match(tokens: &[String], address: Address) -> bool {
+    tokens.iter().enumerate().all(|(at, option)| {
+        let negated = at > 0 && tokens[at - 1] == "!";
+        let value = tokens.get(at + 1).map(String::as_str);
+        match (option.as_str(), value) {
             ("-d" | "--destination", Some(network)) => {
                 contains(network, address.ip()).is_none_or(|inside| inside != negated)
             }
             // The metadata service is never a local address; another target may be.
             ("--dst-type", Some("LOCAL")) => !address.is_imds() || negated,
             ("--dst-type", Some("MULTICAST")) => address.ip().is_multicast() || negated,
-            // No packet made on this host comes in by an interface; forwarded ones do.
+            // Other matches are not interpreted. `-i` never matches packets of this host, but it
+            // does match forwarded ones.
             _ => true,
         }
     })
 }
 
 /// False only if the rule's protocol or port certainly excludes the metadata service, TCP 80.
-fn may_match_service(words: &[String], address: Address) -> bool {
+fn may_match_service(tokens: &[String], address: Address) -> bool {
     !address.is_imds()
-        || words.iter().enumerate().all(|(at, word)| {
-            let negated = at > 0 && words[at - 1] == "!";
-            let value = words.get(at + 1).map(String::as_str);
-            match (word.as_str(), value) {
+        || tokens.iter().enumerate().all(|(at, option)| {
+            let negated = at > 0 && tokens[at - 1] == "!";
+            let value = tokens.get(at + 1).map(String::as_str);
+            match (option.as_str(), value) {
                 ("-p" | "--protocol", Some("tcp" | "6")) => !negated,
                 ("-p" | "--protocol", Some("udp" | "17" | "icmp" | "ipv6-icmp")) => negated,
                 ("--dport" | "--dports", Some(ports)) => ports.split(',').any(is_http) != negated,
@@ -144,7 +145,7 @@ fn is_http(ports: &str) -> bool {
     let (first, last) = ports.split_once(':').unwrap_or((ports, ports));
     match (first.parse::<u16>(), last.parse::<u16>()) {
         (Ok(first), Ok(last)) => (first..=last).contains(&80),
-        // A service name, or a newer syntax: it may include it.
+        // A service name or an unknown syntax may include port 80.
         _ => true,
     }
 }
@@ -172,7 +173,7 @@ fn contains(network: &str, address: IpAddr) -> Option<bool> {
     }
 }
 
-/// The prefix length; without a mask, that of a single address.
+/// The prefix length; `all` bits without a mask. `None` if it is not valid.
 fn bits(mask: &str, all: u32) -> Option<u32> {
     match mask {
         "" => Some(all),

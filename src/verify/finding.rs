@@ -18,27 +18,27 @@ pub enum Check {
     NamesResolved,
     /// At least one address is locked.
     SomethingLocked,
-    /// What is in force is what `verify ADDRESS [USER]...` asked for.
+    /// The installed lockdown is the one that the arguments or the configuration describe.
     AsAsked,
     /// At least one layer enforces the whole decision for the address.
     AddressLocked,
-    /// The rules of our chains are those that `apply` wrote.
+    /// Our chains contain exactly the rules that `apply` wrote.
     RulesMatch,
-    /// Our jump is there once, before every foreign rule.
+    /// Exactly one rule leads to our chain: our jump, before every foreign rule.
     JumpFirst,
-    /// No foreign rule above our jump lets the address through.
+    /// No foreign rule above our jump accepts packets to the address.
     NoBypass,
-    /// The second layer is there.
+    /// A second layer enforces the lockdown too.
     BackstopPresent,
-    /// `nat` does not rewrite the address before our rules see it.
+    /// No NAT rule rewrites the address before our rules see it.
     NatUntouched,
-    /// No lockdown of the other variant stands beside this one.
+    /// The other iptables variant holds no lockdown of the same address.
     OtherVariantClear,
-    /// firewalld would leave the lockdown standing.
+    /// A reload of firewalld does not remove the lockdown.
     SurvivesFirewalld,
-    /// nftables.service would leave the lockdown standing.
+    /// nftables.service does not remove the lockdown.
     SurvivesNftFlush,
-    /// The names still belong to the ids that the rules admit.
+    /// The names still belong to the ids that the rules allow.
     NamesCurrent,
     /// A process of an unlisted user cannot send to the address.
     UnlistedRefused,
@@ -88,7 +88,7 @@ impl Check {
         }
     }
 
-    /// Whether the check is about packets, not about rules.
+    /// Whether the check evaluates probes, not rules.
     #[must_use]
     pub fn is_behaviour(self) -> bool {
         matches!(
@@ -131,7 +131,7 @@ impl fmt::Display for Check {
 /// A group of checks, reported together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
-    /// What is locked, and whether that was asked for.
+    /// Whether the expected lockdown is installed.
     Lockdown,
     /// The rules of each layer.
     Rules,
@@ -151,23 +151,23 @@ pub enum Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It holds.
+    /// The check passed.
     Pass,
-    /// It does not hold.
+    /// The check failed.
     Fail,
-    /// It could not be checked.
+    /// The check could not be made.
     Unknown,
-    /// There was nothing to test, such as no route to the address.
+    /// There was nothing to test, for example because there is no route to the address.
     NotTested,
 }
 
-/// What it means for the lockdown when a check does not pass.
+/// How serious it is that a check did not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The lockdown does not hold as it should.
+    /// The lockdown is broken, or may be.
     Broken,
-    /// It is in force, with less behind it than there could be.
+    /// The address is locked, but with less protection than possible.
     Degraded,
 }
 
@@ -177,9 +177,9 @@ pub struct Finding {
     /// The check.
     #[serde(rename = "id")]
     pub check: Check,
-    /// The result of a check.
+    /// The result of the check.
     pub status: Status,
-    /// How much it matters; none for a check that passed or had nothing to test.
+    /// How serious the result is; `None` for a check that passed or had nothing to test.
     pub severity: Option<Severity>,
     /// The address concerned, if one is.
     pub address: Option<Address>,
@@ -187,7 +187,7 @@ pub struct Finding {
     pub layer: Option<Layer>,
     /// What was observed.
     pub message: String,
-    /// What the user can do about it, if anything.
+    /// What the user can do about the problem, if anything.
     #[serde(rename = "cure")]
     pub help: Option<String>,
 }
@@ -232,7 +232,7 @@ impl Finding {
         }
     }
 
-    /// There was nothing to test. No failure, but no pass either.
+    /// There was nothing to test, which is neither a failure nor a pass.
     #[must_use]
     pub fn not_tested(check: Check, message: impl Into<String>) -> Self {
         Self {
@@ -241,7 +241,7 @@ impl Finding {
         }
     }
 
-    /// If this check does not pass, the lockdown is weaker, but not broken.
+    /// Lowers the severity: the lockdown is weaker, but not broken.
     #[must_use]
     pub fn degraded(self) -> Self {
         Self {
@@ -268,7 +268,7 @@ impl Finding {
         }
     }
 
-    /// What the user can do about it.
+    /// Sets what the user can do about the problem.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
         Self {
@@ -278,8 +278,8 @@ impl Finding {
     }
 }
 
-/// 1 when something does not hold, else 3 when something could not be looked at, else 4 when the
-/// lockdown is degraded, else 0.
+/// The exit code of a run with these findings: 1 if a check failed, else 3 if a check could not be
+/// made, else 4 if the lockdown is degraded, else 0.
 #[must_use]
 pub fn exit_code(findings: &[Finding]) -> ExitCode {
     let any = |status, severity| {
@@ -298,7 +298,7 @@ pub fn exit_code(findings: &[Finding]) -> ExitCode {
     }
 }
 
-/// How many findings mean that the lockdown does not hold as it should, or may not.
+/// The number of findings which mean that the lockdown is broken, or may be.
 #[must_use]
 pub fn broken(findings: &[Finding]) -> usize {
     findings

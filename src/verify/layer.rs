@@ -80,7 +80,7 @@ fn findings(problems: Problems) -> Vec<Finding> {
     findings
 }
 
-/// Rules at a hook that the policy leaves alone.
+/// What is wrong at a hook for which the policy needs no rules, if anything.
 fn unwanted_hook(
     locked: &LockedAddress,
     hook: Hook,
@@ -92,7 +92,7 @@ fn unwanted_hook(
     let unused = compare::unused_chains(locked, hook, table).next().is_some();
     let unwanted = unused || compare::jumps_to(table, root).next().is_some();
     unwanted.then(|| {
-        let name = called(root, layer);
+        let name = name_in(root, layer);
         format!("{name} exists, but the policy allows forwarded packets")
     })
 }
@@ -110,7 +110,7 @@ fn check_hook(
     problems.rules.extend(wrong_chains);
     let unused = table.and_then(|table| compare::unused_chains(locked, hook, table).next());
     problems.rules.extend(unused.map(|chain| {
-        let chain = called(chain, layer);
+        let chain = name_in(chain, layer);
         format!("{chain} exists, but this list does not use it")
     }));
     problems.rules.extend(foreign_rule(table, layer, hook));
@@ -123,12 +123,12 @@ fn check_hook(
         .map(|lead| lead.position)
         .min();
     if !compare::jump_is_in_place(table, root) {
-        let problem = misplaced_jump(&called(root, layer), hook, jumps.len(), first, table);
+        let problem = misplaced_jump(&name_in(root, layer), hook, jumps.len(), first, table);
         problems.jumps.push(problem);
     }
     let stray = table.and_then(|table| compare::stray_jumps(locked, hook, table).next());
     problems.jumps.extend(stray.map(|stray| {
-        let (holder, chain) = (stray.holder, called(stray.to, layer));
+        let (holder, chain) = (stray.holder, name_in(stray.to, layer));
         format!("a rule of {holder} leads to {chain}, which only our own rules may do")
     }));
     problems.has_jump |= first.is_some();
@@ -175,15 +175,15 @@ fn misplaced_jump(
     }
 }
 
-/// The chain's name in the layer.
-fn called(chain: ChainName, layer: Layer) -> String {
+/// The name of the chain in the layer.
+fn name_in(chain: ChainName, layer: Layer) -> String {
     match layer {
         Layer::Nftables => nftables::written(chain),
         Layer::Filter | Layer::Security => chain.to_string(),
     }
 }
 
-/// The first chain that does not hold what is wanted, and how many others do not.
+/// The first chain that does not hold the desired rules, and the number of further ones.
 fn wrong_chains(
     locked: &LockedAddress,
     hook: Hook,
@@ -204,7 +204,7 @@ fn wrong_chains(
         Layer::Nftables => nftables::render::rule(rule),
         Layer::Filter | Layer::Security => render::rule(rule, locked.address.family()),
     };
-    let first = difference(&called(chain, layer), wanted, seen, written);
+    let first = difference(&name_in(chain, layer), wanted, seen, written);
     let more = match wrong.count() {
         0 => None,
         1 => Some("1 more chain differs".to_owned()),
@@ -250,7 +250,8 @@ fn rules_above(table: Option<&Table>, hook: Hook, position: usize) -> String {
     }
 }
 
-/// The first difference between the rules of a chain, as the layer's program writes rules.
+/// The first difference between the wanted and the observed rules of a chain, in the syntax of the
+/// layer.
 fn difference(
     name: &str,
     wanted: &[Rule],

@@ -1,7 +1,8 @@
-//! What was observed -> findings. Pure: the engine reads and probes, this module judges.
+//! Observation and probe results -> findings. Pure: the engine reads and probes, this module
+//! judges.
 //!
-//! "Could not look" is `unknown`, never `pass`. The findings that did not pass decide the exit code
-//! ([`exit_code`]). The same observation always gives the same findings.
+//! A check that could not be made is `unknown`, never `pass`. The findings that did not pass decide
+//! the exit code ([`exit_code`]). The same observation always gives the same findings.
 #![forbid(unsafe_code)]
 
 mod behaviour;

@@ -31,8 +31,8 @@ pub fn names(current: &[Current<'_>]) -> Finding {
     }
 }
 
-/// A configured name without an id is reported by that finding. The finding on the id in the rules
-/// is a consequence, and no worse.
+/// If a configured name has no id, [`Check::NamesResolved`] reports this as degraded. The failure
+/// of [`Check::NamesCurrent`] for the id in the rules is a consequence, and becomes degraded too.
 pub fn degrade_reported_names(findings: &mut [Finding]) {
     let failed =
         |finding: &Finding, check| finding.check == check && finding.status == Status::Fail;

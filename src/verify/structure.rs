@@ -46,17 +46,17 @@ fn of_address(lockdown: &Lockdown, seen: &Observation, address: Address) -> Vec<
     findings
 }
 
-/// The layers of a lockdown, by what was observed.
+/// Which layers of a lockdown enforce it, as observed.
 #[derive(Default)]
 struct Enforcing {
-    /// They enforce the whole decision.
+    /// Layers that enforce the whole decision.
     enforcing: Vec<Layer>,
-    /// They could not be read.
+    /// Layers that could not be read.
     unknown: Vec<Layer>,
 }
 
-/// Whether the layer enforces the lockdown of the address, if that could be read, and the findings
-/// on it.
+/// Whether the layer enforces the lockdown of the address (`None` if it could not be read), and the
+/// findings on it.
 fn check_layer(
     lockdown: &Lockdown,
     layer: Layer,
@@ -113,8 +113,8 @@ fn dormant_table(layer: Layer) -> Finding {
     })
 }
 
-/// Rules for the address in a layer that the lockdown does not use: allowed users would have to be
-/// on that list as well.
+/// The finding on rules for the address in a layer that the lockdown does not use. Users would have
+/// to be on their list too.
 fn stale_rules(address: Address, table: Option<&Table>) -> Option<Finding> {
     let table = table?;
     let mut chains = table.own_chains().map(|(name, _)| name);

@@ -1,4 +1,4 @@
-//! What other tools of this host would remove, although nothing is wrong now.
+//! Whether other tools of this host will remove the lockdown, although it holds now.
 
 use super::finding::{Check, Finding};
 use crate::host::{Flush, Host};

@@ -1,11 +1,11 @@
-//! Whether anything is locked at all, and whether it is what was asked for.
+//! Whether anything is locked, and whether the expected lockdown is installed.
 
 use super::finding::{Check, Finding, Status};
 use crate::policy::Policy;
 use crate::policy::resolve::NotResolved;
 use crate::ruleset::{Installed, Layer, Layers, Lockdown, NotRead, Observation};
 
-/// The findings on a host on which no address is locked, or some chain of ours is damaged.
+/// The findings on damaged chains, on unread rules, and on a host on which no address is locked.
 #[must_use]
 pub fn nothing_locked(installed: &Installed, seen: &Observation) -> Vec<Finding> {
     let damaged = installed.damaged.iter().map(|&address| {
@@ -50,26 +50,26 @@ fn nothing_in_use(seen: &Observation) -> Finding {
     )
 }
 
-/// Whether the installed lockdown of the first address is the one that was asked for.
+/// Whether the installed lockdown is the expected one.
 #[must_use]
-pub fn as_asked(asked: &Policy, installed: Option<&Lockdown>, seen: &Observation) -> Finding {
+pub fn as_asked(expected: &Policy, installed: Option<&Lockdown>, seen: &Observation) -> Finding {
     let check = Check::AsAsked;
     let finding = match installed {
-        None => match not_known_to_be_open(asked, seen) {
+        None => match not_known_to_be_open(expected, seen) {
             Some(reason) => Finding::not_read(check, reason),
             None => Finding::fail(check, "no intact lockdown of the address is installed"),
         },
-        Some(lockdown) if lockdown.policy.means(asked) => {
+        Some(lockdown) if lockdown.policy.means(expected) => {
             Finding::pass(check, "the installed lockdown is the expected one")
         }
-        Some(lockdown) if !lockdown.policy.subjects.means(&asked.subjects) => {
+        Some(lockdown) if !lockdown.policy.subjects.means(&expected.subjects) => {
             Finding::fail(check, "locked for different users than expected")
         }
-        Some(lockdown) if lockdown.policy.target != asked.target => {
-            let (covered, expected) = (&lockdown.policy.target, &asked.target);
+        Some(lockdown) if lockdown.policy.target != expected.target => {
+            let (covered, wanted) = (&lockdown.policy.target, &expected.target);
             Finding::fail(
                 check,
-                format!("the lockdown covers {covered}, expected {expected}"),
+                format!("the lockdown covers {covered}, expected {wanted}"),
             )
         }
         Some(_) => Finding::fail(
@@ -77,7 +77,7 @@ pub fn as_asked(asked: &Policy, installed: Option<&Lockdown>, seen: &Observation
             "forwarded packets are treated differently than expected",
         ),
     };
-    let finding = match asked.target.addresses() {
+    let finding = match expected.target.addresses() {
         [address, ..] => finding.about(*address),
         [] => finding,
     };
@@ -87,11 +87,11 @@ pub fn as_asked(asked: &Policy, installed: Option<&Lockdown>, seen: &Observation
     }
 }
 
-/// Why it is not known whether the target is locked, if every address of it has an unread layer.
-/// One address whose layers were all read, and do not lock it, is enough to know.
-fn not_known_to_be_open<'a>(asked: &Policy, seen: &'a Observation) -> Option<&'a NotRead> {
+/// Why it is not known whether the target is locked: every address has a layer that could not be
+/// read. `None` if all layers of an address were read, because then this address is open.
+fn not_known_to_be_open<'a>(expected: &Policy, seen: &'a Observation) -> Option<&'a NotRead> {
     let mut first = None;
-    for address in asked.target.addresses() {
+    for address in expected.target.addresses() {
         let mut layers = Layer::ALL.into_iter();
         let unread = layers.find_map(|layer| seen.table(layer, address.family()).err())?;
         first.get_or_insert(unread);
@@ -99,29 +99,33 @@ fn not_known_to_be_open<'a>(asked: &Policy, seen: &'a Observation) -> Option<&'a
     first
 }
 
-/// The finding on a lockdown that is installed in other layers than expected, if it is.
+/// The finding on a lockdown whose layers are not the expected ones; `None` if they are.
 #[must_use]
-pub fn layers_as_asked(lockdown: &Lockdown, asked: Layers, seen: &Observation) -> Option<Finding> {
+pub fn layers_as_asked(
+    lockdown: &Lockdown,
+    expected: Layers,
+    seen: &Observation,
+) -> Option<Finding> {
     let address = lockdown.policy.target.addresses().iter().find(|address| {
         let family = address.family();
-        seen.has(family) && lockdown.layers.of(family) != asked
+        seen.has(family) && lockdown.layers.of(family) != expected
     })?;
     let layers = lockdown.layers.of(address.family());
-    let message = format!("installed in layers {layers}, expected {asked}");
+    let message = format!("installed in layers {layers}, expected {expected}");
     Some(
         Finding::fail(Check::AsAsked, message)
             .about(*address)
-            .help(format!("apply the lockdown again with --layers {asked}")),
+            .help(format!("apply the lockdown again with --layers {expected}")),
     )
 }
 
-/// The configuration can be used.
+/// The finding on a configuration that can be used.
 #[must_use]
 pub fn config_usable() -> Finding {
     Finding::pass(Check::ConfigUsable, "the configuration can be used")
 }
 
-/// The configuration cannot be used.
+/// The finding on a configuration that cannot be used.
 #[must_use]
 pub fn config_unusable(reason: &str, help: Option<&str>) -> Finding {
     let apply = "run `systemctl reload ip-lockdown` or `ip-lockdown apply`";

@@ -2,7 +2,7 @@
 
 use crate::ruleset::model::{ChainName, Rule, Spec};
 
-/// One edit of a table. All edits of a table take effect at one instant.
+/// One edit of a table. All edits of a table take effect at the same instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
     /// Creates or empties the chain, then adds its rules.
@@ -12,7 +12,7 @@ pub enum Edit {
         /// All its rules.
         rules: Vec<Rule>,
     },
-    /// Deletes the first rule of the chain that equals `spec`.
+    /// Deletes the first rule equal to `spec` from the chain.
     Delete {
         /// The chain.
         chain: String,

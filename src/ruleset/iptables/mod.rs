@@ -1,4 +1,4 @@
-//! The iptables dialect of the model: edits, parser and renderer.
+//! iptables syntax for the [`model`](super::model): edits, parser and renderer.
 //!
 //! Only [`render`] writes iptables syntax; only [`parse`], with [`tokens`], reads it.
 

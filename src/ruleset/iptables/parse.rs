@@ -1,8 +1,8 @@
 //! `iptables-save` output -> values; the only place that reads iptables syntax.
 //!
-//! A rule that is not exactly one of our forms is foreign: kept as printed, never dropped, never
-//! guessed at. Output of any other shape than a table dump is an error, so that a program that
-//! prints nonsense is never taken for an empty firewall.
+//! A rule that is not exactly one of our forms is foreign. It is kept as printed, never dropped and
+//! never interpreted here. Output that is not a table dump is an error, so that a program that
+//! prints something else is never mistaken for an empty firewall.
 
 mod rule;
 
@@ -17,13 +17,13 @@ use crate::policy::Family;
 use crate::ruleset::Layer;
 use crate::ruleset::model::{Chain, ChainName, Counters, ObservedRule, Rule, Ruleset, Spec, Table};
 
-/// The text is not what `iptables-save` prints.
+/// The text is not a valid output of `iptables-save`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line} {problem}: \"{text}\"")]
 pub struct ParseError {
-    /// Its line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub problem: &'static str,
     /// The beginning of the line, escaped.
     pub text: String,
@@ -32,8 +32,8 @@ pub struct ParseError {
 /// Reads the output of `iptables-save`, with or without `-c`, of one family.
 ///
 /// # Errors
-/// The first line that does not belong into such output; a table without its COMMIT (cut off); a
-/// table of ours that iptables says it cannot show.
+/// A line that `iptables-save` would not print; a table without COMMIT, because the output was cut
+/// off; a table of one of our layers that iptables reports it cannot show.
 pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
     let mut tables: Vec<Table> = Vec::new();
     let mut open: Option<OpenTable> = None;
@@ -47,8 +47,8 @@ pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
             if let Some(table) = incompatible(comment) {
                 if Layer::OF_IPTABLES.iter().any(|layer| layer.name() == table) {
                     return Err(wrong(
-                        "says that iptables cannot show this table, since `nft` has put rules of \
-                         its own into it",
+                        "reports that iptables cannot show this table, because `nft` added rules \
+                         to it",
                     ));
                 }
                 hidden.push(table.to_owned());
@@ -64,9 +64,9 @@ pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
                     .strip_prefix('*')
                     .filter(|name| is_word(name))
                     .ok_or_else(|| wrong("is outside of any table"))?;
-                // Rules of the second one would not be seen.
+                // Lookups by name would ignore the rules of the second table.
                 if tables.iter().any(|table| table.name == name) {
-                    return Err(wrong("opens a table that was there before"));
+                    return Err(wrong("opens a table for the second time"));
                 }
                 open = Some(OpenTable::new(name));
             }
@@ -99,43 +99,43 @@ fn trimmed(line: &str) -> &str {
     line.trim_end_matches([' ', '\r'])
 }
 
-/// The lines, from 1. A quoted word may hold line breaks: such a rule is one line.
+/// The lines with their numbers, from 1. A rule with line breaks in a quoted token is one line.
 fn logical_lines(output: &str) -> impl Iterator<Item = (usize, Cow<'_, str>)> {
     let mut lines = output.split('\n').enumerate();
     std::iter::from_fn(move || {
         let (at, first) = lines.next()?;
         let mut line = Cow::Borrowed(first);
         if first.starts_with(['-', '[']) && first.contains('"') {
-            let mut words = Tokens::default();
-            words.read(first);
-            // Quotes that never close: the line as far as it goes, for the caller to complain of.
-            while words.quoted
+            let mut tokens = Tokens::default();
+            tokens.read(first);
+            // If the quote is never closed, the caller gets the rest of the output, and reports it.
+            while tokens.quoted
                 && let Some((_, next)) = lines.next()
             {
                 let line = line.to_mut();
                 line.push('\n');
                 line.push_str(next);
-                words.read("\n");
-                words.read(next);
+                tokens.read("\n");
+                tokens.read(next);
             }
         }
         Some((at + 1, line))
     })
 }
 
-/// The table that iptables-nft says it cannot show, on a comment line of its standard output.
+/// The table that iptables-nft reports it cannot show, from a comment line of its standard output.
 fn incompatible(comment: &str) -> Option<&str> {
-    // "contains incompatible base-chains" is another: all other chains are shown then.
+    // The comment "contains incompatible base-chains" differs: all other chains are shown then.
     let (table, _) = comment
         .strip_prefix(" Table `")?
         .split_once("' is incompatible")?;
     Some(table)
 }
 
-/// A table whose COMMIT has not come yet.
+/// A table whose COMMIT was not read yet.
 struct OpenTable {
     table: Table,
-    /// By name: where in the table, and whether it is a chain of ours.
+    /// The chains by name: the index in the table, and whether the chain is ours.
     places: HashMap<String, (usize, bool)>,
 }
 
@@ -150,13 +150,17 @@ impl OpenTable {
         }
     }
 
-    /// `NAME POLICY [PACKETS:BYTES]`; old versions allow blanks in names.
+    /// Reads `NAME POLICY [PACKETS:BYTES]`. Old versions allow blanks in names.
     fn declare(&mut self, declaration: &str) -> Option<()> {
-        let mut words = declaration.rsplitn(3, ' ');
-        let (counts, policy, name) = (words.next()?, words.next()?, words.next()?);
-        (!name.is_empty() && is_word(policy)).then_some(())?;
+        let mut parts = declaration.rsplitn(3, ' ');
+        let (counts, policy, name) = (parts.next()?, parts.next()?, parts.next()?);
+        if name.is_empty() || !is_word(policy) {
+            return None;
+        }
         let place = (self.table.chains.len(), name.parse::<ChainName>().is_ok());
-        (self.places.insert(name.to_owned(), place).is_none()).then_some(())?;
+        if self.places.insert(name.to_owned(), place).is_some() {
+            return None;
+        }
         self.table.chains.push(Chain {
             name: name.to_owned(),
             policy: (policy != "-").then(|| policy.to_owned()),
@@ -166,7 +170,7 @@ impl OpenTable {
         Some(())
     }
 
-    /// `[[PACKETS:BYTES] ]-A CHAIN SPEC`
+    /// Reads `[[PACKETS:BYTES] ]-A CHAIN SPEC`.
     fn add(&mut self, text: &str) -> Option<()> {
         let (counters, rest) = match text.split_once(' ') {
             Some((counts, rest)) if counts.starts_with('[') => (Some(counters(counts)?), rest),
@@ -175,8 +179,8 @@ impl OpenTable {
         let rest = rest.strip_prefix("-A ")?;
         let ((place, ours), spec) = self.chain_and_spec(rest)?;
         let chain = self.table.chains.get_mut(place)?;
-        // Only a jump of ours is ours wherever it stands; the other forms are so common that they
-        // count in our own chains alone.
+        // Our jump is ours in any chain. Foreign rules may have the other forms too, so these are
+        // ours only in our own chains.
         let own = own_rule(spec).filter(|rule| ours || matches!(rule, Rule::Jump(_)));
         chain.rules.push(ObservedRule {
             counters,
@@ -190,7 +194,7 @@ impl OpenTable {
         if let Some(&place) = self.places.get(name) {
             return Some((place, spec));
         }
-        // A name with blanks: the longest declared one that fits.
+        // A name with blanks: take the longest declared name that matches.
         self.places
             .iter()
             .filter_map(|(name, &place)| {
@@ -216,7 +220,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_whitespace)
 }
 
-/// `[PACKETS:BYTES]`
+/// Reads `[PACKETS:BYTES]`.
 fn counters(text: &str) -> Option<Counters> {
     let (packets, bytes) = text.strip_prefix('[')?.strip_suffix(']')?.split_once(':')?;
     Some(Counters {

@@ -1,7 +1,7 @@
-//! Values -> iptables syntax; the only place that writes it.
+//! Values -> iptables syntax. No other module writes it.
 //!
-//! Rules are written as `iptables-save` prints them (iptables 1.8, `xtables-save(8)`), so that
-//! what is sent and what is read back look the same to a reader.
+//! Rules are written as `iptables-save` prints them (iptables 1.8), so that the text that is sent
+//! equals the text that is read back.
 
 use std::fmt::Write as _;
 
@@ -24,13 +24,14 @@ pub fn transaction(family: Family, tables: &[TableEdits]) -> String {
                 line(&mut text, format_args!(":{chain} - [0:0]"));
             }
         }
-        // Deletions come first: the kernel refuses an owner match in a chain that INPUT leads to.
+        // Deletions come first: the kernel refuses an owner match in a chain that INPUT leads to,
+        // and a deletion may remove that jump.
         for edit in edits {
             if let Edit::Delete { chain, spec: old } = edit {
                 let chain = restorable(chain);
                 let spec = match old {
                     Spec::Own(own) => rule(own, family),
-                    Spec::Foreign(text) => restorable_words(text),
+                    Spec::Foreign(text) => restorable_rule(text),
                 };
                 line(&mut text, format_args!("-D {chain} {spec}"));
             }
@@ -52,7 +53,7 @@ pub fn transaction(family: Family, tables: &[TableEdits]) -> String {
                 }
             }
         }
-        // Flush all before the first deletion: the chains may lead to each other.
+        // Flush all chains before deleting the first: they may lead to each other.
         for option in ["-F", "-X"] {
             for edit in edits {
                 if let Edit::Remove { chain } = edit {
@@ -99,21 +100,21 @@ pub fn ruleset(ruleset: &Ruleset) -> String {
     text
 }
 
-/// What was printed, as `iptables-restore` takes it: names of chains and interfaces are printed as
-/// they are, but a quote in its input is always a quote.
-fn restorable_words(printed: &str) -> String {
-    let words: Vec<String> = tokens::tokens(printed)
+/// A rule as `iptables-save` printed it, quoted as `iptables-restore` reads it. `iptables-save`
+/// does not quote names of chains and interfaces, but `iptables-restore` always interprets quotes.
+fn restorable_rule(printed: &str) -> String {
+    let tokens: Vec<String> = tokens::tokens(printed)
         .iter()
-        .map(|word| restorable(word))
+        .map(|token| restorable(token))
         .collect();
-    words.join(" ")
+    tokens.join(" ")
 }
 
-fn restorable(word: &str) -> String {
-    if !word.is_empty() && !word.contains(['"', ' ', '\t']) {
-        return word.to_owned();
+fn restorable(token: &str) -> String {
+    if !token.is_empty() && !token.contains(['"', ' ', '\t']) {
+        return token.to_owned();
     }
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+    format!("\"{}\"", token.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
@@ -122,7 +123,7 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     text.push('\n');
 }
 
-/// What follows `-A CHAIN` for a rule that was read.
+/// The text of an observed rule after `-A CHAIN`.
 #[must_use]
 pub fn spec(spec: &Spec, family: Family) -> String {
     match spec {
@@ -131,7 +132,7 @@ pub fn spec(spec: &Spec, family: Family) -> String {
     }
 }
 
-/// What follows `-A CHAIN` for one of our rules.
+/// The text of one of our rules after `-A CHAIN`.
 #[must_use]
 pub fn rule(rule: &Rule, family: Family) -> String {
     match rule {
@@ -151,7 +152,7 @@ pub fn rule(rule: &Rule, family: Family) -> String {
             let name = transport.name();
             format!("-p {name} -m {name} --sport {SOURCE_PORT}")
         }
-        // Only nftables needs these two: "has no socket" is a match of its own here.
+        // Only layer nftables uses these two. iptables can match "no socket" directly.
         Rule::RefuseOwnedTcp => {
             "-p tcp -m owner --socket-exists -j REJECT --reject-with tcp-reset".to_owned()
         }

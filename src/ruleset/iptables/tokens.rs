@@ -1,6 +1,6 @@
 //! Rules split into tokens, by the quoting rules of `iptables-save`.
 
-/// Splits a rule into tokens: blanks separate; a double quote at the start of a token begins a
+/// Splits a rule into tokens. Blanks separate them. A double quote at the start of a token begins a
 /// quoted token, in which a backslash escapes the next character.
 #[must_use]
 pub fn tokens(spec: &str) -> Vec<String> {
@@ -10,8 +10,8 @@ pub fn tokens(spec: &str) -> Vec<String> {
     reader.done
 }
 
-/// Options whose values iptables quotes where needed (`xtables_save_string` and similar). All other
-/// values are printed verbatim, even if they begin with a quote.
+/// Options whose values iptables quotes where needed (`xtables_save_string` and similar). It prints
+/// all other values verbatim, even if they begin with a quote.
 const QUOTED: &[&str] = &[
     "--comment",
     "--log-prefix",
@@ -26,7 +26,7 @@ const QUOTED: &[&str] = &[
     "--object-pinned",
 ];
 
-/// The tokens of a rule, as far as it has been read.
+/// The tokens of the part of a rule that was read so far.
 #[derive(Default)]
 pub(super) struct Tokens {
     done: Vec<String>,

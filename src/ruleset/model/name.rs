@@ -11,9 +11,9 @@ use crate::policy::Address;
 /// A built-in chain in which a lockdown has its jump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hook {
-    /// Packets made on this host.
+    /// Packets that this host sends.
     Output,
-    /// Packets that this host routes or bridges for others.
+    /// Packets that this host routes or bridges for other hosts.
     Forward,
 }
 
@@ -30,7 +30,7 @@ impl Hook {
         }
     }
 
-    /// What the names of our chains below it begin with.
+    /// The prefix of the names of our chains below it.
     #[must_use]
     pub fn prefix(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Hook {
     }
 }
 
-/// The name of a chain of ours: `IPL-<address>` below OUTPUT, `IPF-<address>` below FORWARD, and
+/// The name of one of our chains: `IPL-<address>` below OUTPUT, `IPF-<address>` below FORWARD, and
 /// `IPL<part>-<address>` for a sub-chain below `IPL-<address>`.
 ///
 /// Chain names have at most 28 bytes (`XT_EXTENSION_MAXNAMELEN` - 1, linux/netfilter/x_tables.h).
@@ -52,7 +52,7 @@ pub struct ChainName {
     pub hook: Hook,
     /// The address that it locks.
     pub address: Address,
-    /// Of OUTPUT alone.
+    /// The number of a sub-chain. Only chains below OUTPUT have sub-chains.
     part: Option<Part>,
 }
 
@@ -69,7 +69,7 @@ impl ChainName {
         }
     }
 
-    /// A sub-chain of that of OUTPUT.
+    /// A sub-chain of the chain that OUTPUT jumps to.
     #[must_use]
     pub fn sub(address: Address, part: Part) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl ChainName {
         }
     }
 
-    /// Whether it is the chain that the built-in chain jumps to; else it is a sub-chain.
+    /// Whether it is the chain that the built-in chain jumps to, and not a sub-chain.
     #[must_use]
     pub fn is_root(self) -> bool {
         self.part.is_none()
@@ -94,21 +94,22 @@ impl fmt::Display for ChainName {
         }
         f.write_str("-")?;
         match self.address.ip() {
-            // With a part it has 21 bytes at most.
+            // At most 21 bytes, a part included.
             IpAddr::V4(ip) => ip.fmt(f),
             IpAddr::V6(ip) => {
                 let before = self.hook.prefix().len() + self.part.map_or(0, |_| Part::DIGITS) + 1;
                 let text = ip.to_string();
-                match before + text.len() <= MAX_NAME {
-                    true => f.write_str(&text),
-                    false => f.write_str(&BASE64URL_NOPAD.encode(&ip.octets())),
+                if before + text.len() <= MAX_NAME {
+                    f.write_str(&text)
+                } else {
+                    f.write_str(&BASE64URL_NOPAD.encode(&ip.octets()))
                 }
             }
         }
     }
 }
 
-/// The chain is not one of ours.
+/// The name is not that of one of our chains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotOurs;
 
@@ -148,8 +149,8 @@ impl FromStr for ChainName {
 
 /// The number of a sub-chain, `00` to `zz`: two digits of base 36.
 ///
-/// Two are all that a name has room for beside a long IPv6 address. In base 32 they would be 1,024,
-/// which is too few for the longest list.
+/// Beside a long IPv6 address, a name has room for two digits only. In base 32 they would give
+/// 1,024 numbers, too few for the longest list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Part(u16);
 
@@ -157,7 +158,7 @@ impl Part {
     const BASE: u16 = 36;
     const DIGITS: usize = 2;
 
-    /// All that there are, in order.
+    /// All numbers, in order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::BASE * Self::BASE).map(Self)
     }

@@ -1,24 +1,24 @@
-//! Netlink attributes (linux/netlink.h, struct nlattr): length and type, two bytes each in this
-//! machine's order, then the value, filled up to four bytes. nf_tables has numbers in network
-//! order.
+//! Netlink attributes (linux/netlink.h, struct nlattr): length and type with two bytes each in host
+//! byte order, then the value, padded to a multiple of four bytes. Numbers of nf_tables are in
+//! network byte order.
 
 use nix::libc;
 
-/// Length and type.
+/// The length of a header: length and type.
 const HEADER: usize = 4;
-/// The value is attributes.
+/// The flag of a type whose value consists of attributes.
 const NESTED: u16 = super::short(libc::NLA_F_NESTED);
-/// The two upper bits of a type are flags (NLA_TYPE_MASK).
+/// The mask of a type without its flags, the two upper bits (NLA_TYPE_MASK).
 const KIND: u16 = !(NESTED | super::short(libc::NLA_F_NET_BYTEORDER));
 
-/// What a length is filled up to.
+/// The padded length.
 #[must_use]
 pub(crate) fn aligned(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-/// The attributes in their order, type and value each, as far as they are whole; the last one is
-/// `None` where something is broken.
+/// The type and value of each attribute, in order. If an attribute is damaged, the last item is
+/// `None`.
 pub(crate) fn all(mut rest: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -32,24 +32,27 @@ pub(crate) fn all(mut rest: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>>
     })
 }
 
-/// `None` unless the attributes are whole, of types from 1 to `most`, and of each type there is one
-/// at most. (A list of attributes that was cut off may leave some of them to what is around it.)
+/// Checks that no attribute is damaged, that all types are from 1 to `most`, and that no type
+/// occurs twice. (If a nested list was cut off, its last attributes may appear in the list around
+/// it.)
 #[must_use]
 pub(crate) fn each_once(attributes: &[u8], most: u16) -> Option<()> {
     let mut seen = 0_u64;
     for attribute in all(attributes) {
         let (kind, _) = attribute?;
         let bit = 1_u64.checked_shl(u32::from(kind))?;
-        (kind <= most && seen & bit == 0).then_some(())?;
+        if kind > most || seen & bit != 0 {
+            return None;
+        }
         seen |= bit;
     }
     Some(())
 }
 
-/// The highest type that [`each_once`] can tell from others.
+/// The highest type that [`each_once`] supports.
 pub(crate) const ANY: u16 = 63;
 
-/// The value of the first attribute of that type.
+/// The value of the first attribute of the type.
 #[must_use]
 pub(crate) fn find(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     all(attributes)
@@ -65,19 +68,19 @@ fn first(bytes: &[u8]) -> Option<(usize, u16, &[u8])> {
     Some((length, kind, bytes.get(HEADER..length)?))
 }
 
-/// A value that is a number of 32 bits.
+/// The value as a number of 32 bits.
 #[must_use]
 pub(crate) fn number(value: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
-/// A value that is a number of 64 bits.
+/// The value as a number of 64 bits.
 #[must_use]
 pub(crate) fn long_number(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// A value that is a text, up to the zero at its end. Bytes that are not UTF-8 are replaced.
+/// The value as a text that ends before the first zero byte. Bytes that are not UTF-8 are replaced.
 #[must_use]
 pub(crate) fn text(value: &[u8]) -> String {
     let text = value.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -89,12 +92,12 @@ pub(crate) fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     wrap(bytes, kind, |bytes| bytes.extend_from_slice(value));
 }
 
-/// Appends an attribute that is a number of 32 bits.
+/// Appends an attribute whose value is a number of 32 bits.
 pub(crate) fn put_number(bytes: &mut Vec<u8>, kind: u16, number: u32) {
     put(bytes, kind, &number.to_be_bytes());
 }
 
-/// Appends an attribute that is a text.
+/// Appends an attribute whose value is a text with a zero byte at its end.
 pub(crate) fn put_text(bytes: &mut Vec<u8>, kind: u16, text: &str) {
     wrap(bytes, kind, |bytes| {
         bytes.extend_from_slice(text.as_bytes());
@@ -102,12 +105,12 @@ pub(crate) fn put_text(bytes: &mut Vec<u8>, kind: u16, text: &str) {
     });
 }
 
-/// Appends an attribute of attributes, which `fill` appends.
+/// Appends an attribute whose value consists of the attributes that `fill` appends.
 pub(crate) fn nest(bytes: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
     wrap(bytes, kind | NESTED, fill);
 }
 
-/// Appends what `fill` appends, with a header before it.
+/// Appends a header and the value that `fill` appends.
 fn wrap(bytes: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; HEADER]);
@@ -115,7 +118,7 @@ fn wrap(bytes: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
     let length = bytes.len() - start;
     bytes.resize(start + aligned(length), 0);
     debug_assert!(u16::try_from(length).is_ok(), "no attribute is that long");
-    // One that is too long would be refused by the kernel as a whole.
+    // The kernel refuses a message with an attribute that is too long.
     let length = u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes();
     let header = length.into_iter().chain(kind.to_ne_bytes());
     for (place, byte) in bytes.iter_mut().skip(start).zip(header) {

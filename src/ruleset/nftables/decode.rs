@@ -1,6 +1,6 @@
-//! What the kernel tells of our table -> values.
+//! Netlink dumps of our table -> values.
 //!
-//! A rule is ours only if the kernel has for it exactly what [`super::encode`] sends.
+//! A rule is ours only if its expressions are exactly those that [`super::encode`] sends.
 
 use std::collections::HashMap;
 
@@ -14,14 +14,14 @@ use crate::ruleset::model::{
     Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict,
 };
 
-/// Whether it is our table.
+/// Whether these are the families and the name of our table.
 #[must_use]
 pub fn is_ours(families: &[Family], table: &str) -> bool {
     table == TABLE && families == Family::ALL
 }
 
-/// Our table, of its chains and rules in the kernel's order; those of other tables may be among
-/// them. `None` if a rule is in no chain.
+/// Our table with its chains and rules, in the kernel's order. Chains of other tables are ignored.
+/// `None` if the chain of a rule is not among the chains.
 #[must_use]
 pub fn own_table<'a>(
     table: &NativeTable,
@@ -29,7 +29,7 @@ pub fn own_table<'a>(
     rules: impl IntoIterator<Item = (String, ObservedRule)>,
 ) -> Option<OwnTable> {
     let mut read: Vec<Chain> = Vec::new();
-    // By name: where in that list.
+    // The index of each chain in that list, by name.
     let mut places: HashMap<&str, usize> = HashMap::new();
     let mut foreign = false;
     for chain in chains {
@@ -41,12 +41,12 @@ pub fn own_table<'a>(
             .into_iter()
             .find(|hook| hook.chain() == chain.name);
         foreign |= own.is_none() && hook.is_none();
-        let as_ours = hook.is_some_and(|hook| chain.base == Some(base(hook)));
+        let is_our_base = hook.is_some_and(|hook| chain.base == Some(base(hook)));
         let hooked = own.is_some() && chain.base.is_some();
         places.insert(&chain.name, read.len());
         read.push(Chain {
-            name: shown(own, &chain.name),
-            policy: (as_ours || hooked).then(|| "ACCEPT".to_owned()),
+            name: model_name(own, &chain.name),
+            policy: (is_our_base || hooked).then(|| "ACCEPT".to_owned()),
             counters: Counters::default(),
             rules: Vec::new(),
         });
@@ -66,8 +66,9 @@ pub fn own_table<'a>(
     })
 }
 
-/// The name that the model has for a chain. One that only looks like ours there gets a blank.
-fn shown(own: Option<ChainName>, name: &str) -> String {
+/// The name of a chain in the model. A foreign chain whose name would be one of ours there gets a
+/// leading blank.
+fn model_name(own: Option<ChainName>, name: &str) -> String {
     match own {
         Some(own) => own.to_string(),
         None if name.parse::<ChainName>().is_ok() => format!(" {name}"),
@@ -75,7 +76,7 @@ fn shown(own: Option<ChainName>, name: &str) -> String {
     }
 }
 
-/// How our chain stands at the hook.
+/// The attachment of our base chain to the hook.
 fn base(hook: Hook) -> Base {
     Base {
         kind: "filter".to_owned(),
@@ -85,7 +86,7 @@ fn base(hook: Hook) -> Base {
     }
 }
 
-/// One rule of our table; only a jump of ours is ours in whatever chain.
+/// A rule of our table. Our jump is ours in any chain, the other forms only in our own chains.
 #[must_use]
 pub fn rule(rule: NativeRule) -> ObservedRule {
     let NativeRule {
@@ -104,30 +105,30 @@ pub fn rule(rule: NativeRule) -> ObservedRule {
     let own = own.filter(|rule| matches!(rule, Rule::Jump(_)) || read_name(&chain).is_some());
     ObservedRule {
         counters,
-        spec: own.map_or_else(|| Spec::Foreign(words(&expressions)), Spec::Own),
+        spec: own.map_or_else(|| Spec::Foreign(foreign_text(&expressions)), Spec::Own),
     }
 }
 
-/// The form of ours that the rule has, if it has one.
+/// Our rule with these expressions and this comment, if there is one.
 fn form(seen: &[Expression], comment: &Comment) -> Option<Rule> {
     let rule = candidate(seen, comment)?;
     (expressions(&rule) == seen).then_some(rule)
 }
 
-/// The only form of ours that the rule can have.
+/// The only one of our rules that could have these expressions and this comment.
 fn candidate(seen: &[Expression], comment: &Comment) -> Option<Rule> {
     let (end, before) = seen.split_last()?;
     let owned = before.first() == Some(&Expression::Meta(Meta::Uid));
     let verdict = Verdict::Reject;
     Some(match (end, owned, comment) {
         (Expression::Jump(target), false, Comment::None) => {
-            let chain = read_name(target)?;
-            chain.is_root().then_some(Rule::Jump(chain))?
+            let chain = read_name(target).filter(|chain| chain.is_root())?;
+            Rule::Jump(chain)
         }
         (Expression::Goto(target), true, Comment::None) => {
-            let chain = read_name(target)?;
+            let chain = read_name(target).filter(|chain| !chain.is_root())?;
             let uids = uids(before)?;
-            (!chain.is_root()).then_some(Rule::Goto { uids, chain })?
+            Rule::Goto { uids, chain }
         }
         (Expression::Return, true, comment) => {
             let uids = uids(before)?;
@@ -137,7 +138,9 @@ fn candidate(seen: &[Expression], comment: &Comment) -> Option<Rule> {
                 Comment::Other => return None,
             };
             let one_each = names.len() as u64 == uids.count();
-            (names.is_empty() || uids.count() == 1 || one_each).then_some(())?;
+            if !names.is_empty() && uids.count() != 1 && !one_each {
+                return None;
+            }
             Rule::PassUids { uids, names }
         }
         (Expression::Return, false, Comment::None) => Rule::PassClosing,
@@ -164,7 +167,7 @@ fn names(comment: &str) -> Option<Vec<AccountName>> {
     comment.split(',').map(|name| name.parse().ok()).collect()
 }
 
-/// Whose packets the rule is for.
+/// The uids that the rule matches.
 fn uids(seen: &[Expression]) -> Option<UidRange> {
     let uid = |bytes: &[u8], number: fn([u8; 4]) -> u32| Uid::new(number(bytes.try_into().ok()?));
     match seen {
@@ -185,9 +188,9 @@ fn uids(seen: &[Expression]) -> Option<UidRange> {
     }
 }
 
-/// A rule of someone else, as far as it is known what it does.
-fn words(expressions: &[Expression]) -> String {
-    let words = expressions.iter().map(|expression| match expression {
+/// The text of a foreign rule: its expressions by name, as far as they are known.
+fn foreign_text(expressions: &[Expression]) -> String {
+    let names = expressions.iter().map(|expression| match expression {
         Expression::Meta(_) => "meta".to_owned(),
         Expression::Payload(..) => "payload".to_owned(),
         Expression::ToNetworkOrder => "byteorder".to_owned(),
@@ -201,5 +204,5 @@ fn words(expressions: &[Expression]) -> String {
         Expression::Reject(_) => "reject".to_owned(),
         Expression::Other(name) => name.clone(),
     });
-    words.collect::<Vec<_>>().join(", ")
+    names.collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,7 @@
-//! Commands -> the messages of one netlink transaction.
+//! Operations -> the messages of one netlink transaction.
 //!
-//! Each rule becomes what nft makes of the line that [`super::render`] writes, so that nft shows
-//! that line.
+//! A rule has the same expressions that nft creates for the text that [`super::render`] writes, so
+//! that `nft list table` shows this text.
 
 use nix::libc;
 
@@ -17,14 +17,14 @@ use crate::ruleset::netlink::{
     ACKNOWLEDGE, APPEND, BEGIN, CREATE, END, NFTABLES, REQUEST, add_flags, of_nftables, put_message,
 };
 
-/// NFPROTO_INET
+/// The family `inet` (NFPROTO_INET).
 const INET: u8 = 1;
 
-/// The transaction: all of it takes effect at one instant, or nothing.
+/// The messages of a transaction, which takes effect at one instant or not at all.
 ///
-/// The messages between its begin and its end are numbered from 1 on, as are the lines that
-/// [`render::transaction`] writes of the same operations. The kernel answers to those that fail, and
-/// to the last one in any case.
+/// The messages between begin and end are numbered from 1, like the lines that
+/// [`render::transaction`] writes for the same operations. The kernel answers each message that
+/// fails, and always the last one.
 #[must_use]
 pub fn transaction(operations: &[Operation]) -> Vec<u8> {
     let mut batch = Batch::default();
@@ -40,9 +40,9 @@ pub fn transaction(operations: &[Operation]) -> Vec<u8> {
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
-    /// Where the last message begins.
+    /// The offset of the last message.
     last: usize,
-    /// How many there are.
+    /// The number of messages.
     count: u32,
 }
 
@@ -86,7 +86,7 @@ impl Batch {
         }
     }
 
-    /// All rules of the chain are deleted.
+    /// Deletes all rules of the chain.
     fn flush(&mut self, chain: &str) {
         self.change(libc::NFT_MSG_DELRULE, 0, |attributes| {
             // NFTA_RULE_TABLE, _CHAIN
@@ -114,7 +114,7 @@ impl Batch {
                 }
             });
             if let Some(comment) = render::comment(rule) {
-                // A byte has its length; longer ones are not laid in this layer.
+                // The length has one byte. Policies with longer names do not get this layer.
                 let length = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
                 let head = [Comment::KIND, length];
                 put(attributes, 7, &[&head, comment.as_bytes(), &[0]].concat());
@@ -128,7 +128,7 @@ impl Batch {
 
     fn message(&mut self, kind: u16, flags: u16, fill: impl FnOnce(&mut Vec<u8>)) {
         self.last = self.bytes.len();
-        // struct nfgenmsg: the family; of begin and end, the subsystem in network order.
+        // struct nfgenmsg: the family; for begin and end, the subsystem in network byte order.
         let object = match kind {
             BEGIN | END => {
                 let [high, low] = NFTABLES.to_be_bytes();
@@ -142,7 +142,7 @@ impl Batch {
     }
 }
 
-/// enum nf_inet_hooks
+/// The number of the hook (enum nf_inet_hooks).
 pub(super) fn number_of(hook: Hook) -> u32 {
     match hook {
         Hook::Forward => 2,
@@ -150,7 +150,7 @@ pub(super) fn number_of(hook: Hook) -> u32 {
     }
 }
 
-/// What a rule of ours is in the kernel.
+/// The expressions of one of our rules.
 pub(super) fn expressions(rule: &Rule) -> Vec<Expression> {
     let counted = |mut expressions: Vec<Expression>, end| {
         expressions.extend([Expression::Counter(Counters::default()), end]);
@@ -167,8 +167,11 @@ pub(super) fn expressions(rule: &Rule) -> Vec<Expression> {
         Rule::PassUids { uids, .. } => counted(owned(*uids), Expression::Return),
         Rule::Goto { uids, chain } => then(owned(*uids), Expression::Goto(written(*chain))),
         Rule::PassGroup { gid, .. } => {
-            let is_it = equal(gid.get().to_ne_bytes());
-            counted(vec![Expression::Meta(Meta::Gid), is_it], Expression::Return)
+            let matches = equal(gid.get().to_ne_bytes());
+            counted(
+                vec![Expression::Meta(Meta::Gid), matches],
+                Expression::Return,
+            )
         }
         Rule::CountProbes(transport) => {
             let mut expressions = protocol(*transport);
@@ -177,13 +180,13 @@ pub(super) fn expressions(rule: &Rule) -> Vec<Expression> {
                 equal(SOURCE_PORT.to_be_bytes()),
             ]);
             then(
-                [expressions, owned_at_all()].concat(),
+                [expressions, owned_by_any()].concat(),
                 Expression::Counter(Counters::default()),
             )
         }
-        Rule::RefuseOwnedTcp => counted([owned_at_all(), tcp()].concat(), reset),
-        Rule::RefuseOwned => counted(owned_at_all(), refuse),
-        Rule::PassClosing => counted([tcp(), opens_nothing()].concat(), Expression::Return),
+        Rule::RefuseOwnedTcp => counted([owned_by_any(), tcp()].concat(), reset),
+        Rule::RefuseOwned => counted(owned_by_any(), refuse),
+        Rule::PassClosing => counted([tcp(), not_opening()].concat(), Expression::Return),
         Rule::RefuseTcp => counted(tcp(), reset),
         Rule::Refuse { verdict, .. } => counted(
             Vec::new(),
@@ -199,7 +202,7 @@ fn equal<const N: usize>(bytes: [u8; N]) -> Expression {
     Expression::Compare(Comparison::Equal, bytes.into())
 }
 
-/// The packet goes to the address: RFC 791, section 3.1, and RFC 8200, section 3.
+/// Matches packets to the address (RFC 791, section 3.1; RFC 8200, section 3).
 fn to(address: Address) -> Vec<Expression> {
     let ip = |family: libc::c_int, offset, length| {
         let family = family.to_be_bytes();
@@ -217,17 +220,18 @@ fn to(address: Address) -> Vec<Expression> {
     expressions
 }
 
-/// The packet's socket belongs to one of them.
+/// Matches packets whose socket has an owner among `uids`.
 fn owned(uids: UidRange) -> Vec<Expression> {
     let (first, last) = (uids.first().get(), uids.last().get());
-    match first == last {
-        true => vec![Expression::Meta(Meta::Uid), equal(first.to_ne_bytes())],
-        false => between(first, last),
+    if first == last {
+        vec![Expression::Meta(Meta::Uid), equal(first.to_ne_bytes())]
+    } else {
+        between(first, last)
     }
 }
 
-/// The packet's socket belongs to anyone.
-fn owned_at_all() -> Vec<Expression> {
+/// Matches packets whose socket has any owner.
+fn owned_by_any() -> Vec<Expression> {
     between(0, u32::MAX)
 }
 
@@ -241,7 +245,7 @@ fn between(first: u32, last: u32) -> Vec<Expression> {
     ]
 }
 
-/// The packet is TCP.
+/// Matches TCP packets.
 fn tcp() -> Vec<Expression> {
     protocol(Transport::Tcp)
 }
@@ -258,8 +262,9 @@ fn protocol(transport: Transport) -> Vec<Expression> {
     ]
 }
 
-/// Of FIN, SYN, RST and ACK (RFC 9293, section 3.1), the segment has not SYN alone.
-fn opens_nothing() -> Vec<Expression> {
+/// Matches TCP packets that do not open a connection: of FIN, SYN, RST and ACK (RFC 9293, section
+/// 3.1), any combination except SYN alone.
+fn not_opening() -> Vec<Expression> {
     vec![
         Expression::Payload(Header::Transport, 13, 1),
         Expression::Mask(0x17),

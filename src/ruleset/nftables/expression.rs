@@ -1,7 +1,7 @@
-//! Expressions of `nf_tables`: what a rule is made of in the kernel (linux/netfilter/nf_tables.h).
+//! The expressions of an nf_tables rule (linux/netfilter/nf_tables.h).
 //!
-//! Those that our rules need, with one register, as nft itself writes them; any other is known by
-//! its name alone.
+//! The expressions of our rules are read in full. They use one register, as those of nft do. Any
+//! other expression is read by name only.
 
 use nix::libc;
 
@@ -10,34 +10,34 @@ use crate::ruleset::netlink::attributes::{
     all, find, long_number, nest, number, put, put_number, put_text, text,
 };
 
-/// NFTA_LIST_ELEM
+/// An element of a list (NFTA_LIST_ELEM).
 const ELEMENT: u16 = 1;
-/// NFTA_EXPR_NAME, NFTA_EXPR_DATA
+/// The name and the attributes of an expression (NFTA_EXPR_NAME, NFTA_EXPR_DATA).
 const NAME: u16 = 1;
 const DATA: u16 = 2;
-/// NFTA_DATA_VALUE, NFTA_DATA_VERDICT
+/// A value or a verdict (NFTA_DATA_VALUE, NFTA_DATA_VERDICT).
 const VALUE: u16 = 1;
 const VERDICT: u16 = 2;
-/// The register that is loaded and compared: all 16 bytes of the first.
+/// The register that our rules load and compare: the first one, with 16 bytes.
 const REGISTER: u32 = unsigned(libc::NFT_REG_1);
 
-/// What is loaded of a packet that nft calls `meta`.
+/// A property of a packet that the expression `meta` loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meta {
-    /// The IP family, a byte.
+    /// The IP family, one byte.
     Family,
-    /// The protocol in the IP packet, a byte.
+    /// The transport protocol, one byte.
     Protocol,
-    /// The uid of the socket's file, in this machine's order; without one the rule ends.
+    /// The uid of the socket's file, in host byte order. A packet without one does not match.
     Uid,
-    /// The same for the gid.
+    /// The gid of the socket's file, in host byte order. A packet without one does not match.
     Gid,
 }
 
 impl Meta {
     const ALL: [Self; 4] = [Self::Family, Self::Protocol, Self::Uid, Self::Gid];
 
-    /// enum nft_meta_keys
+    /// The number of the property (enum nft_meta_keys).
     fn key(self) -> u32 {
         unsigned(match self {
             Self::Family => libc::NFT_META_NFPROTO,
@@ -48,17 +48,17 @@ impl Meta {
     }
 }
 
-/// Which part of the packet bytes are loaded from.
+/// The header from which the expression `payload` loads bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Header {
     /// The IP header.
     Network,
-    /// What follows it.
+    /// The transport header, such as that of TCP.
     Transport,
 }
 
 impl Header {
-    /// enum nft_payload_bases
+    /// The number of the header (enum nft_payload_bases).
     fn base(self) -> u32 {
         unsigned(match self {
             Self::Network => libc::NFT_PAYLOAD_NETWORK_HEADER,
@@ -67,7 +67,7 @@ impl Header {
     }
 }
 
-/// How the register is compared; if it does not hold, the rule ends.
+/// A comparison of the register with a value. If it is false, the rule does not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Comparison {
     Equal,
@@ -79,7 +79,7 @@ pub(crate) enum Comparison {
 impl Comparison {
     const ALL: [Self; 4] = [Self::Equal, Self::NotEqual, Self::AtMost, Self::AtLeast];
 
-    /// enum nft_cmp_ops
+    /// The number of the comparison (enum nft_cmp_ops).
     fn op(self) -> u32 {
         unsigned(match self {
             Self::Equal => libc::NFT_CMP_EQ,
@@ -90,19 +90,19 @@ impl Comparison {
     }
 }
 
-/// What a refused packet is answered with.
+/// The answer to a refused packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// A TCP reset.
     Reset,
-    /// Port unreachable, as the packet's family says it.
+    /// A port-unreachable message, ICMP or ICMPv6 by the packet's family.
     PortUnreachable,
 }
 
 impl Answer {
     const ALL: [Self; 2] = [Self::Reset, Self::PortUnreachable];
 
-    /// enum nft_reject_types, and of the second one enum nft_reject_inet_code.
+    /// The numbers of the type (enum nft_reject_types) and of its code (enum nft_reject_inet_code).
     fn codes(self) -> (u32, u8) {
         match self {
             Self::Reset => (unsigned(libc::NFT_REJECT_TCP_RST), 0),
@@ -111,36 +111,37 @@ impl Answer {
     }
 }
 
-/// An expression.
+/// An expression of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Expression {
     /// Loads a property of the packet.
     Meta(Meta),
-    /// Loads bytes of the packet: offset and length.
+    /// Loads bytes of the packet, with offset and length in bytes.
     Payload(Header, u32, u32),
-    /// Turns a loaded number of four bytes into network order, in which it can be compared by size.
+    /// Converts the loaded number of four bytes to network byte order, in which it can be compared
+    /// by size.
     ToNetworkOrder,
-    /// Keeps these bits of the one loaded byte.
+    /// Keeps only these bits of the one loaded byte.
     Mask(u8),
-    /// Compares what is loaded.
+    /// Compares the loaded bytes.
     Compare(Comparison, Bytes),
-    /// Counts.
+    /// Counts the packet.
     Counter(Counters),
     /// Drops the packet.
     Drop,
-    /// Ends the chain.
+    /// Continues in the chain that called this one.
     Return,
-    /// Goes on in a chain, and comes back.
+    /// Continues in another chain, which can return.
     Jump(String),
-    /// Goes on in a chain.
+    /// Continues in another chain, which does not return to this one.
     Goto(String),
     /// Refuses the packet.
     Reject(Answer),
-    /// Anything else, by its name.
+    /// Any other expression, by name.
     Other(String),
 }
 
-/// What is compared with: at most the 16 bytes of an IPv6 address.
+/// A value to compare with: at most the 16 bytes of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bytes {
     bytes: [u8; 16],
@@ -148,7 +149,7 @@ pub(crate) struct Bytes {
 }
 
 impl Bytes {
-    /// `None` if they are more than 16.
+    /// `None` if there are more than 16 bytes.
     pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
         let mut padded = [0; 16];
         padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -178,7 +179,7 @@ impl<const N: usize> From<[u8; N]> for Bytes {
 }
 
 impl Expression {
-    /// Appends it to the list of a rule's expressions.
+    /// Appends the expression to the list of a rule's expressions.
     pub(crate) fn write(&self, list: &mut Vec<u8>) {
         let verdict = |list: &mut Vec<u8>, code, chain: Option<&str>| {
             expression(list, "immediate", |data| {
@@ -242,12 +243,12 @@ impl Expression {
                 put_number(data, 1, kind);
                 put(data, 2, &[code]);
             }),
-            // Nothing writes what it does not know.
+            // Our rules have no such expression.
             Self::Other(name) => expression(list, name, |_| {}),
         }
     }
 
-    /// The expressions in the list of a rule; `None` if it is no such list.
+    /// The expressions of a rule; `None` if the list is damaged.
     pub(crate) fn read_all(list: &[u8]) -> Option<Vec<Self>> {
         let mut expressions = Vec::new();
         for element in all(list) {
@@ -266,110 +267,155 @@ impl Expression {
         Some(expressions)
     }
 
-    /// The two comparisons that are one expression where nft 1.1 wrote the rule.
+    /// The two comparisons for which nft 1.1 writes a single expression, `range`.
     fn read_range(name: &str, data: &[u8]) -> Option<[Self; 2]> {
         // NFTA_RANGE_SREG, _OP, _FROM_DATA, _TO_DATA
-        let is = |kind, wanted| (find(data, kind).and_then(number)? == wanted).then_some(());
-        let value = |kind| Bytes::new(find(find(data, kind)?, VALUE)?);
-        (name == "range" && all(data).count() == 4).then_some(())?;
-        is(1, REGISTER)?;
-        is(2, unsigned(libc::NFT_RANGE_EQ))?;
+        if name != "range" || all(data).count() != 4 {
+            return None;
+        }
+        let data = Data(data);
+        data.is(1, REGISTER)?;
+        data.is(2, unsigned(libc::NFT_RANGE_EQ))?;
         Some([
-            Self::Compare(Comparison::AtLeast, value(3)?),
-            Self::Compare(Comparison::AtMost, value(4)?),
+            Self::Compare(Comparison::AtLeast, Bytes::new(data.value(3)?)?),
+            Self::Compare(Comparison::AtMost, Bytes::new(data.value(4)?)?),
         ])
     }
 
-    /// The expression, if it is one of those that are known in all that they say.
+    /// The expression, if all of its attributes are known.
     fn read(name: &str, data: &[u8]) -> Option<Self> {
-        let get = |kind| find(data, kind).and_then(number);
-        let is = |kind, wanted: u32| (get(kind)? == wanted).then_some(());
-        let value = |kind| find(find(data, kind)?, VALUE);
-        // None says more than the attributes that are looked at here.
-        let only = |most: u16| {
-            let kinds = all(data)
-                .map_while(|attribute| attribute)
-                .map(|(kind, _)| kind);
-            kinds.max().is_none_or(|kind| kind <= most).then_some(())
-        };
-        Some(match name {
-            "meta" => {
-                is(1, REGISTER)?;
-                only(2)?;
-                let key = get(2)?;
-                Self::Meta(Meta::ALL.into_iter().find(|meta| meta.key() == key)?)
-            }
-            "payload" => {
-                is(1, REGISTER)?;
-                only(4)?;
-                let base = get(2)?;
-                let headers = [Header::Network, Header::Transport];
-                let header = headers.into_iter().find(|header| header.base() == base)?;
-                Self::Payload(header, get(3)?, get(4)?)
-            }
-            "byteorder" => {
-                is(1, REGISTER)?;
-                is(2, REGISTER)?;
-                is(3, unsigned(libc::NFT_BYTEORDER_HTON))?;
-                is(4, 4)?;
-                is(5, 4)?;
-                only(5)?;
-                Self::ToNetworkOrder
-            }
-            "bitwise" => {
-                is(1, REGISTER)?;
-                is(2, REGISTER)?;
-                is(3, 1)?;
-                // NFTA_BITWISE_OP, which newer kernels tell: NFT_BITWISE_MASK_XOR.
-                get(6).is_none_or(|op| op == 0).then_some(())?;
-                only(6)?;
-                (value(5)? == [0]).then_some(())?;
-                match value(4)? {
-                    &[mask] => Self::Mask(mask),
-                    _ => return None,
-                }
-            }
-            "cmp" => {
-                is(1, REGISTER)?;
-                only(3)?;
-                let op = get(2)?;
-                let comparison = Comparison::ALL.into_iter().find(|one| one.op() == op)?;
-                Self::Compare(comparison, Bytes::new(value(3)?)?)
-            }
-            "counter" => Self::Counter(Counters {
-                bytes: find(data, 1).and_then(long_number)?,
-                packets: find(data, 2).and_then(long_number)?,
-            }),
-            "immediate" => {
-                is(1, unsigned(libc::NFT_REG_VERDICT))?;
-                only(2)?;
-                let verdict = find(find(data, 2)?, VERDICT)?;
-                let code = number(find(verdict, 1)?)?.cast_signed();
-                let chain = || find(verdict, 2).map(text);
-                match code {
-                    libc::NF_DROP => Self::Drop,
-                    libc::NFT_RETURN => Self::Return,
-                    libc::NFT_JUMP => Self::Jump(chain()?),
-                    libc::NFT_GOTO => Self::Goto(chain()?),
-                    libc::NF_ACCEPT => Self::Other("accept".to_owned()),
-                    _ => return None,
-                }
-            }
-            "reject" => {
-                only(2)?;
-                let kind = get(1)?;
-                let code = match find(data, 2) {
-                    // The kernel does not tell a reset's code.
-                    None => 0,
-                    Some(&[code]) => code,
-                    Some(_) => return None,
-                };
-                let answers = Answer::ALL.into_iter();
-                let answer = { answers }.find(|answer| answer.codes() == (kind, code))?;
-                Self::Reject(answer)
-            }
+        let data = Data(data);
+        match name {
+            "meta" => data.meta(),
+            "payload" => data.payload(),
+            "byteorder" => data.byteorder(),
+            "bitwise" => data.bitwise(),
+            "cmp" => data.compare(),
+            "counter" => data.counter(),
+            "immediate" => data.immediate(),
+            "reject" => data.reject(),
+            _ => None,
+        }
+    }
+}
+
+/// The attributes of an expression.
+struct Data<'a>(&'a [u8]);
+
+impl<'a> Data<'a> {
+    fn number(&self, kind: u16) -> Option<u32> {
+        find(self.0, kind).and_then(number)
+    }
+
+    fn value(&self, kind: u16) -> Option<&'a [u8]> {
+        find(find(self.0, kind)?, VALUE)
+    }
+
+    /// `None` if the number of the attribute is another one.
+    fn is(&self, kind: u16, wanted: u32) -> Option<()> {
+        (self.number(kind)? == wanted).then_some(())
+    }
+
+    /// `None` if there are attributes of higher types, which would change the meaning.
+    fn only(&self, most: u16) -> Option<()> {
+        let kinds = all(self.0)
+            .map_while(|attribute| attribute)
+            .map(|(kind, _)| kind);
+        kinds.max().is_none_or(|kind| kind <= most).then_some(())
+    }
+
+    fn meta(&self) -> Option<Expression> {
+        // NFTA_META_DREG, _KEY
+        self.is(1, REGISTER)?;
+        self.only(2)?;
+        let key = self.number(2)?;
+        let meta = Meta::ALL.into_iter().find(|meta| meta.key() == key)?;
+        Some(Expression::Meta(meta))
+    }
+
+    fn payload(&self) -> Option<Expression> {
+        // NFTA_PAYLOAD_DREG, _BASE, _OFFSET, _LEN
+        self.is(1, REGISTER)?;
+        self.only(4)?;
+        let base = self.number(2)?;
+        let headers = [Header::Network, Header::Transport];
+        let header = headers.into_iter().find(|header| header.base() == base)?;
+        let (offset, length) = (self.number(3)?, self.number(4)?);
+        Some(Expression::Payload(header, offset, length))
+    }
+
+    fn byteorder(&self) -> Option<Expression> {
+        // NFTA_BYTEORDER_SREG, _DREG, _OP, _LEN, _SIZE
+        let op = unsigned(libc::NFT_BYTEORDER_HTON);
+        for (kind, wanted) in (1..).zip([REGISTER, REGISTER, op, 4, 4]) {
+            self.is(kind, wanted)?;
+        }
+        self.only(5)?;
+        Some(Expression::ToNetworkOrder)
+    }
+
+    fn bitwise(&self) -> Option<Expression> {
+        // NFTA_BITWISE_SREG, _DREG, _LEN, _MASK, _XOR, _OP
+        for (kind, wanted) in (1..).zip([REGISTER, REGISTER, 1]) {
+            self.is(kind, wanted)?;
+        }
+        self.only(6)?;
+        // Only newer kernels report the operation. 0 is NFT_BITWISE_MASK_XOR.
+        let is_mask_xor = self.number(6).is_none_or(|op| op == 0);
+        match (self.value(4)?, self.value(5)?) {
+            (&[mask], [0]) if is_mask_xor => Some(Expression::Mask(mask)),
+            _ => None,
+        }
+    }
+
+    fn compare(&self) -> Option<Expression> {
+        // NFTA_CMP_SREG, _OP, _DATA
+        self.is(1, REGISTER)?;
+        self.only(3)?;
+        let op = self.number(2)?;
+        let comparison = Comparison::ALL.into_iter().find(|one| one.op() == op)?;
+        let value = Bytes::new(self.value(3)?)?;
+        Some(Expression::Compare(comparison, value))
+    }
+
+    fn counter(&self) -> Option<Expression> {
+        // NFTA_COUNTER_BYTES, _PACKETS
+        Some(Expression::Counter(Counters {
+            bytes: find(self.0, 1).and_then(long_number)?,
+            packets: find(self.0, 2).and_then(long_number)?,
+        }))
+    }
+
+    fn immediate(&self) -> Option<Expression> {
+        // NFTA_IMMEDIATE_DREG, _DATA; NFTA_VERDICT_CODE, _CHAIN
+        self.is(1, unsigned(libc::NFT_REG_VERDICT))?;
+        self.only(2)?;
+        let verdict = find(find(self.0, 2)?, VERDICT)?;
+        let code = number(find(verdict, 1)?)?.cast_signed();
+        let chain = || find(verdict, 2).map(text);
+        Some(match code {
+            libc::NF_DROP => Expression::Drop,
+            libc::NFT_RETURN => Expression::Return,
+            libc::NFT_JUMP => Expression::Jump(chain()?),
+            libc::NFT_GOTO => Expression::Goto(chain()?),
+            libc::NF_ACCEPT => Expression::Other("accept".to_owned()),
             _ => return None,
         })
+    }
+
+    fn reject(&self) -> Option<Expression> {
+        // NFTA_REJECT_TYPE, _ICMP_CODE
+        self.only(2)?;
+        let kind = self.number(1)?;
+        let code = match find(self.0, 2) {
+            // The kernel does not report the code of a reset.
+            None => 0,
+            Some(&[code]) => code,
+            Some(_) => return None,
+        };
+        let mut answers = Answer::ALL.into_iter();
+        let answer = answers.find(|answer| answer.codes() == (kind, code))?;
+        Some(Expression::Reject(answer))
     }
 }
 
@@ -380,7 +426,7 @@ fn expression(list: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
     });
 }
 
-/// The constants of the kernel are all small and positive; C has them as `int`.
+/// Converts a kernel constant, which is small and positive but an `int` in C.
 const fn unsigned(constant: libc::c_int) -> u32 {
     constant.cast_unsigned()
 }

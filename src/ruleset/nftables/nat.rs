@@ -1,4 +1,4 @@
-//! Other tools' tables of nftables that rewrite addresses.
+//! Other tools' nftables tables with NAT chains, and whether they rewrite an address.
 //!
 //! ```text
 //! (netlink) -> expression, set -> Contents -> judge: does a chain rewrite this address?
@@ -6,7 +6,7 @@
 //!                  +------ missing: read it -----+
 //! ```
 //! Only chains and sets that packets to the address can reach are read: a host may have tens of
-//! thousands of them.
+//! thousands of chains.
 
 mod expression;
 mod judge;
@@ -24,45 +24,45 @@ use crate::policy::Family;
 use crate::ruleset::netlink::OBJECT;
 use crate::ruleset::netlink::attributes::{ANY, each_once, find};
 
-/// A table of nftables that rewrites addresses and that iptables does not show.
+/// An nftables table with NAT chains that iptables does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatTable {
-    /// The IP families whose packets it meets.
+    /// The IP families whose packets pass it.
     pub families: &'static [Family],
     /// Its name.
     pub name: String,
-    /// Its chains that packets meet before `filter`.
+    /// Its NAT chains that packets pass before `filter`.
     pub chains: Vec<NatChain>,
-    /// What was read of it, or why that could not be read.
+    /// The part of it that was read, or why it could not be read.
     pub contents: Result<Contents, String>,
 }
 
-/// A chain at a hook.
+/// A base chain that translates destinations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatChain {
     /// Its name.
     pub name: String,
-    /// Whether it meets packets made on this host (else those from elsewhere).
+    /// Whether packets that this host sends pass it; otherwise, those that it receives.
     pub local: bool,
 }
 
-/// Chains and sets of a table, as far as they were read.
+/// The chains and sets of a table that were read so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
-    /// The rules of each chain, in order.
+    /// The rules of each chain, in order, by the name of the chain.
     pub chains: HashMap<String, Vec<NatRule>>,
-    /// The sets and maps.
+    /// The sets and maps by name.
     pub sets: HashMap<String, Set>,
 }
 
-/// A rule.
+/// A rule of another tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatRule {
     expressions: Vec<Expression>,
 }
 
 impl NatRule {
-    /// Reads a rule from a dump, with the name of its chain; `None` if it is damaged.
+    /// Reads the name of the chain and the rule from an object of a dump; `None` if it is damaged.
     #[must_use]
     pub fn read(object: &[u8]) -> Option<(String, Self)> {
         // NFTA_RULE_CHAIN, _EXPRESSIONS
@@ -73,15 +73,15 @@ impl NatRule {
         Some((chain, Self { expressions }))
     }
 
-    /// The rule in words close to those of nft.
+    /// The rule in a syntax close to that of nft.
     #[must_use]
     pub fn text(&self) -> String {
         text::rule(&self.expressions)
     }
 }
 
-/// The tables of the chains that rewrite destinations, without those chains that are `shown`
-/// elsewhere; nothing is read of them yet.
+/// The tables with chains that translate destinations, without any content yet. Chains for which
+/// `shown` is true are omitted, because the rulesets of iptables contain them.
 #[must_use]
 pub fn tables(chains: &[NativeChain], shown: impl Fn(&NativeChain) -> bool) -> Vec<NatTable> {
     let mut tables: Vec<NatTable> = Vec::new();
@@ -109,7 +109,8 @@ pub fn tables(chains: &[NativeChain], shown: impl Fn(&NativeChain) -> bool) -> V
     tables
 }
 
-/// A name, without the zero at its end. One that is not UTF-8 could not be asked for.
+/// A name without the zero byte at its end. `None` if it is not UTF-8: such a name cannot be
+/// requested.
 fn strict_text(value: &[u8]) -> Option<&str> {
     let text = value.strip_suffix(&[0])?;
     let text = std::str::from_utf8(text).ok()?;

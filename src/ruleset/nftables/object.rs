@@ -1,7 +1,7 @@
-//! What the kernel tells of tables, chains and rules in a netlink dump -> values.
+//! Tables, chains and rules of a netlink dump -> values.
 //!
-//! An object is a struct nfgenmsg and attributes (linux/netfilter/nf_tables.h). One that cannot be
-//! read is `None`.
+//! An object consists of struct nfgenmsg and attributes (linux/netfilter/nf_tables.h). A damaged
+//! object is read as `None`.
 
 use nix::libc;
 
@@ -10,18 +10,19 @@ use crate::policy::Family;
 use crate::ruleset::netlink::OBJECT;
 use crate::ruleset::netlink::attributes::{find, number, text};
 
-/// A table of `nf_tables`, as the kernel lists it.
+/// A table of nf_tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeTable {
-    /// The IP families whose packets it can meet: one, or both for family `inet`.
+    /// The IP families whose packets pass it: one, or both for family `inet`.
     pub families: &'static [Family],
     /// Its name.
     pub name: String,
-    /// Whether its chains are switched off (`flags dormant`).
+    /// Whether it is dormant (`flags dormant`): the kernel ignores its rules.
     pub dormant: bool,
-    /// Whether it goes with the process that made it (`flags owner`), and nobody else changes it.
+    /// Whether the process that created it owns it (`flags owner`): the table ends with that
+    /// process, and no other process can change it.
     pub owned: bool,
-    /// How many chains, sets and other objects it has.
+    /// The number of its chains, sets and other objects.
     pub objects: u32,
 }
 
@@ -41,38 +42,38 @@ impl NativeTable {
         })
     }
 
-    /// Whether it is of this IP family alone, as the tables of iptables-nft are.
+    /// Whether only packets of this IP family pass it, as for the tables of iptables-nft.
     #[must_use]
     pub fn is_of(&self, family: Family) -> bool {
         self.families == [family]
     }
 }
 
-/// A chain of `nf_tables`.
+/// A chain of nf_tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeChain {
-    /// The IP families whose packets it meets.
+    /// The IP families whose packets pass it.
     pub families: &'static [Family],
     /// Its table.
     pub table: String,
     /// Its name.
     pub name: String,
-    /// Where packets meet it, if they do without a jump.
+    /// The attachment to a hook, if it is a base chain.
     pub base: Option<Base>,
-    /// Whether it has rules. A kernel that does not tell may have some.
+    /// Whether it has rules, or may have rules because the kernel does not report their number.
     pub has_rules: bool,
 }
 
-/// How a chain stands at a hook.
+/// The attachment of a base chain to a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
     /// `filter`, `nat` or `route`.
     pub kind: String,
-    /// enum nf_inet_hooks
+    /// The number of the hook (enum nf_inet_hooks).
     pub hook: u32,
-    /// When, among those at the same hook.
+    /// The priority: chains with lower numbers run first.
     pub priority: i32,
-    /// Whether packets that reach its end go on.
+    /// Whether its policy is `accept`.
     pub accepts: bool,
 }
 
@@ -102,12 +103,15 @@ impl NativeChain {
         })
     }
 
-    /// Whether it translates addresses before `filter`: of packets made on this host
-    /// (NF_INET_LOCAL_OUT), or of others (NF_INET_PRE_ROUTING).
+    /// Whether it translates destinations before `filter`: `Some(true)` for packets that this host
+    /// sends (NF_INET_LOCAL_OUT), `Some(false)` for packets that it receives (NF_INET_PRE_ROUTING),
+    /// `None` for none.
     #[must_use]
     pub fn translates(&self) -> Option<bool> {
         let base = self.base.as_ref()?;
-        (base.kind == "nat" && self.has_rules).then_some(())?;
+        if base.kind != "nat" || !self.has_rules {
+            return None;
+        }
         match base.hook {
             0 => Some(false),
             3 => Some(true),
@@ -115,48 +119,48 @@ impl NativeChain {
         }
     }
 
-    /// Whether it is a chain of the table `nat` of iptables-nft, by name, hook and priority
-    /// (NF_IP_PRI_NAT_DST).
+    /// Whether its name, hook and priority (NF_IP_PRI_NAT_DST) are those of a chain in the table
+    /// `nat` of iptables-nft.
     #[must_use]
     pub fn is_nat_of_iptables(&self) -> bool {
-        let as_named = matches!(
+        let hook_fits_name = matches!(
             (&*self.name, self.translates()),
             ("OUTPUT", Some(true)) | ("PREROUTING", Some(false))
         );
         let priority = self.base.as_ref().map(|base| base.priority);
-        self.families.len() == 1 && self.table == "nat" && as_named && priority == Some(-100)
+        self.families.len() == 1 && self.table == "nat" && hook_fits_name && priority == Some(-100)
     }
 }
 
-/// A rule of `nf_tables`.
+/// A rule of nf_tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeRule {
-    /// The IP families whose packets it meets.
+    /// The IP families whose packets pass it.
     pub families: &'static [Family],
     /// Its table.
     pub table: String,
     /// Its chain.
     pub chain: String,
-    /// What it does.
+    /// Its matches and statements.
     pub(crate) expressions: Vec<Expression>,
-    /// What nft calls its comment.
+    /// Its comment.
     pub(crate) comment: Comment,
 }
 
-/// What stands beside a rule in the kernel, for programs alone to read.
+/// The user data of a rule, which the kernel stores but does not use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Comment {
-    /// Nothing.
+    /// No user data.
     None,
     /// A comment.
     Text(String),
-    /// Something else.
+    /// Other user data.
     Other,
 }
 
 impl Comment {
-    /// NFTNL_UDATA_RULE_COMMENT (libnftnl/udata.h): type and length, a byte each, and a text with a
-    /// zero at its end.
+    /// The type of a comment, NFTNL_UDATA_RULE_COMMENT (libnftnl/udata.h). Type and length have one
+    /// byte each; a text with a zero byte at its end follows.
     pub(super) const KIND: u8 = 0;
 
     fn read(data: &[u8]) -> Self {
@@ -187,7 +191,8 @@ impl NativeRule {
     }
 }
 
-/// The IP families in which an object works: NFPROTO_INET is both; of other families, none.
+/// The IP families of an object: both for NFPROTO_INET, none for families such as `arp` or
+/// `bridge`.
 #[must_use]
 pub fn families(object: &[u8]) -> &'static [Family] {
     match object.first() {
@@ -198,7 +203,7 @@ pub fn families(object: &[u8]) -> &'static [Family] {
     }
 }
 
-/// The number of the family that works in these IP families, as [`families`] reads it.
+/// The number of the nf_tables family for these IP families: the inverse of [`families`].
 #[must_use]
 pub(crate) fn number_of(families: &[Family]) -> u8 {
     match families {

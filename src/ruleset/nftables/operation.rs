@@ -2,7 +2,8 @@
 
 use crate::ruleset::model::{ChainName, Hook, Rule};
 
-/// One operation of a transaction. The kernel applies all operations of a transaction at one instant, or none.
+/// One operation of a transaction. The kernel applies all operations of a transaction at one
+/// instant, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
     /// Creates the table, or clears its `dormant` flag.
@@ -15,7 +16,7 @@ pub enum Operation {
     FlushBase(Hook),
     /// Deletes the base chain.
     DeleteBase(Hook),
-    /// Adds a jump to the chain to the base chain of its hook.
+    /// Adds a jump to this chain, at the end of the base chain of its hook.
     Jump(ChainName),
     /// Removes all rules of the chain.
     Flush(ChainName),

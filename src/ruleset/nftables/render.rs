@@ -1,7 +1,7 @@
-//! Values -> nft syntax, for people to read; the only place that writes it.
+//! Values -> nft syntax, for people to read. No other module writes it.
 //!
-//! It is what nft shows of what [`super::encode`] sends, and what `nft -f` would make the same of,
-//! in words that nft 0.9 to 1.1 all know (`nft(8)`).
+//! nft shows this text for the messages that [`super::encode`] sends, and `nft -f` would send the
+//! same messages for this text. nft 0.9 to 1.1 all support the syntax.
 
 use std::fmt::Write as _;
 
@@ -11,8 +11,8 @@ use crate::policy::{AccountName, Family};
 use crate::probe::SOURCE_PORT;
 use crate::ruleset::model::{Hook, Rule, Verdict};
 
-/// One transaction, as the input of `nft -f -`: a line for each message that
-/// [`super::encode::transaction`] sends. Nothing to do gives the empty string.
+/// A transaction as the input of `nft -f -`: one line for each message of
+/// [`super::encode::transaction`]. Without operations, the empty string.
 #[must_use]
 pub fn transaction(operations: &[Operation]) -> String {
     let mut text = String::new();
@@ -75,10 +75,10 @@ fn hook_of(hook: Hook) -> &'static str {
     }
 }
 
-/// One rule as nft writes it, without the values of counters.
+/// A rule as nft writes it, without the values of counters.
 #[must_use]
 pub fn rule(rule: &Rule) -> String {
-    // A socket without a process, or no socket at all, has no uid: the match ends the rule.
+    // The packets of orphaned sockets have no uid, so this does not match them.
     const OWNED: &str = "meta skuid 0-4294967295";
     const TCP_RESET: &str = "meta l4proto tcp counter reject with tcp reset";
     let mut text = match rule {
@@ -95,8 +95,8 @@ pub fn rule(rule: &Rule) -> String {
         }
         Rule::PassUids { uids, .. } => format!("meta skuid {uids} counter return"),
         Rule::Goto { uids, chain } => format!("meta skuid {uids} goto {}", written(*chain)),
-        // nftables cannot match supplementary groups (no policy with a group is laid here); the
-        // primary one alone admits fewer.
+        // nftables cannot match supplementary groups, so no policy with a group gets this layer.
+        // The primary group alone would allow fewer processes.
         Rule::PassGroup { gid, .. } => format!("meta skgid {gid} counter return"),
         Rule::CountProbes(transport) => {
             format!("{} sport {SOURCE_PORT} {OWNED} counter", transport.name())
@@ -121,7 +121,7 @@ fn refuse(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What stands beside the rule: the names that the uids or the gid were given by, or the marker.
+/// The comment of the rule: the names by which the policy lists the uids or the gid, or the marker.
 pub(super) fn comment(rule: &Rule) -> Option<String> {
     match rule {
         Rule::PassUids { names, .. } | Rule::PassGroup { names, .. } if !names.is_empty() => {

@@ -1,5 +1,5 @@
-//! Which layers a policy gets on this host, which lockdowns an `--only` leaves, and what replaces a
-//! layer that the host refuses.
+//! Which layers a policy gets on this host, which half of the IMDS pair an `--only` leaves, and
+//! what replaces a layer that the host refuses.
 
 use thiserror::Error;
 
@@ -29,7 +29,7 @@ pub enum CannotLock {
     /// The chosen layers include `nftables`, and the kernel has no nf_tables.
     #[error("this kernel has no nf_tables, which layer nftables requires")]
     NoNfTables,
-    /// It is not known whether the kernel has nf_tables.
+    /// It could not be read whether the kernel has nf_tables.
     #[error(transparent)]
     NotRead(#[from] NotRead),
 }
@@ -72,7 +72,7 @@ pub fn choose_layers(
     Ok(layers)
 }
 
-/// The policy in the layers that it gets.
+/// The lockdown of the policy, in the layers that it gets.
 ///
 /// # Errors
 /// The host or the policy does not permit the choice, or the kernel has no IP of the family of the
@@ -94,12 +94,12 @@ pub fn lockdown_for(
     })
 }
 
-/// The installed lockdowns that lose an address to `targets`, as they are without it: the half of
-/// an IMDS pair that an `--only` leaves keeps its list and its layers. Halves that the other
-/// variant holds move to the variant in use.
+/// What is left of the installed lockdowns of which `targets` takes over an address: the other half
+/// of an IMDS pair, which keeps its list and its layers. A half that the other variant holds moves
+/// to the variant in use.
 ///
 /// # Errors
-/// The host does not permit the choice for a half that has to move.
+/// The host does not permit the layers for a half that has to move.
 pub fn cut_off_halves(
     targets: &[&Target],
     choice: LayerChoice,
@@ -136,28 +136,28 @@ pub fn cut_off_halves(
     Ok(halves)
 }
 
-/// A transaction that a place refused.
+/// The refusal of a transaction by a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     /// The place.
     pub place: Place,
-    /// How many times in a row, at least 1.
+    /// How many times in a row it refused, at least 1.
     pub times: usize,
     /// Whether the kernel has the iptables table `security` in the family of the place; `None` if
-    /// nobody asked, or the answer is not known.
+    /// that was not checked or could not be determined.
     pub has_security: Option<bool>,
 }
 
-/// Lockdowns with fewer or other layers, to be tried after a refusal.
+/// Lockdowns with fewer or other layers, to try after a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fallback {
     /// The lockdowns.
     pub lockdowns: Vec<Lockdown>,
-    /// What was given up, for the log.
+    /// What changed and why, for the log.
     pub reason: &'static str,
 }
 
-/// What to try instead after a refusal; `None`: the same again.
+/// What to try after a refusal; `None` to try the same lockdowns again.
 #[must_use]
 pub fn fallback(
     lockdowns: &[Lockdown],

@@ -1,7 +1,7 @@
 //! Desired and observed -> the edits of one iptables table.
 //!
-//! A chain is rebuilt only if it differs, and a jump is moved only if it is not where it must be.
-//! So the plan for an unchanged table is empty, and its counters survive.
+//! A chain is rebuilt only if it differs, and a jump is moved only if it is not in its place. So
+//! the plan for an unchanged table is empty, and the table keeps its counters.
 
 use std::collections::BTreeSet;
 
@@ -13,11 +13,11 @@ use crate::ruleset::desired::LockedAddress;
 use crate::ruleset::iptables::Edit;
 use crate::ruleset::model::{ChainName, Hook, Rule, Table};
 
-/// The edits that make `table` (`None`: not in use yet) hold what is wanted.
+/// The edits after which `table` (`None` if it is not in use yet) holds the `wanted` chains.
 #[must_use]
 pub fn edits(wanted: &[LockedAddress], table: Option<&Table>) -> Vec<Edit> {
     let mut edits = Vec::new();
-    // In reverse order, since each jump is inserted at the head of the chain.
+    // In reverse order, because each jump is inserted at the head of the chain.
     for locked in wanted.iter().rev() {
         for hook in Hook::ALL {
             let chains = locked.at(hook);
@@ -46,17 +46,22 @@ pub fn edits(wanted: &[LockedAddress], table: Option<&Table>) -> Vec<Edit> {
             }
         }
     }
-    without_needless(edits)
+    without_futile_deletions(edits)
 }
 
-/// The edits that remove every rule and chain of ours for `addresses` from `table`.
+/// The edits that remove all our rules and chains for `addresses` from `table`.
 #[must_use]
 pub fn removal(addresses: &[Address], table: &Table) -> Vec<Edit> {
-    let goes = |chain: &ChainName| addresses.contains(&chain.address);
-    let rules = leads(table).filter(|lead| goes(&lead.to)).map(deletion);
-    let chains = table.own_chains().map(|(chain, _)| chain).filter(goes);
-    let edits = rules.chain(chains.map(|chain| Edit::Remove { chain }));
-    without_needless(edits.collect())
+    let is_removed = |chain: &ChainName| addresses.contains(&chain.address);
+    let jumps = leads(table).filter(|lead| is_removed(&lead.to));
+    let chains = table
+        .own_chains()
+        .map(|(chain, _)| chain)
+        .filter(is_removed);
+    let edits = jumps
+        .map(deletion)
+        .chain(chains.map(|chain| Edit::Remove { chain }));
+    without_futile_deletions(edits.collect())
 }
 
 fn deletion(lead: Lead<'_>) -> Edit {
@@ -66,9 +71,9 @@ fn deletion(lead: Lead<'_>) -> Edit {
     }
 }
 
-/// Leaves out deletions from chains that are rebuilt or removed: those are emptied first, so that
-/// a deletion would fail.
-fn without_needless(mut edits: Vec<Edit>) -> Vec<Edit> {
+/// The edits without deletions from chains that are rebuilt or removed: these chains are emptied
+/// first, so a deletion would fail.
+fn without_futile_deletions(mut edits: Vec<Edit>) -> Vec<Edit> {
     let emptied: BTreeSet<String> = edits
         .iter()
         .filter_map(|edit| match edit {

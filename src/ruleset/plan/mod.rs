@@ -1,8 +1,8 @@
 //! Lockdowns and an observation -> transactions.
 //!
-//! [`install`], [`clear`] and [`remove`] are the only ways to a change. Which layers a lockdown
-//! gets, which half of the IMDS pair an `--only` leaves, and what happens when a place refuses is
-//! decided by the functions of [`choice`](self::choose_layers).
+//! Every change is planned by [`install`], [`clear`] or [`remove`]. The functions of `choice`
+//! decide which layers a lockdown gets ([`choose_layers`]), which half of the IMDS pair an `--only`
+//! leaves ([`cut_off_halves`]), and what replaces a layer that the host refuses ([`fallback`]).
 //!
 //! New rules are installed before old ones are removed: a caller runs [`install`] until it returns
 //! an empty plan, and only then [`clear`]. Nothing is planned for a place that could not be read,
@@ -26,7 +26,7 @@ use super::nftables::Operation;
 use super::{Layer, Lockdown, Observation};
 use crate::policy::{Address, Family};
 
-/// A place where rules are: what one transaction can change.
+/// A place that holds rules: the scope of one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     /// The tables of one family of one iptables variant.
@@ -44,7 +44,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A change of one place. It takes effect at one instant for each table, or not at all.
+/// A change of one place. For each table, it takes effect at one instant or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transaction {
     /// Edits of the tables of one family of one iptables variant, in order.
@@ -72,18 +72,20 @@ impl Transaction {
         }
     }
 
+    /// The transaction; `None` if no table has edits.
     fn iptables(variant: Variant, family: Family, mut tables: Vec<TableEdits>) -> Option<Self> {
         tables.retain(|table| !table.edits.is_empty());
         (!tables.is_empty()).then_some(Self::Iptables(variant, family, tables))
     }
 
+    /// The transaction; `None` without operations.
     fn nftables(operations: Vec<Operation>) -> Option<Self> {
         (!operations.is_empty()).then_some(Self::Nftables(operations))
     }
 }
 
-/// Transactions in steps. Those of one step are independent and may run at the same time; a step
-/// runs only after the one before it succeeded completely.
+/// Transactions in steps. The transactions of a step are independent and may run at the same time.
+/// A step may run only after the previous step succeeded completely.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// The steps, each with at least one transaction.
@@ -96,7 +98,7 @@ impl Plan {
         Self { steps }
     }
 
-    /// Whether nothing has to change.
+    /// Whether there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
@@ -108,13 +110,13 @@ impl Plan {
     }
 }
 
-/// Installs the lockdowns in their layers; empty when they are installed.
+/// The plan that installs the lockdowns in their layers; empty if they are installed.
 #[must_use]
 pub fn install(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
     let held = holds_any(lockdowns, seen);
     let families = families_to_change(seen, held);
     let of_iptables = per_family(seen, |ruleset| {
-        // The backstop goes in before `filter`.
+        // The backstop is installed before `filter`.
         let layers = Layer::OF_IPTABLES.into_iter().rev();
         layers
             .filter(|_| families.contains(&ruleset.family))
@@ -138,21 +140,21 @@ pub fn install(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
         Ok(Some(own)) => own.table.own_chains().next().is_none(),
         Err(_) => false,
     };
-    // Layers with different lists refuse whoever is not on both, so an interrupted change must not
-    // leave two lists.
+    // Two layers with different lists refuse everybody who is not on both lists, so an interrupted
+    // change must not leave two lists.
     Plan::new(match (held, nftables_is_empty) {
-        // Nothing of ours is there yet: one layer is better than none.
+        // Nothing is locked yet: one layer is better than none.
         (false, _) => [[of_iptables, of_nftables].concat(), Vec::new()],
-        // nftables gets its first rules: the marker in iptables, which names all layers, is
-        // rewritten only after these are installed.
+        // nftables gets its first rules. The marker in iptables, which lists all layers, is
+        // rewritten only after these rules are installed.
         (true, true) => [of_nftables, of_iptables],
-        // What iptables refuses must not be in nftables either.
+        // If iptables refuses the change, nftables must not get it either.
         (true, false) => [of_iptables, of_nftables],
     })
 }
 
-/// Installs the lockdowns in one iptables layer alone, for a host where a complete transaction was
-/// refused and nothing is locked yet.
+/// The plan that installs the lockdowns in one iptables layer only, for a host that refused a
+/// complete transaction and on which nothing is locked yet.
 #[must_use]
 pub fn install_alone(lockdowns: &[Lockdown], layer: Layer, seen: &Observation) -> Plan {
     Plan::new([per_family(seen, |ruleset| {
@@ -160,8 +162,9 @@ pub fn install_alone(lockdowns: &[Lockdown], layer: Layer, seen: &Observation) -
     })])
 }
 
-/// Removes the rules for the lockdowns' addresses from all layers that are not theirs, and from the
-/// other variant: a packet would have to pass both lists. To be run only once they are installed.
+/// The plan that removes stale rules for the lockdowns' addresses: from the layers that the
+/// lockdowns do not use, and from the other variant. A packet would have to pass both lists. To be
+/// run only after the lockdowns are installed.
 #[must_use]
 pub fn clear(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
     let without = |layer| -> Vec<Address> {
@@ -188,8 +191,8 @@ pub fn clear(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
     Plan::new([transactions])
 }
 
-/// Removes every rule and chain of ours for `addresses` from every layer and variant; with
-/// `everything`, also an own table that could not be read.
+/// The plan that removes all our rules and chains for `addresses` from every layer and variant;
+/// with `everything`, also our nftables table if it could not be read.
 #[must_use]
 pub fn remove(addresses: &[Address], everything: bool, seen: &Observation) -> Plan {
     let of_iptables = seen
@@ -199,13 +202,13 @@ pub fn remove(addresses: &[Address], everything: bool, seen: &Observation) -> Pl
         })
         .collect();
     let of_nftables = match &seen.nftables {
-        // Deleting the whole table needs no understanding of it.
+        // The whole table can be deleted without reading it.
         Err(_) if everything => Some(Transaction::Nftables(vec![Operation::DeleteTable])),
-        // Rules that could not be read stay, and keep their backstop.
+        // Rules that could not be read remain, and so does their backstop.
         _ if seen.unread().next().is_some() => None,
         _ => remove_from_nftables(addresses, seen),
     };
-    // Rules that cannot be removed from iptables keep their backstop.
+    // The backstop goes last: if iptables refuses the removal, it remains.
     Plan::new([of_iptables, Vec::from_iter(of_nftables)])
 }
 
@@ -232,7 +235,7 @@ fn removal_edits(addresses: &[Address], table: &Table) -> TableEdits {
     }
 }
 
-/// Takes the addresses out of every table. The backstop goes last.
+/// The edits that remove the addresses from every table. The backstop goes last.
 fn remove_all(addresses: &[Address], ruleset: &Ruleset) -> Vec<TableEdits> {
     let (backstop, rest): (Vec<_>, Vec<_>) = ruleset
         .tables
@@ -265,8 +268,9 @@ pub fn holds_any(lockdowns: &[Lockdown], seen: &Observation) -> bool {
     addresses.any(|address| held.contains(address))
 }
 
-/// The families in which rules may change. Where some are `held` and a layer cannot be read, the
-/// other layers of that family keep their lists: different lists refuse whoever is not on both.
+/// The families in which rules may change. If addresses are already `held` and a layer of a family
+/// cannot be read, the other layers of this family keep their lists: with two different lists,
+/// everybody who is not on both would be refused.
 fn families_to_change(seen: &Observation, held: bool) -> Vec<Family> {
     let readable = |family| {
         let mut layers = Layer::ALL.into_iter();

@@ -146,7 +146,7 @@ fn a_configuration_that_cannot_be_used_changes_nothing() {
             &imds("\"no-such-user\""),
             "there is no user \"no-such-user\"",
         ),
-        ("# nothing\n", "locks no address"),
+        ("# nothing\n", "contain no [[lockdown]]"),
         ("[[lockdown", "config.toml:1:"),
     ] {
         write(&lab, CONFIG, text);

@@ -1,8 +1,8 @@
-//! The expressions of another tool's rule (linux/netfilter/nf_tables.h), as far as they matter for
-//! the question whether the rule rewrites a destination.
+//! The expressions of another tool's rule (linux/netfilter/nf_tables.h), as far as they decide
+//! whether the rule rewrites a destination.
 //!
-//! An expression with a name, an attribute or a value that is not known here becomes
-//! [`Expression::Unknown`]: such a rule may do anything.
+//! An expression with an unknown name, attribute or value becomes [`Expression::Unknown`]: it may
+//! have any effect.
 
 use nix::libc;
 
@@ -10,29 +10,29 @@ use super::strict_text;
 use crate::ruleset::netlink::attributes::{ANY, all, each_once, find, number};
 use crate::ruleset::targets;
 
-/// How many bytes the registers have together.
+/// The total size of the registers in bytes.
 pub(super) const REGISTERS: usize = 64;
-/// NFTA_DATA_VALUE, NFTA_DATA_VERDICT
+/// A value or a verdict (NFTA_DATA_VALUE, NFTA_DATA_VERDICT).
 const VALUE: u16 = 1;
 const VERDICT: u16 = 2;
 
-/// Where in the registers a value begins, in bytes.
+/// The offset of a value in the registers, in bytes.
 pub(super) type Register = usize;
 
-/// What an expression copies into a register.
+/// The source of the value that an expression loads into a register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Load {
     /// Bytes of the packet.
     Payload(Part),
     /// A property of the packet (enum nft_meta_keys).
     Meta(u32),
-    /// The type of the destination in the routing table.
+    /// The route type of the destination, such as `local`.
     TypeOfDestination,
-    /// What another expression, of this name, computes; its length is not known.
+    /// The result of another expression, of this name. Its length is not known.
     Other(String),
 }
 
-/// A part of the packet: enum nft_payload_bases, offset and length in bytes.
+/// A part of the packet: its header (enum nft_payload_bases), and offset and length in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) base: u32,
@@ -40,7 +40,7 @@ pub(super) struct Part {
     pub(super) length: usize,
 }
 
-/// How a register is compared.
+/// The comparison of a register with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Equal,
@@ -51,12 +51,12 @@ pub(super) enum Comparison {
     AtLeast,
 }
 
-/// Where a rule leads.
+/// Where the evaluation continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// To the next expression.
+    /// With the next expression.
     Continue,
-    /// To the next rule.
+    /// With the next rule.
     Break,
     Accept,
     Drop,
@@ -66,7 +66,7 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Reads the attributes in NFTA_DATA_VERDICT.
+    /// Reads the content of NFTA_DATA_VERDICT.
     pub(super) fn read(verdict: &[u8]) -> Option<Self> {
         // NFTA_VERDICT_CODE, _CHAIN
         each_once(verdict, 2)?;
@@ -93,36 +93,36 @@ impl Verdict {
     }
 }
 
-/// Where the result of a look-up goes.
+/// What a lookup returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nowhere: the rule goes on if the set has the key.
+    /// Whether the set contains the key. If not, the rule does not match.
     Membership,
-    /// It is a verdict.
+    /// A verdict.
     Verdict,
-    /// It is a value.
+    /// A value for this register.
     Value(Register),
 }
 
-/// What a rule does to the destination.
+/// How a rule rewrites the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rewrite {
-    /// Destination NAT: the family whose packets it rewrites, if it is one alone, and the registers
+    /// By destination NAT: the family if it rewrites packets of one family only, and the registers
     /// with address and port.
     Destination(Option<u32>, Option<Register>, Option<Register>),
-    /// To this host, with the register of the port.
+    /// To this host, with the register that contains the port.
     Redirect(Option<Register>),
     /// To a socket on this host.
     Tproxy,
-    /// By an extension of iptables, of this name.
+    /// By the iptables target of this name.
     Xt(String),
 }
 
-/// One expression.
+/// An expression of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expression {
     Load(Register, Load),
-    /// `to = (from & mask) ^ xor`
+    /// Computes `to = (from & mask) ^ xor`.
     Mask {
         from: Register,
         to: Register,
@@ -130,7 +130,7 @@ pub(super) enum Expression {
         xor: Vec<u8>,
     },
     Compare(Register, Comparison, Vec<u8>),
-    /// Whether the register is within the two values, or (`true`) not.
+    /// Checks that the register is between the two values or, with `true`, that it is not.
     Range(Register, bool, [Vec<u8>; 2]),
     Lookup {
         set: String,
@@ -143,18 +143,18 @@ pub(super) enum Expression {
     Rewrite(Rewrite),
     /// Writes a register into the packet.
     Write(Part),
-    /// A match of iptables: its name, revision and struct.
+    /// An iptables match: its name, revision and struct.
     XtMatch(String, u32, Vec<u8>),
-    /// Has no effect on the destination, and the rule goes on or ends.
+    /// Does not change the destination. The rule may continue after it.
     Harmless(String),
-    /// Ends the rule and refuses the packet.
+    /// Refuses the packet.
     Reject,
-    /// Not known, or damaged.
+    /// An unknown or damaged expression, by name.
     Unknown(String),
 }
 
 impl Expression {
-    /// The expressions in the list of a rule; `None` if it is no such list.
+    /// The expressions of a rule; `None` if the list is damaged.
     pub(super) fn read_all(list: &[u8]) -> Option<Vec<Self>> {
         let read = |element: Option<(u16, &[u8])>| {
             // NFTA_LIST_ELEM; NFTA_EXPR_NAME, _DATA
@@ -192,7 +192,7 @@ impl Expression {
             "reject" => Some(Self::Reject),
             "match" => xt_match(&data),
             "target" => xt_target(&data),
-            // NFTA_CT_DREG or _SREG, NFTA_EXTHDR_DREG or _SREG (or neither): what is written is no
+            // Without NFTA_CT_DREG or NFTA_EXTHDR_DREG they only write, and never to the
             // destination.
             "ct" | "exthdr" if data.find(1).is_none() => Some(Self::Harmless(name.to_owned())),
             // NFTA_CT_DREG, _EXTHDR_, _RT_, _OSF_, _NG_, _XFRM_
@@ -201,7 +201,7 @@ impl Expression {
             }
             // NFTA_HASH_DREG, _SOCKET_, _TUNNEL_, _BYTEORDER_
             "hash" | "socket" | "tunnel" | "byteorder" => Some(other(name, data.register(2)?)),
-            // It runs another expression on a header inside a tunnel.
+            // `inner` runs another expression on a header inside a tunnel.
             "inner" => Some(other(name, 0)),
             "connlimit" | "counter" | "dup" | "dynset" | "flow_offload" | "last" | "limit"
             | "log" | "masq" | "notrack" | "objref" | "queue" | "quota" | "secmark"
@@ -211,14 +211,14 @@ impl Expression {
     }
 }
 
-/// An attribute has no value of its kind.
+/// The attribute does not have a valid value.
 struct Damaged;
 
 /// The attributes of an expression.
 struct Data<'a>(&'a [u8]);
 
 impl<'a> Data<'a> {
-    /// `None` if they are damaged.
+    /// `None` if the attributes are damaged.
     fn whole(data: &'a [u8]) -> Option<Self> {
         each_once(data, ANY)?;
         Some(Self(data))
@@ -228,7 +228,7 @@ impl<'a> Data<'a> {
         find(self.0, kind)
     }
 
-    /// `None` if there are attributes of types above this one, which a newer kernel may have.
+    /// `None` if there are attributes of higher types, as a newer kernel may send.
     fn only(&self, most: u16) -> Option<()> {
         each_once(self.0, most)
     }
@@ -237,7 +237,7 @@ impl<'a> Data<'a> {
         number(self.find(kind)?)
     }
 
-    /// The number, 0 where it is missing; `None` if it is none.
+    /// The number, 0 if the attribute is missing; `None` if the value is damaged.
     fn optional(&self, kind: u16) -> Option<u32> {
         self.find(kind).map_or(Some(0), number)
     }
@@ -256,15 +256,15 @@ impl<'a> Data<'a> {
         register(self.number(kind)?)
     }
 
-    /// The register, if the attribute is there.
+    /// The register; `Ok(None)` if the attribute is missing.
     fn optional_register(&self, kind: u16) -> Result<Option<Register>, Damaged> {
         let read = |value| number(value).and_then(register).ok_or(Damaged);
         self.find(kind).map(read).transpose()
     }
 }
 
-/// The registers 1 to 4 have 16 bytes; 8 to 23 are the same bytes, four in each (enum
-/// nft_registers).
+/// The offset of a register. The registers 1 to 4 have 16 bytes each; 8 to 23 are aliases of the
+/// same memory with four bytes each (enum nft_registers).
 fn register(number: u32) -> Option<Register> {
     let number = usize::try_from(number).ok()?;
     match number {
@@ -279,7 +279,7 @@ fn other(name: &str, to: Register) -> Expression {
 }
 
 fn payload(data: &Data<'_>) -> Option<Expression> {
-    // NFTA_PAYLOAD_DREG, _BASE, _OFFSET, _LEN, _SREG, and of a write three for check sums
+    // NFTA_PAYLOAD_DREG, _BASE, _OFFSET, _LEN, _SREG; for writes, three more for checksums
     data.only(8)?;
     let part = Part {
         base: data.number(2)?,
@@ -321,14 +321,16 @@ fn fib(data: &Data<'_>) -> Option<Expression> {
 }
 
 fn bitwise(data: &Data<'_>) -> Option<Expression> {
-    // NFTA_BITWISE_SREG, _DREG, _LEN, _MASK, _XOR, _OP, and of other operations more
+    // NFTA_BITWISE_SREG, _DREG, _LEN, _MASK, _XOR, _OP; for other operations, more
     let to = data.register(2)?;
     // NFT_BITWISE_MASK_XOR
     if data.only(6).is_none() || data.optional(6)? != 0 {
         return Some(other("bitwise", to));
     }
     let (mask, xor) = (data.value(4)?, data.value(5)?);
-    (mask.len() == xor.len() && data.length(3)? == mask.len()).then_some(())?;
+    if mask.len() != xor.len() || data.length(3)? != mask.len() {
+        return None;
+    }
     Some(Expression::Mask {
         from: data.register(1)?,
         to,

@@ -1,8 +1,8 @@
-//! Does a chain of another tool rewrite the destination of packets to an address?
+//! Whether another tool's chain rewrites the destination of packets to an address.
 //!
-//! What is not understood may match; only rules that certainly concern other packets are ruled out.
-//! An `accept` or `return` further up rules nothing out. So the order of rules and chains does not
-//! matter, and each chain is judged once.
+//! Conservative: a match that is not understood may match, and only rules that certainly concern
+//! other packets are ruled out. An earlier `accept` or `return` is ignored. So the order of rules
+//! and chains does not matter, and each chain is judged once.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use crate::policy::Address;
 /// Whether a chain rewrites the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It does not.
+    /// It does not rewrite the destination.
     Untouched,
-    /// It may, by this rule.
+    /// It may rewrite the destination, by this rule.
     Rewritten(String),
-    /// That is not known, for this reason.
+    /// It is not known, for this reason.
     Unknown(String),
 }
 
@@ -41,7 +41,7 @@ impl Missing {
     }
 }
 
-/// Judges a chain and all that it leads to.
+/// Judges a chain and all chains that it leads to.
 #[must_use]
 pub fn judge(contents: &Contents, chain: &str, address: Address) -> Answer {
     let walk = Walk::from(contents, chain, address);
@@ -64,7 +64,7 @@ pub fn judge(contents: &Contents, chain: &str, address: Address) -> Answer {
     }
 }
 
-/// What has to be read before the chains can be judged for the addresses.
+/// The chains and sets that have to be read before `chains` can be judged for the addresses.
 #[must_use]
 pub fn missing(contents: &Contents, chains: &[NatChain], addresses: &[Address]) -> Missing {
     let mut all = Missing::default();
@@ -80,22 +80,24 @@ pub fn missing(contents: &Contents, chains: &[NatChain], addresses: &[Address]) 
     all
 }
 
-/// One way through the chains.
+/// A walk through the chains that packets to an address can reach.
 struct Walk<'a> {
     contents: &'a Contents,
     packet: Packet,
-    /// Chains that are still to be judged, and all that were met.
+    /// Chains that remain to be judged.
     next: Vec<String>,
-    met: BTreeSet<String>,
+    /// Chains that were reached.
+    reached: BTreeSet<String>,
     missing: Missing,
     rewritten: Option<String>,
     unknown: Option<String>,
 }
 
-/// Whether the rule goes on behind an expression.
+/// Whether the rule can still affect the packets after an expression.
 enum Step {
-    On,
-    /// The rule may go on, but whatever it leads to is another packet.
+    /// It can.
+    Continue,
+    /// It cannot: the rule ends, or only other packets match.
     End,
 }
 
@@ -105,7 +107,7 @@ impl<'a> Walk<'a> {
             contents,
             packet: Packet::to(address),
             next: Vec::new(),
-            met: BTreeSet::new(),
+            reached: BTreeSet::new(),
             missing: Missing::default(),
             rewritten: None,
             unknown: None,
@@ -123,8 +125,8 @@ impl<'a> Walk<'a> {
     }
 
     fn lead_to(&mut self, chain: &str) {
-        if !self.met.contains(chain) {
-            self.met.insert(chain.to_owned());
+        if !self.reached.contains(chain) {
+            self.reached.insert(chain.to_owned());
             self.next.push(chain.to_owned());
         }
     }
@@ -133,7 +135,7 @@ impl<'a> Walk<'a> {
         let mut registers = Registers::default();
         for expression in expressions {
             match self.expression(expression, &mut registers, expressions) {
-                Step::On => {}
+                Step::Continue => {}
                 Step::End => return,
             }
         }
@@ -145,9 +147,9 @@ impl<'a> Walk<'a> {
         registers: &mut Registers,
         rule: &[Expression],
     ) -> Step {
-        let goes_on = |known: Option<bool>| match known {
+        let step = |known: Option<bool>| match known {
             Some(false) => Step::End,
-            Some(true) | None => Step::On,
+            Some(true) | None => Step::Continue,
         };
         match expression {
             Expression::Load(to, load) => registers.load(*to, load, self.packet),
@@ -161,12 +163,12 @@ impl<'a> Walk<'a> {
                 registers.set(*to, bytes.iter().copied().map(super::packet::Byte::Is));
             }
             Expression::Compare(from, comparison, value) => {
-                return goes_on(compare(registers, *from, *comparison, value));
+                return step(compare(registers, *from, *comparison, value));
             }
             Expression::Range(from, negated, [first, last]) => {
                 let bytes = registers.get(*from, first.len());
                 let inside = bytes.and_then(|bytes| within(bytes, first, last));
-                return goes_on(inside.map(|inside| inside != *negated));
+                return step(inside.map(|inside| inside != *negated));
             }
             Expression::Lookup { .. } => return self.look_up(expression, registers, rule),
             Expression::Verdict(verdict) => return self.verdict(verdict),
@@ -181,18 +183,21 @@ impl<'a> Walk<'a> {
             }
             Expression::Write(part) if self.packet.destination_is_in(*part) => self.rewrites(rule),
             Expression::XtMatch(name, revision, info) => {
-                return goes_on(xt_match(name, *revision, info, self.packet));
+                return step(xt_match(name, *revision, info, self.packet));
             }
             Expression::Write(_) | Expression::Harmless(_) => {}
             Expression::Reject => return Step::End,
             Expression::Unknown(name) => {
-                let reason = format!("`{}` has an unknown {name}", text::rule(rule));
+                let reason = format!(
+                    "`{}` contains the unknown expression {name}",
+                    text::rule(rule)
+                );
                 self.unknown.get_or_insert(reason);
-                // What it does to the registers is not known either.
+                // Its effect on the registers is not known either.
                 registers.forget(0);
             }
         }
-        Step::On
+        Step::Continue
     }
 
     fn rewrites(&mut self, rule: &[Expression]) {
@@ -204,7 +209,7 @@ impl<'a> Walk<'a> {
             self.lead_to(chain);
         }
         match verdict {
-            Verdict::Continue | Verdict::Jump(_) => Step::On,
+            Verdict::Continue | Verdict::Jump(_) => Step::Continue,
             Verdict::Break
             | Verdict::Accept
             | Verdict::Drop
@@ -226,20 +231,20 @@ impl<'a> Walk<'a> {
             negated,
         } = lookup
         else {
-            return Step::On;
+            return Step::Continue;
         };
         let Some(set) = self.contents.sets.get(name) else {
             self.missing.sets.insert(name.clone());
             return Step::End;
         };
         let key = registers.get(*from, set.key_length());
-        let looked_up = key.filter(|_| set.is_constant()).map(|key| set.find(key));
-        let any = looked_up.as_ref().and_then(|looked_up| looked_up.any);
-        match (found, looked_up) {
+        let result = key.filter(|_| set.is_constant()).map(|key| set.find(key));
+        let any = result.as_ref().and_then(|result| result.any);
+        match (found, result) {
             (Found::Membership, _) => {}
             (Found::Value(to), _) => registers.forget(*to),
-            (Found::Verdict, Some(looked_up)) => {
-                for element in looked_up.elements {
+            (Found::Verdict, Some(result)) => {
+                for element in result.elements {
                     match element.verdict() {
                         Some(verdict) => {
                             self.verdict(&verdict);
@@ -255,7 +260,7 @@ impl<'a> Walk<'a> {
         }
         match any {
             Some(any) if any == *negated => Step::End,
-            _ => Step::On,
+            _ => Step::Continue,
         }
     }
 
@@ -282,8 +287,9 @@ fn compare(
     }
 }
 
-/// Whether a match of iptables takes the packet in, of the few that are read: destination port and
-/// type of destination (linux/netfilter/xt_tcpudp.h, xt_addrtype.h).
+/// Whether an iptables match matches the packet; `None` if that is not known. Only matches on the
+/// destination port and on the type of the destination are read (linux/netfilter/xt_tcpudp.h,
+/// xt_addrtype.h).
 fn xt_match(name: &str, revision: u32, info: &[u8], packet: Packet) -> Option<bool> {
     if !packet.is_to_imds() {
         return None;
@@ -294,7 +300,7 @@ fn xt_match(name: &str, revision: u32, info: &[u8], packet: Packet) -> Option<bo
         ("tcp", 0) => {
             let inside = (short(4)?..=short(6)?).contains(&80);
             let ports = inside != (info.get(11)? & 2 != 0);
-            // The rest of it is not read.
+            // Its other conditions are not read.
             (!ports).then_some(false)
         }
         ("udp" | "icmp" | "icmp6", _) => Some(false),

@@ -1,4 +1,5 @@
-//! What is known of the packets that are judged, byte by byte, as a rule's registers hold it.
+//! What is known about packets to an address, byte by byte, and about the registers that a rule
+//! loads from them.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -8,14 +9,14 @@ use nix::libc;
 use super::expression::{Load, Part, REGISTERS, Register};
 use crate::policy::Address;
 
-/// What is known of a byte.
+/// What is known about a byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Byte {
-    /// Nothing.
+    /// It may have any value.
     Any,
-    /// It is this one.
+    /// It has this value.
     Is(u8),
-    /// It is another one.
+    /// It has another value than this.
     Not(u8),
 }
 
@@ -29,7 +30,7 @@ impl Byte {
     }
 }
 
-/// Whether the bytes equal these; `None` if they may or may not.
+/// Whether the bytes equal the value; `None` if that is not known.
 pub(super) fn equal(bytes: &[Byte], value: &[u8]) -> Option<bool> {
     if bytes.len() != value.len() {
         return None;
@@ -45,7 +46,8 @@ pub(super) fn equal(bytes: &[Byte], value: &[u8]) -> Option<bool> {
     known
 }
 
-/// How the bytes stand to these, as numbers in network order; `None` if that is not known.
+/// The order of the bytes and the value, as numbers in network byte order; `None` if that is not
+/// known.
 pub(super) fn order(bytes: &[Byte], value: &[u8]) -> Option<Ordering> {
     if bytes.len() != value.len() {
         return None;
@@ -60,7 +62,7 @@ pub(super) fn order(bytes: &[Byte], value: &[u8]) -> Option<Ordering> {
     Some(Ordering::Equal)
 }
 
-/// Whether the bytes are within two values, both included.
+/// Whether the bytes are between `first` and `last`, both included; `None` if that is not known.
 pub(super) fn within(bytes: &[Byte], first: &[u8], last: &[u8]) -> Option<bool> {
     let above = order(bytes, first).map(Ordering::is_ge);
     let below = order(bytes, last).map(Ordering::is_le);
@@ -71,8 +73,8 @@ pub(super) fn within(bytes: &[Byte], first: &[u8], last: &[u8]) -> Option<bool> 
     }
 }
 
-/// Packets to an address. Those to the metadata service are TCP to port 80, and never to this host
-/// itself; of those to any other address only the address is known.
+/// Packets to an address. Packets to the metadata service are TCP to port 80, and the address is
+/// never local. Of packets to other addresses, only the address is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packet {
     address: IpAddr,
@@ -87,7 +89,7 @@ impl Packet {
         }
     }
 
-    /// Its family (NFPROTO_IPV4, NFPROTO_IPV6).
+    /// The family of the packets (NFPROTO_IPV4, NFPROTO_IPV6).
     pub(super) fn family(self) -> u8 {
         let family = match self.address {
             IpAddr::V4(_) => libc::NFPROTO_IPV4,
@@ -101,13 +103,14 @@ impl Packet {
     }
 
     fn protocol(self) -> Byte {
-        match self.imds {
-            true => Byte::Is(libc::IPPROTO_TCP.to_be_bytes()[3]),
-            false => Byte::Any,
+        if self.imds {
+            Byte::Is(libc::IPPROTO_TCP.to_be_bytes()[3])
+        } else {
+            Byte::Any
         }
     }
 
-    /// The destination address in the IP header: RFC 791, section 3.1, and RFC 8200, section 3.
+    /// The destination address in the IP header (RFC 791, section 3.1; RFC 8200, section 3).
     fn address_part(self) -> Part {
         let (offset, length) = match self.address {
             IpAddr::V4(_) => (16, 4),
@@ -120,7 +123,7 @@ impl Packet {
         }
     }
 
-    /// Whether the part has bytes of the destination, its address or its port.
+    /// Whether the part overlaps the destination address or the destination port.
     pub(super) fn destination_is_in(self, part: Part) -> bool {
         [self.address_part(), PORT]
             .iter()
@@ -153,10 +156,10 @@ impl Packet {
     }
 }
 
-/// enum nft_payload_bases
+/// The headers from which parts are loaded (enum nft_payload_bases).
 const NETWORK: u32 = libc::NFT_PAYLOAD_NETWORK_HEADER.cast_unsigned();
 const TRANSPORT: u32 = libc::NFT_PAYLOAD_TRANSPORT_HEADER.cast_unsigned();
-/// The destination port of TCP, UDP and others.
+/// The destination port of TCP, UDP and similar protocols.
 const PORT: Part = Part {
     base: TRANSPORT,
     offset: 2,
@@ -165,12 +168,16 @@ const PORT: Part = Part {
 
 impl Part {
     fn overlaps(self, other: Self) -> bool {
-        let ends_behind = |one: Self, two: Self| one.offset.saturating_add(one.length) > two.offset;
-        self.base == other.base && ends_behind(self, other) && ends_behind(other, self)
+        let ends_after_start = |one: Self, two: Self| {
+            let end = one.offset.saturating_add(one.length);
+            end > two.offset
+        };
+        self.base == other.base && ends_after_start(self, other) && ends_after_start(other, self)
     }
 }
 
-/// The registers of a rule. What another rule left in them is not known.
+/// The registers of a rule. They may contain anything before the rule loads them: another rule may
+/// have used them.
 #[derive(Debug, Clone)]
 pub(super) struct Registers([Byte; REGISTERS]);
 
@@ -181,12 +188,12 @@ impl Default for Registers {
 }
 
 impl Registers {
-    /// So many bytes of a register; `None` where there are fewer.
+    /// The first `length` bytes from a register on; `None` if the registers have fewer.
     pub(super) fn get(&self, from: Register, length: usize) -> Option<&[Byte]> {
         self.0.get(from..from.checked_add(length)?)
     }
 
-    /// Writes a value. The kernel fills the last four bytes with zeros.
+    /// Stores a value. The kernel pads it with zeros to a multiple of four bytes.
     pub(super) fn set(&mut self, to: Register, bytes: impl IntoIterator<Item = Byte>) {
         let places = self.0.get_mut(to..).unwrap_or_default();
         let mut length = 0;
@@ -198,8 +205,8 @@ impl Registers {
         rest.skip(length).for_each(|place| *place = Byte::Is(0));
     }
 
-    /// Writes what is not known, of whatever length: what follows is not known either. (Values that
-    /// are looked up together are loaded one behind the other.)
+    /// Stores an unknown value. Its length is unknown too, so all later registers become unknown.
+    /// (The parts of a concatenation are loaded in the order of their registers.)
     pub(super) fn forget(&mut self, to: Register) {
         let places = self.0.get_mut(to..).unwrap_or_default();
         places.fill(Byte::Any);
@@ -226,7 +233,7 @@ impl Registers {
                 _ => self.forget(to),
             },
             Load::TypeOfDestination if packet.imds => {
-                // The types are small numbers, in this machine's order.
+                // The type is a number below 256 in host byte order, and not RTN_LOCAL.
                 let local = u32::from(libc::RTN_LOCAL).to_ne_bytes();
                 let byte = |byte| match byte {
                     0 => Byte::Is(0),
@@ -238,7 +245,7 @@ impl Registers {
         }
     }
 
-    /// `to = (from & mask) ^ xor`
+    /// Stores `to = (from & mask) ^ xor`.
     pub(super) fn mask(&mut self, from: Register, to: Register, mask: &[u8], xor: &[u8]) {
         let Some(bytes) = self.get(from, mask.len()) else {
             return self.forget(to);

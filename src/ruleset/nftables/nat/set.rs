@@ -1,7 +1,7 @@
-//! Sets and maps of another tool's table, and which of their elements a packet may find.
+//! Sets and maps of another tool's table, and which of their elements a lookup may find.
 //!
-//! A set is kept as the kernel's dump has it, and its elements are read where they are looked up:
-//! it may have many thousands.
+//! The elements are kept as the kernel dumped them, and decoded at each lookup: a set may have many
+//! thousands.
 
 use nix::libc;
 
@@ -11,20 +11,20 @@ use super::strict_text;
 use crate::ruleset::netlink::OBJECT;
 use crate::ruleset::netlink::attributes::{ANY, all, each_once, find, number};
 
-/// enum nft_set_flags
+/// The elements of the set are intervals (enum nft_set_flags).
 const INTERVAL: u32 = libc::NFT_SET_INTERVAL.cast_unsigned();
-/// Packets add elements, or time takes them away.
+/// Packets add elements, or elements expire.
 const CHANGES: u32 = (libc::NFT_SET_TIMEOUT | libc::NFT_SET_EVAL).cast_unsigned();
 /// All flags up to NFT_SET_EXPR.
 const KNOWN: u32 = 0x1ff;
-/// enum nft_set_elem_flags
+/// The element ends an interval, or matches every key (enum nft_set_elem_flags).
 const INTERVAL_END: u32 = libc::NFT_SET_ELEM_INTERVAL_END.cast_unsigned();
 const CATCH_ALL: u32 = 2;
-/// NFTA_DATA_VALUE, NFTA_DATA_VERDICT
+/// A value or a verdict (NFTA_DATA_VALUE, NFTA_DATA_VERDICT).
 const VALUE: u16 = 1;
 const VERDICT: u16 = 2;
 
-/// A set, or a map.
+/// A set or a map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     flags: u32,
@@ -34,12 +34,13 @@ pub struct Set {
     lists: Vec<Elements>,
 }
 
-/// Elements of a set: the attributes in NFTA_SET_ELEM_LIST_ELEMENTS.
+/// Elements of a set: the content of NFTA_SET_ELEM_LIST_ELEMENTS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elements(Vec<u8>);
 
 impl Elements {
-    /// Reads a message of a dump (enum nft_set_elem_list_attributes); `None` if it is damaged.
+    /// Reads the elements of one message of a dump (enum nft_set_elem_list_attributes); `None` if
+    /// the message is damaged.
     #[must_use]
     pub fn read(object: &[u8]) -> Option<Self> {
         let attributes = object.get(OBJECT..)?;
@@ -54,14 +55,14 @@ impl Elements {
     }
 }
 
-/// An element.
+/// An element of a set or map.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Element<'a> {
     flags: u32,
     key: &'a [u8],
-    /// Where it takes in more than one key: the last one.
+    /// The last key, if the element is a range of keys.
     last: Option<&'a [u8]>,
-    /// The attributes in NFTA_SET_ELEM_DATA.
+    /// The content of NFTA_SET_ELEM_DATA.
     data: Option<&'a [u8]>,
 }
 
@@ -81,8 +82,9 @@ impl<'a> Element<'a> {
         };
         let flags = find(element, 3).map_or(Some(0), number)?;
         let key: Option<&[u8]> = value(1)?;
-        let catches_all = flags & CATCH_ALL != 0;
-        (key.is_some() || catches_all).then_some(())?;
+        if key.is_none() && flags & CATCH_ALL == 0 {
+            return None;
+        }
         Some(Self {
             flags,
             key: key.unwrap_or_default(),
@@ -91,7 +93,7 @@ impl<'a> Element<'a> {
         })
     }
 
-    /// The verdict that a map has for the key.
+    /// The verdict of a map element; `None` if it has none that is known.
     pub(super) fn verdict(&self) -> Option<Verdict> {
         let data = self.data?;
         each_once(data, VERDICT)?;
@@ -99,17 +101,17 @@ impl<'a> Element<'a> {
     }
 }
 
-/// What a look-up finds.
+/// The result of a lookup.
 pub(super) struct Found<'a> {
-    /// Whether it finds anything; `None` if it may or may not.
+    /// Whether the lookup finds an element; `None` if that is not known.
     pub(super) any: Option<bool>,
-    /// The elements that it may find.
+    /// The elements that the lookup may find.
     pub(super) elements: Vec<Element<'a>>,
 }
 
 impl Set {
-    /// Reads a set from a dump (enum nft_set_attributes), still without elements; `None` if it is
-    /// damaged.
+    /// Reads the name of a set and the set, without elements, from an object of a dump (enum
+    /// nft_set_attributes); `None` if it is damaged.
     #[must_use]
     pub fn read(object: &[u8]) -> Option<(String, Self)> {
         // NFTA_SET_NAME, _FLAGS, _KEY_LEN, _DESC; NFTA_SET_DESC_CONCAT; NFTA_LIST_ELEM,
@@ -132,17 +134,19 @@ impl Set {
             fields: all(concatenation).map(field).collect::<Option<_>>()?,
             lists: Vec::new(),
         };
-        // Each part begins in a register of its own.
+        // Each part of a concatenation starts at a new register.
         let parts = set
             .fields
             .iter()
             .map(|length| length.checked_next_multiple_of(4));
         let length = parts.sum::<Option<usize>>()?;
-        (set.fields.is_empty() || length == set.key_length).then_some(())?;
+        if !set.fields.is_empty() && length != set.key_length {
+            return None;
+        }
         Some((name, set))
     }
 
-    /// The set with these elements.
+    /// Sets the elements.
     #[must_use]
     pub fn with(self, lists: Vec<Elements>) -> Self {
         Self { lists, ..self }
@@ -152,29 +156,30 @@ impl Set {
         self.key_length
     }
 
-    /// Whether what it holds now is what it holds later, unless somebody changes it.
+    /// Whether only a change of the ruleset can change its elements.
     pub(super) fn is_constant(&self) -> bool {
         self.flags & CHANGES == 0 && self.flags & !KNOWN == 0
     }
 
-    /// What the key finds.
+    /// Looks up a key.
     pub(super) fn find(&self, key: &[Byte]) -> Found<'_> {
         let mut found = Found {
             any: Some(false),
             elements: Vec::new(),
         };
-        let mut add = |takes_in: Option<bool>, element| {
-            if takes_in != Some(false) {
+        let mut add = |matches: Option<bool>, element| {
+            if matches != Some(false) {
                 found.elements.push(element);
             }
-            found.any = match (found.any, takes_in) {
+            found.any = match (found.any, matches) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             };
         };
-        // In a tree of intervals an element takes in all keys up to the next one. The key belongs to
-        // the last element that is not behind it; of two with one key, to the one that begins.
+        // In a tree of intervals, an element matches all keys up to the next element. So the key
+        // belongs to the last element that is not after it. Of two elements with the same key, this
+        // is the one that starts an interval.
         let known = key.iter().map(|byte| match byte {
             Byte::Is(byte) => Some(*byte),
             Byte::Any | Byte::Not(_) => None,
@@ -186,9 +191,9 @@ impl Set {
                 add(Some(true), element);
                 continue;
             }
-            let in_a_tree = self.flags & INTERVAL != 0 && self.fields.len() < 2;
-            if !in_a_tree || element.last.is_some() {
-                add(self.takes_in(&element, key), element);
+            let is_in_tree = self.flags & INTERVAL != 0 && self.fields.len() < 2;
+            if !is_in_tree || element.last.is_some() {
+                add(self.matches(&element, key), element);
                 continue;
             }
             let ends = |element: &Element<'_>| element.flags & INTERVAL_END != 0;
@@ -213,8 +218,8 @@ impl Set {
         found
     }
 
-    /// Whether the element takes the key in, part by part.
-    fn takes_in(&self, element: &Element<'_>, key: &[Byte]) -> Option<bool> {
+    /// Whether the element matches the key, part by part.
+    fn matches(&self, element: &Element<'_>, key: &[Byte]) -> Option<bool> {
         let Some(last) = element.last else {
             return equal(key, element.key);
         };
@@ -226,7 +231,6 @@ impl Set {
         let mut at = 0_usize;
         let mut known = Some(true);
         for length in fields {
-            // A part begins in a register of its own.
             let end = at.checked_add(*length)?;
             let part = within(
                 key.get(at..end)?,
@@ -238,6 +242,7 @@ impl Set {
                 Some(false) => return Some(false),
                 None => known = None,
             }
+            // The next part starts at a new register.
             at = end.checked_next_multiple_of(4)?;
         }
         known

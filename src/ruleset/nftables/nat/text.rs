@@ -1,5 +1,5 @@
-//! Another tool's rule in words close to those of nft, for people to read. What has no words here is
-//! shown as the name of its expression in `<>`.
+//! Another tool's rule in a syntax close to that of nft, for people to read. Other expressions are
+//! shown by name, in `<>`.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use nix::libc;
 
 use super::expression::{Comparison, Expression, Found, Load, Part, Register, Rewrite, Verdict};
 
-/// How a value is written.
+/// The syntax of a value.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Ipv4,
@@ -21,31 +21,32 @@ enum Kind {
     Bytes,
 }
 
-/// What a register holds.
+/// The content of a register.
 #[derive(Debug, Clone)]
 enum Held {
-    /// Its name, how values are written, and what stands behind them.
+    /// A loaded value: its name, the syntax of values to compare it with, and their suffix.
     Loaded(String, Kind, String),
     Constant(Vec<u8>),
 }
 
-/// The rule.
+/// The text of a rule.
 pub(super) fn rule(expressions: &[Expression]) -> String {
     let mut writer = Writer::default();
-    let words: Vec<String> = expressions
+    let texts: Vec<String> = expressions
         .iter()
         .filter_map(|expression| writer.expression(expression))
         .collect();
-    words.join(" ")
+    texts.join(" ")
 }
 
 #[derive(Default)]
 struct Writer {
-    /// The registers in the order in which they were loaded.
+    /// The content of the registers, in the order in which they were loaded.
     held: Vec<(Register, Held)>,
 }
 
 impl Writer {
+    /// The text of an expression; `None` if it only loads a register, which a later text shows.
     fn expression(&mut self, expression: &Expression) -> Option<String> {
         Some(match expression {
             Expression::Load(to, load) => {
@@ -63,28 +64,13 @@ impl Writer {
                 mask,
                 xor,
             } => {
-                let (text, kind, _) = self.loaded(*from);
-                let keeps = xor.iter().all(|byte| *byte == 0);
-                let prefix = prefix_length(mask).filter(|_| keeps);
-                let held = match (kind, prefix) {
-                    (Kind::Ipv4 | Kind::Ipv6, Some(length)) => {
-                        Held::Loaded(text, kind, format!("/{length}"))
-                    }
-                    _ if keeps => {
-                        let text = format!("{text} & {}", hex(mask));
-                        Held::Loaded(text, kind, String::new())
-                    }
-                    _ => {
-                        let text = format!("{text} & {} ^ {}", hex(mask), hex(xor));
-                        Held::Loaded(text, kind, String::new())
-                    }
-                };
+                let held = self.masked(*from, mask, xor);
                 self.hold(*to, held);
                 return None;
             }
             Expression::Compare(from, comparison, bytes) => {
-                let (text, kind, behind) = self.loaded(*from);
-                format!("{text} {}{}{behind}", sign(*comparison), value(kind, bytes))
+                let (text, kind, suffix) = self.loaded(*from);
+                format!("{text} {}{}{suffix}", sign(*comparison), value(kind, bytes))
             }
             Expression::Range(from, negated, [first, last]) => {
                 let (text, kind, _) = self.loaded(*from);
@@ -96,19 +82,7 @@ impl Writer {
                 from,
                 found,
                 negated,
-            } => {
-                let key = self.key(*from);
-                let sign = if *negated { "!= " } else { "" };
-                match found {
-                    Found::Membership => format!("{key} {sign}@{set}"),
-                    Found::Verdict => format!("{key} vmap @{set}"),
-                    Found::Value(to) => {
-                        let text = format!("{key} map @{set}");
-                        self.hold(*to, Held::Loaded(text, Kind::Bytes, String::new()));
-                        return None;
-                    }
-                }
-            }
+            } => return self.lookup(set, *from, *found, *negated),
             Expression::Verdict(verdict) => self::verdict(verdict),
             Expression::Rewrite(rewrite) => self.rewrite(rewrite),
             Expression::Write(part) => format!("{} set", payload(*part).0),
@@ -117,6 +91,34 @@ impl Writer {
             Expression::Harmless(name) if name == "counter" => name.clone(),
             Expression::Harmless(name) | Expression::Unknown(name) => format!("<{name}>"),
         })
+    }
+
+    fn masked(&mut self, from: Register, mask: &[u8], xor: &[u8]) -> Held {
+        let (text, kind, _) = self.loaded(from);
+        if xor.iter().any(|byte| *byte != 0) {
+            let text = format!("{text} & {} ^ {}", hex(mask), hex(xor));
+            return Held::Loaded(text, kind, String::new());
+        }
+        match (kind, prefix_length(mask)) {
+            (Kind::Ipv4 | Kind::Ipv6, Some(length)) => {
+                Held::Loaded(text, kind, format!("/{length}"))
+            }
+            _ => Held::Loaded(format!("{text} & {}", hex(mask)), kind, String::new()),
+        }
+    }
+
+    fn lookup(&mut self, set: &str, from: Register, found: Found, negated: bool) -> Option<String> {
+        let key = self.key(from);
+        let sign = if negated { "!= " } else { "" };
+        match found {
+            Found::Membership => Some(format!("{key} {sign}@{set}")),
+            Found::Verdict => Some(format!("{key} vmap @{set}")),
+            Found::Value(to) => {
+                let text = format!("{key} map @{set}");
+                self.hold(to, Held::Loaded(text, Kind::Bytes, String::new()));
+                None
+            }
+        }
     }
 
     fn hold(&mut self, register: Register, held: Held) {
@@ -131,13 +133,13 @@ impl Writer {
 
     fn loaded(&mut self, register: Register) -> (String, Kind, String) {
         match self.take(register) {
-            Some(Held::Loaded(text, kind, behind)) => (text, kind, behind),
+            Some(Held::Loaded(text, kind, suffix)) => (text, kind, suffix),
             Some(Held::Constant(bytes)) => (hex(&bytes), Kind::Bytes, String::new()),
             None => ("<register>".to_owned(), Kind::Bytes, String::new()),
         }
     }
 
-    /// What is looked up: all that was loaded from this register on.
+    /// The key of a lookup: everything that was loaded into this register and later ones.
     fn key(&mut self, from: Register) -> String {
         let (key, rest) = std::mem::take(&mut self.held)
             .into_iter()
@@ -145,7 +147,7 @@ impl Writer {
         self.held = rest;
         let key: Vec<(Register, Held)> = key;
         let parts = key.into_iter().map(|(_, held)| match held {
-            Held::Loaded(text, _, behind) => text + &behind,
+            Held::Loaded(text, _, suffix) => text + &suffix,
             Held::Constant(bytes) => hex(&bytes),
         });
         parts.collect::<Vec<_>>().join(" . ")
@@ -225,7 +227,7 @@ fn payload(part: Part) -> (String, Kind) {
         (libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2) => ("th sport", Kind::Number),
         (libc::NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2) => ("th dport", Kind::Number),
         (base, offset, length) => {
-            // nft's words for bytes without a name, in bits.
+            // The syntax of nft for bytes without a name, with offset and length in bits.
             let base = match base {
                 libc::NFT_PAYLOAD_LL_HEADER => "ll",
                 libc::NFT_PAYLOAD_NETWORK_HEADER => "nh",
@@ -297,7 +299,7 @@ fn value(kind: Kind, bytes: &[u8]) -> String {
     known.unwrap_or_else(|| hex(bytes))
 }
 
-/// The first bytes of an address, and zeros.
+/// The address with these first bytes, and zeros after them.
 fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     let mut octets = [0; N];
     octets.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -305,9 +307,10 @@ fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
 }
 
 fn network(address: impl std::fmt::Display, length: usize, whole: usize) -> String {
-    match length == whole {
-        true => address.to_string(),
-        false => format!("{address}/{}", 8 * length),
+    if length == whole {
+        address.to_string()
+    } else {
+        format!("{address}/{}", 8 * length)
     }
 }
 
@@ -316,7 +319,7 @@ fn hex(bytes: &[u8]) -> String {
     format!("0x{}", digits.collect::<String>())
 }
 
-/// The length of the prefix that the mask keeps, if it keeps one.
+/// The prefix length of the mask; `None` if its one bits are not a prefix.
 fn prefix_length(mask: &[u8]) -> Option<u32> {
     let ones = mask.iter().map(|byte| byte.leading_ones()).sum::<u32>();
     let set = mask.iter().map(|byte| byte.count_ones()).sum::<u32>();
