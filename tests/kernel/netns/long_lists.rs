@@ -250,6 +250,8 @@ on_both_variants! {
              -A IPL-IAENuBI0VniavN7wEjRWeA -m owner --uid-owner 33-63 -g IPL01-IAENuBI0VniavN7wEjRWeA\n\
              -A IPL-IAENuBI0VniavN7wEjRWeA -m owner --uid-owner 65-79 -g IPL02-IAENuBI0VniavN7wEjRWeA\n",
             "-A IPL00-IAENuBI0VniavN7wEjRWeA -m owner --uid-owner 31 -j RETURN\n\
+             -A IPL00-IAENuBI0VniavN7wEjRWeA -p tcp -m tcp --sport 16925\n\
+             -A IPL00-IAENuBI0VniavN7wEjRWeA -p udp -m udp --sport 16925\n\
              -A IPL00-IAENuBI0VniavN7wEjRWeA -p tcp -j REJECT --reject-with tcp-reset\n\
              -A IPL00-IAENuBI0VniavN7wEjRWeA -j REJECT --reject-with icmp6-port-unreachable\n",
         ] {
