@@ -11,8 +11,8 @@
 //! - [`cli`]: the command line as types
 //! - [`config`]: the configuration: TOML text -> requests, whose names are not resolved yet
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
+//! - [`probe`]: who is probed, from which port, and what became of it
 //! - [`ruleset`]: the firewall as data: desired, observed, plan
-//! - [`probe`]: who is probed, and what became of it
 //! - [`host`]: what other tools of the host would do
 //! - [`verify`]: observations -> findings
 //! - [`exit_code`]: what the result means to a script

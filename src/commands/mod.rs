@@ -14,7 +14,6 @@ use std::ffi::OsString;
 use std::io;
 
 use thiserror::Error;
-use tracing::error;
 
 use self::arguments::Settings;
 use crate::cli::{Cli, Command, asks_for_json};
@@ -92,7 +91,7 @@ fn run(command: &Command, settings: &Settings) -> ExitCode {
     };
     result.unwrap_or_else(|failure| {
         let (code, help) = (failure.exit_code(), failure.help());
-        error!(help, "{failure}");
+        log::error(&failure, help.as_deref());
         if settings.output.format == Format::Json {
             // If this cannot be written, standard error has the message already.
             let _ = json::print_error(name, code, &failure.to_string(), help.as_deref());

@@ -6,8 +6,11 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::change::{Outcome, Wanted, change};
-use super::inspect::{Inspection, host, inspect};
-use super::{EngineError, Failure, Options, addresses, configuration, exit_code, open};
+use super::configuration;
+use super::error::{EngineError, Failure, exit_code};
+use super::host::{addresses, host, open};
+use super::inspect::{Inspection, inspect};
+use super::options::Options;
 use crate::exit_code::ExitCode;
 use crate::host::Host;
 use crate::policy::resolve::resolve as resolve_names;

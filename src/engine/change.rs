@@ -3,10 +3,12 @@
 //! Fails closed: each table changes at one instant, and nothing is removed before its replacement
 //! is installed. If the wanted lockdowns are installed already, nothing changes.
 
+use std::collections::HashMap;
+
 use tracing::{debug, info, warn};
 
-use super::addresses;
 use super::error::Failure;
+use super::host::addresses;
 use crate::ruleset::plan::{self, Place, Plan, Refused};
 use crate::ruleset::{Layer, LayerChoice, Lockdown, Observation};
 use crate::sys::FirewallError;
@@ -72,6 +74,8 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
     let mut installed = false;
     let held = plan::holds_any(&state.lockdowns, &state.seen);
     let mut refusals: Vec<(Place, FirewallError)> = Vec::new();
+    // How many times in a row each place refused.
+    let mut times: HashMap<Place, usize> = HashMap::new();
     for attempt in 1..=TRIES {
         let plan = plan::install(&state.lockdowns, &state.seen);
         installed = plan.is_empty();
@@ -87,8 +91,11 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
         if !refusals.iter().all(|(_, error)| error.is_refusal()) {
             break;
         }
+        times.retain(|known, _| refusals.iter().any(|(place, _)| place == known));
         for (place, error) in &refusals {
-            fall_back(state, *place, error, attempt, choice, firewall);
+            let times = times.entry(*place).or_default();
+            *times += 1;
+            fall_back(state, *place, error, *times, choice, firewall);
         }
     }
     if !held && refusals.iter().any(|(_, error)| error.is_refusal()) {

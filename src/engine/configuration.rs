@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::Options;
+use super::options::Options;
 use crate::config::{self, ConfigError};
 use crate::policy::resolve::{NotResolved, resolve_known};
 use crate::policy::{Policy, Request};

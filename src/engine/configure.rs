@@ -6,8 +6,10 @@ use tracing::{error, info, warn};
 
 use super::apply::{Applied, apply_policy, resolve};
 use super::configuration::ConfigFailure;
+use super::error::{EngineError, Failure};
+use super::host::open;
+use super::options::Options;
 use super::remove::{Removed, remove};
-use super::{EngineError, Failure, Options, open};
 use crate::config::{Source, parse, with_lockdown};
 use crate::policy::Request;
 use crate::ruleset::LayerChoice;

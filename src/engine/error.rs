@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::ConfigFailure;
+use super::configuration::ConfigFailure;
 use crate::exit_code::ExitCode;
 use crate::policy::resolve::{NotResolved, near_names};
 use crate::policy::{Address, Target};
@@ -30,9 +30,6 @@ pub enum EngineError {
     /// A call of systemctl failed.
     #[error(transparent)]
     Systemd(#[from] SystemdError),
-    /// It is not known whether the boot unit is enabled.
-    #[error(transparent)]
-    Units(NotRead),
     /// A name has no id.
     #[error(transparent)]
     NotResolved(#[from] NotResolved),
@@ -92,7 +89,7 @@ impl EngineError {
 #[derive(Debug, Error)]
 pub enum Failure {
     /// A place refused its transaction.
-    #[error("{place}: {source}; existing rules are unchanged")]
+    #[error("{place}: {source}; {}", outcome(source))]
     Refused {
         /// The place.
         place: Place,
@@ -131,9 +128,18 @@ impl Failure {
             Self::Refused { source, .. } => source.help(),
             Self::CannotLock { source, .. } | Self::HalfLost(source) => help_to_lock(source),
             Self::Systemd(error) => error.help(),
-            Self::NotRead(_) => None,
+            Self::NotRead(error) => error.help.clone(),
             Self::Reappeared(_) => Some("run it again".to_owned()),
         }
+    }
+}
+
+/// What a failed transaction did.
+fn outcome(error: &FirewallError) -> &'static str {
+    if error.is_refusal() {
+        "existing rules are unchanged"
+    } else {
+        "it is not known whether rules changed: run `ip-lockdown verify`"
     }
 }
 
@@ -153,4 +159,13 @@ fn help_to_lock(error: &CannotLock) -> Option<String> {
 fn join(addresses: &[Address]) -> String {
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     addresses.join(" and ")
+}
+
+/// The exit code of a change with these failures.
+pub(super) fn exit_code(failures: &[Failure]) -> ExitCode {
+    if failures.is_empty() {
+        ExitCode::Success
+    } else {
+        ExitCode::Incomplete
+    }
 }

@@ -4,8 +4,10 @@
 use tracing::{debug, info, warn};
 
 use super::change::{Wanted, change, places, run};
-use super::inspect::locks_at_boot;
-use super::{EngineError, Failure, Options, configuration, exit_code, open};
+use super::configuration;
+use super::error::{EngineError, Failure, exit_code};
+use super::host::{locks_at_boot, open};
+use super::options::Options;
 use crate::exit_code::ExitCode;
 use crate::policy::{Address, Target};
 use crate::ruleset::{Observation, plan};

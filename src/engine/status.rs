@@ -1,7 +1,8 @@
 //! `status`: what is locked, for whom, by which layers, with counters.
 
-use super::inspect::host;
-use super::{EngineError, Failure, Options, exit_code, open};
+use super::error::{EngineError, Failure, exit_code};
+use super::host::{host, open};
+use super::options::Options;
 use crate::exit_code::ExitCode;
 use crate::policy::{Address, Family};
 use crate::ruleset::model::Variant;

@@ -1,8 +1,11 @@
 //! `verify`: checks what is installed. Changes nothing.
 
+use super::apply;
 use super::configuration::{self, ConfigFailure};
-use super::inspect::{host, inspect, locks_at_boot};
-use super::{EngineError, Options, addresses, apply, open};
+use super::error::EngineError;
+use super::host::{addresses, host, locks_at_boot, open};
+use super::inspect::inspect;
+use super::options::Options;
 use crate::exit_code::ExitCode;
 use crate::policy::{Policy, Request};
 use crate::probe::ProbeResult;
@@ -10,7 +13,7 @@ use crate::ruleset::model::Variant;
 use crate::ruleset::{LayerChoice, Lockdown, Observation, installed};
 use crate::sys::lock;
 use crate::verify::{
-    self as checks, Finding, Status, as_asked, config_unusable, config_usable, exit_code,
+    self as checks, Check, Finding, Status, as_asked, config_unusable, config_usable, exit_code,
     layers_as_asked, names_resolved, nothing_locked,
 };
 
@@ -61,7 +64,7 @@ pub fn verify(
         None => all_installed(&seen),
     };
     if let Some(configured) = configured {
-        findings.extend(as_configured(configured, &seen, options)?);
+        findings.extend(as_configured(configured, &seen, options));
     }
     if let LayerChoice::These(layers) = options.layers {
         let lockdowns = lockdowns.iter();
@@ -101,16 +104,22 @@ fn as_configured(
     configured: Result<Vec<Request>, ConfigFailure>,
     seen: &Observation,
     options: &Options,
-) -> Result<Vec<Finding>, EngineError> {
+) -> Vec<Finding> {
     let requests = match configured {
         Ok(requests) => requests,
         Err(error) => {
             let needed = options.config.is_some()
                 || !error.is_missing()
-                || locks_at_boot().map_err(EngineError::Units)?;
-            return Ok(Vec::from_iter(needed.then(|| {
-                config_unusable(&error.to_string(), error.help().as_deref())
-            })));
+                || match locks_at_boot() {
+                    Ok(locks) => locks,
+                    Err(reason) => {
+                        let check = Check::ConfigUsable;
+                        return vec![Finding::not_read(check, &reason).degraded()];
+                    }
+                };
+            return Vec::from_iter(
+                needed.then(|| config_unusable(&error.to_string(), error.help().as_deref())),
+            );
         }
     };
     let mut findings = vec![config_usable()];
@@ -127,5 +136,5 @@ fn as_configured(
             _ => finding.help("`ip-lockdown apply` installs the configured lockdown"),
         });
     }
-    Ok(findings)
+    findings
 }

@@ -10,17 +10,33 @@ use tracing::{debug, error, warn};
 use super::text::status_word;
 use crate::verify::{Finding, Severity, Status};
 
-static GETS_RESULTS: OnceLock<bool> = OnceLock::new();
-
-/// Whether standard output is the journal, so that results become entries with fields.
-pub(super) fn gets_results() -> bool {
-    GETS_RESULTS.get().is_some_and(|gets_results| *gets_results)
+/// Which streams are the journal.
+#[derive(Clone, Copy, Default)]
+struct Streams {
+    errors: bool,
+    results: bool,
 }
 
-/// Determines once whether results go to the journal: standard output and standard error must both
-/// be connected to it. To be called before the environment is cleared.
-pub(super) fn remember(errors_go_to_journal: bool) -> bool {
-    *GETS_RESULTS.get_or_init(|| errors_go_to_journal && is_journal(io::stdout()))
+static STREAMS: OnceLock<Streams> = OnceLock::new();
+
+fn streams() -> Streams {
+    STREAMS.get().copied().unwrap_or_default()
+}
+
+/// Whether standard error is the journal.
+pub(super) fn gets_errors() -> bool {
+    streams().errors
+}
+
+/// Whether results become entries with fields: standard output and standard error are the journal.
+pub(super) fn gets_results() -> bool {
+    streams().results
+}
+
+/// Determines once which streams are the journal. To be called before the environment is cleared.
+pub(super) fn remember(errors: bool) -> bool {
+    let results = errors && is_journal(io::stdout());
+    STREAMS.get_or_init(|| Streams { errors, results }).results
 }
 
 /// Whether systemd connected the stream to the journal (systemd.exec(5), `$JOURNAL_STREAM`: device
@@ -32,8 +48,11 @@ pub(super) fn is_journal(stream: impl AsFd) -> bool {
     fstat(stream).is_ok_and(|stat| wanted == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
-/// Logs a finding as an entry.
+/// Logs a finding as an entry. The help is a field, and part of the message too: most readers see
+/// only that.
 pub(super) fn log(finding: &Finding) {
+    let help = finding.help.as_ref();
+    let help = help.map_or_else(String::new, |help| format!("\nhelp: {help}"));
     macro_rules! entry {
         ($level:ident) => {
             $level!(
@@ -42,7 +61,7 @@ pub(super) fn log(finding: &Finding) {
                 address = finding.address.map(tracing::field::display),
                 layer = finding.layer.map(tracing::field::display),
                 help = finding.help,
-                "{}: {}", finding.check, finding.message
+                "{}: {}{help}", finding.check, finding.message
             )
         };
     }

@@ -80,6 +80,15 @@ pub fn start(verbosity: Verbosity) {
     }
 }
 
+/// Logs an error. In the journal the help is part of the message: most readers see only that.
+pub fn error(error: &dyn fmt::Display, help: Option<&str>) {
+    if let Some(help) = help.filter(|_| journal::gets_errors()) {
+        tracing::error!("{error}\nhelp: {help}");
+    } else {
+        tracing::error!(help, "{error}");
+    }
+}
+
 /// `error: MESSAGE`, and `help: HELP` on a line of its own.
 struct Lines(Style);
 

@@ -208,7 +208,7 @@ impl Output {
 
 fn log_failures(failures: &[Failure]) {
     for failure in failures {
-        tracing::error!(help = failure.help(), "{failure}");
+        log::error(failure, failure.help().as_deref());
     }
 }
 

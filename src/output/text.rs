@@ -501,7 +501,7 @@ fn packets(out: &mut String, address: Address, counters: &[Counted]) {
     };
     line!(
         out,
-        "  {address}: {} packets passed, {} refused, {} forwarded packets refused",
+        "  {address}: packets passed {}, refused {}, forwarded and refused {}",
         first.passed.packets,
         sum(|one| one.refused),
         sum(|one| one.forwarded_refused)

@@ -8,10 +8,14 @@
 
 mod sample;
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 pub use self::sample::{Expected, Identity, Sample, sample};
 use crate::policy::Address;
+
+/// The destination port of all probes, which is that of the metadata service.
+pub const PORT: u16 = 80;
 
 /// The source port of probes that must be refused, by which the rules count them apart.
 ///
@@ -59,6 +63,34 @@ pub enum Outcome {
     NoRoute,
     /// The probe could not be sent, for this reason.
     NotMade(String),
+}
+
+impl Outcome {
+    /// The outcome of a socket call that failed with this code of errno(3).
+    #[must_use]
+    pub fn of(errno: Errno) -> Self {
+        match errno {
+            Errno::EPERM => Self::Denied,
+            Errno::ECONNREFUSED | Errno::ECONNRESET => Self::Refused,
+            // Routing fails before the kernel checks any rule (ip-route(8)): no route, an
+            // unreachable, prohibit or blackhole route, a link-local address without an interface,
+            // no source address (net.ipv6 disable_ipv6).
+            Errno::ENETUNREACH
+            | Errno::EHOSTUNREACH
+            | Errno::EACCES
+            | Errno::EINVAL
+            | Errno::EADDRNOTAVAIL => Self::NoRoute,
+            errno => Self::NotMade(errno.to_string()),
+        }
+    }
+
+    /// Whether the outcome of a probe from [`SOURCE_PORT`] counts. If not, the probe is repeated from
+    /// another port: this one may be in use, and conntrack may assign a packet to an earlier flow
+    /// between the same ports that a NAT rule redirected.
+    #[must_use]
+    pub fn counts_from_source_port(&self) -> bool {
+        matches!(self, Self::Denied | Self::Refused | Self::NoAnswer)
+    }
 }
 
 /// One probe.

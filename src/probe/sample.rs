@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::Transport;
 use crate::policy::{Gid, Subjects, Uid};
 
 /// The largest number of listed ids that are probed. If more are listed, a sample is probed, and the
@@ -24,6 +25,18 @@ pub enum Expected {
     Served,
     /// The probe is refused, because the identity is not listed.
     Refused,
+}
+
+impl Expected {
+    /// The transports that are probed. Allowed users send one datagram each, which no service has to
+    /// answer.
+    #[must_use]
+    pub fn transports(self) -> &'static [Transport] {
+        match self {
+            Self::Served => &[Transport::Udp],
+            Self::Refused => &[Transport::Udp, Transport::Tcp],
+        }
+    }
 }
 
 /// A probe identity: the ids that a probe takes.

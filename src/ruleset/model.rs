@@ -80,9 +80,8 @@ pub enum Rule {
         /// The names by which the policy lists it.
         names: Vec<AccountName>,
     },
-    /// Counts packets from the source port of probes, which the rules after it refuse. So other
-    /// refusals can be counted apart. (A probe that met a refusal of its own would not prove what
-    /// other packets meet.)
+    /// Counts packets from the source port of probes. They continue to the rules below, which refuse
+    /// them like all others. (A refusal of their own would not prove how other packets are treated.)
     CountProbes(Transport),
     /// In the layer `nftables`: refuses TCP packets that have any owner, with a reset.
     RefuseOwnedTcp,
@@ -114,7 +113,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// The difference, at least 0: `other` may be greater while packets are counted.
+    /// These without those; 0 where those are more, as they may be while packets are counted.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self {

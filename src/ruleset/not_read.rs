@@ -39,6 +39,8 @@ impl fmt::Display for Readable {
 pub struct NotRead {
     /// What could not be read.
     pub place: Readable,
+    /// What to do about it.
+    pub help: Option<String>,
     source: Arc<dyn Error + Send + Sync>,
 }
 
@@ -47,8 +49,15 @@ impl NotRead {
     pub fn new(place: Readable, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             place,
+            help: None,
             source: Arc::from(source.into()),
         }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
     }
 }
 

@@ -15,10 +15,10 @@
 use super::model::{ChainName, Part, Rule};
 use crate::policy::{Address, UidRange};
 
-/// How many rules a sub-chain has before its ending. Each rule that does not match delays a packet
+/// How many rules a sub-chain has before its refusal. Each rule that does not match delays a packet
 /// by nearly 0.1 us: a smaller width would shorten the delay, but need more chains, each with its
-/// own ending. The 16,384 subjects of the longest policy (`MAX_SUBJECTS`) need four levels, in
-/// which a packet passes at most 56 rules (4 + 16 + 16 + 16 + 4).
+/// own refusal. The 16,384 subjects of the longest policy (`MAX_SUBJECTS`) need four levels, in which
+/// a packet passes at most 56 rules (4 + 16 + 16 + 16 + 4).
 const WIDTH: usize = 16;
 
 /// The longest list of uids that is not split: as many rules as a packet passes in two levels.

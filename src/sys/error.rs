@@ -64,6 +64,9 @@ pub enum FirewallError {
         #[source]
         source: io::Error,
     },
+    /// A transaction was not sent, or its reply was lost.
+    #[error("the kernel did not answer a transaction: {0}")]
+    Unanswered(#[source] io::Error),
     /// The variant of a program is unknown.
     #[error("cannot determine which variant {program} is: {reason}")]
     NoVariant {

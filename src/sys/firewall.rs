@@ -251,8 +251,8 @@ impl Firewall {
                     None => Ok(Ruleset::empty(family)),
                     Some(running) => self.iptables()?.read(family, running),
                 });
-                let not_read = |error| NotRead::new(Readable::Iptables(variant, family), error);
-                (family, ruleset.map_err(not_read))
+                let ruleset = ruleset.map_err(|error| not_read(variant, family, error));
+                (family, ruleset)
             })
             .collect()
     }
@@ -329,7 +329,12 @@ fn finish_other(
 ) -> Result<Ruleset, NotRead> {
     started
         .and_then(|(iptables, running)| iptables.read(family, running))
-        .map_err(|error| NotRead::new(Readable::Iptables(variant, family), error))
+        .map_err(|error| not_read(variant, family, error))
+}
+
+fn not_read(variant: Variant, family: Family, error: FirewallError) -> NotRead {
+    let help = error.help();
+    NotRead::new(Readable::Iptables(variant, family), error).help(help)
 }
 
 /// The tables and chains of nf_tables; `None` if the kernel has no nf_tables.

@@ -19,6 +19,7 @@ use crate::ruleset::netlink::{
 use crate::ruleset::nftables::nat::{self, Contents, Elements, NatRule, NatTable, Set};
 use crate::ruleset::nftables::object::{self, NativeChain, NativeRule, NativeTable};
 use crate::ruleset::nftables::{TABLE, decode};
+use crate::ruleset::{NotRead, Readable};
 
 /// How often objects are read again if other tools change them meanwhile.
 const TRIES: usize = 10;
@@ -139,7 +140,7 @@ pub(super) fn read_nat(
             .copied()
             .collect();
         let contents = contents(&mut socket, table, &of_table);
-        table.contents = contents.map_err(|error| error.to_string());
+        table.contents = contents.map_err(|error| NotRead::new(Readable::NfTables, error));
     }
     let unchanged = read_generation(&mut socket)? == Some(state.generation);
     Ok(unchanged.then_some(tables))

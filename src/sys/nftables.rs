@@ -61,10 +61,7 @@ pub(super) fn nat_tables(
 /// reading the rules again shows whether the transaction was made.
 pub(super) fn run(operations: &[Operation]) -> Result<(), FirewallError> {
     let reply = netlink::transact(&encode::transaction(operations));
-    let reply = reply.map_err(|source| FirewallError::Refused {
-        what: "a transaction".to_owned(),
-        source,
-    })?;
+    let reply = reply.map_err(FirewallError::Unanswered)?;
     reply.map_err(|Refusal { message, errno }| {
         let text = render::transaction(operations);
         let line = usize::try_from(message)

@@ -26,10 +26,7 @@ use tracing::debug;
 
 use super::child::{Child, NoReport, reports};
 use crate::policy::Address;
-use crate::probe::{Expected, Identity, Outcome, ProbeResult, SOURCE_PORT, Transport};
-
-/// The port of all probes, which is that of the metadata service.
-const PORT: u16 = 80;
+use crate::probe::{Expected, Identity, Outcome, PORT, ProbeResult, SOURCE_PORT, Transport};
 
 /// How long to wait for the result of a connect. A REJECT rule answers in 0.1 ms.
 const CONNECT_LIMIT: Duration = Duration::from_millis(40);
@@ -79,12 +76,14 @@ pub fn probe(identities: &[Identity], addresses: &[Address]) -> Vec<ProbeResult>
         );
     }
     for (identity, reason) in failures {
-        results.extend(addresses.iter().map(|&address| ProbeResult {
-            identity: identity.clone(),
-            address,
-            transport: Transport::Udp,
-            outcome: Outcome::NotMade(reason.clone()),
-        }));
+        for &transport in identity.expected.transports() {
+            results.extend(addresses.iter().map(|&address| ProbeResult {
+                identity: identity.clone(),
+                address,
+                transport,
+                outcome: Outcome::NotMade(reason.clone()),
+            }));
+        }
     }
     results
 }
@@ -181,34 +180,30 @@ fn report<E: ToString>(
         (Ok(()), Expected::Refused) => probes_to_refuse(targets),
         (Err(reason), expected) => {
             let outcome = Outcome::NotMade(reason.to_string());
-            let transports: &[Transport] = match expected {
-                Expected::Served => &[Transport::Udp],
-                Expected::Refused => &[Transport::Udp, Transport::Tcp],
-            };
-            let not_made = |&transport| {
-                let of_all = targets.clone();
-                of_all.map(move |(index, _)| (index, transport))
-            };
-            let all = transports.iter().flat_map(not_made);
-            all.map(|(index, transport)| (index, transport, outcome.clone()))
+            targets
+                .flat_map(|(index, _)| {
+                    let transports = expected.transports().iter();
+                    transports.map(move |&transport| (index, transport))
+                })
+                .map(|(index, transport)| (index, transport, outcome.clone()))
                 .collect()
         }
     }
 }
 
-/// What becomes of an identity that must be refused.
+/// The probes of an identity that must be refused.
 fn probes_to_refuse(targets: impl Iterator<Item = (usize, SocketAddr)>) -> Report {
     let mut report = Vec::new();
     let mut connects = Vec::new();
-    for (nth, target) in targets {
+    for (index, target) in targets {
         let datagram = datagram_to_refuse(target);
-        connects.push((nth, target, connect_to_refuse(target, &datagram)));
-        report.push((nth, Transport::Udp, datagram));
+        connects.push((index, target, connect_to_refuse(target, &datagram)));
+        report.push((index, Transport::Udp, datagram));
     }
     let deadline = Instant::now() + CONNECT_LIMIT;
     for (index, target, started) in connects {
         let mut outcome = finish_connect(started, deadline);
-        if !counts(&outcome) {
+        if !outcome.counts_from_source_port() {
             let again = start_connect(target, Source::Any);
             outcome = finish_connect(again, Instant::now() + CONNECT_LIMIT);
         }
@@ -217,19 +212,9 @@ fn probes_to_refuse(targets: impl Iterator<Item = (usize, SocketAddr)>) -> Repor
     report
 }
 
-/// Whether the outcome of a probe from [`SOURCE_PORT`] counts. If not, the probe is repeated from another
-/// port: this one may be in use, and conntrack may assign a packet to an earlier flow between the same
-/// ports that a NAT rule redirected.
-fn counts(outcome: &Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::Denied | Outcome::Refused | Outcome::NoAnswer
-    )
-}
-
 fn datagram_to_refuse(target: SocketAddr) -> Outcome {
     let outcome = send_datagram(target, Source::Probes);
-    if counts(&outcome) {
+    if outcome.counts_from_source_port() {
         return outcome;
     }
     send_datagram(target, Source::Any)
@@ -362,7 +347,7 @@ fn send_datagram(target: SocketAddr, source: Source) -> Outcome {
     });
     match sent {
         Ok(_) => Outcome::Sent,
-        Err(errno) => failed(errno),
+        Err(errno) => Outcome::of(errno),
     }
 }
 
@@ -383,7 +368,7 @@ fn start_connect(target: SocketAddr, source: Source) -> nix::Result<OwnedFd> {
 fn finish_connect(started: nix::Result<OwnedFd>, deadline: Instant) -> Outcome {
     let socket = match started {
         Ok(socket) => socket,
-        Err(errno) => return failed(errno),
+        Err(errno) => return Outcome::of(errno),
     };
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
@@ -394,25 +379,9 @@ fn finish_connect(started: nix::Result<OwnedFd>, deadline: Instant) -> Outcome {
         Ok(0) => Outcome::NoAnswer,
         Ok(_) => match getsockopt(&socket, sockopt::SocketError) {
             Ok(0) => Outcome::Sent,
-            Ok(code) => failed(Errno::from_raw(code)),
-            Err(errno) => failed(errno),
+            Ok(code) => Outcome::of(Errno::from_raw(code)),
+            Err(errno) => Outcome::of(errno),
         },
-        Err(errno) => failed(errno),
-    }
-}
-
-fn failed(errno: Errno) -> Outcome {
-    match errno {
-        Errno::EPERM => Outcome::Denied,
-        Errno::ECONNREFUSED | Errno::ECONNRESET => Outcome::Refused,
-        // Routing fails before the kernel checks any rule (ip-route(8)): no route, an unreachable,
-        // prohibit or blackhole route, a link-local address without an interface, no source address
-        // (net.ipv6 disable_ipv6).
-        Errno::ENETUNREACH
-        | Errno::EHOSTUNREACH
-        | Errno::EACCES
-        | Errno::EINVAL
-        | Errno::EADDRNOTAVAIL => Outcome::NoRoute,
-        errno => Outcome::NotMade(errno.to_string()),
+        Err(errno) => Outcome::of(errno),
     }
 }

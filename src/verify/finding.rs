@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::exit_code::ExitCode;
 use crate::policy::Address;
-use crate::ruleset::Layer;
+use crate::ruleset::{Layer, NotRead};
 
 /// A check. The kebab-case ids are stable; docs/findings.md lists causes and help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -221,6 +221,15 @@ impl Finding {
     #[must_use]
     pub fn unknown(check: Check, message: impl Into<String>) -> Self {
         Self::new(check, Status::Unknown, message)
+    }
+
+    /// The check could not be made, because something could not be read.
+    #[must_use]
+    pub fn not_read(check: Check, reason: &NotRead) -> Self {
+        Self {
+            help: reason.help.clone(),
+            ..Self::unknown(check, reason.to_string())
+        }
     }
 
     /// There was nothing to test, which is neither a failure nor a pass.

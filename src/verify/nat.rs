@@ -86,7 +86,7 @@ fn by_nftables(
             let name = format!("nftables chain {} {}", table.name, chain.name);
             let answer = match &table.contents {
                 Ok(contents) => judge(contents, &chain.name, address),
-                Err(reason) => Answer::Unknown(reason.clone()),
+                Err(reason) => Answer::Unknown(reason.to_string()),
             };
             match answer {
                 Answer::Untouched => {}

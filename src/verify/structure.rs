@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::policy::Address;
 use crate::ruleset::desired::desired;
 use crate::ruleset::model::Table;
-use crate::ruleset::{Layer, Layers, Lockdown, Observation, compare};
+use crate::ruleset::{Layer, Layers, Lockdown, NotRead, Observation, compare};
 
 /// Compares what the lockdown needs with what was observed, layer by layer.
 #[must_use]
@@ -65,8 +65,8 @@ fn check_layer(
 ) -> (Option<bool>, Vec<Finding>) {
     let family = address.family();
     let layers = lockdown.layers.of(family);
-    let unknown = |reason: &dyn ToString| {
-        Finding::unknown(Check::RulesMatch, reason.to_string())
+    let unknown = |reason: &NotRead| {
+        Finding::not_read(Check::RulesMatch, reason)
             .about(address)
             .within(layer)
     };
@@ -196,7 +196,7 @@ fn other_variants(lockdown: &Lockdown, seen: &Observation) -> Finding {
     }
     match (seen.unread_of_other().next(), seen.variant) {
         // Unread rules of the other variant could only refuse more.
-        (Some(reason), _) => Finding::unknown(check, reason.to_string()).degraded(),
+        (Some(reason), _) => Finding::not_read(check, reason).degraded(),
         (None, Some(variant)) => {
             let other = variant.other();
             Finding::pass(check, format!("iptables-{other} holds no lockdown"))

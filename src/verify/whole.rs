@@ -22,7 +22,7 @@ pub fn nothing_locked(installed: &Installed, seen: &Observation) -> Vec<Finding>
     let unread = seen
         .unread()
         .chain(seen.unread_of_other().filter(|_| nothing_found));
-    findings.extend(unread.map(|reason| Finding::unknown(check, reason.to_string())));
+    findings.extend(unread.map(|reason| Finding::not_read(check, reason)));
     if findings.is_empty() && nothing_found {
         findings.push(nothing_in_use(seen));
     }
@@ -56,7 +56,7 @@ pub fn as_asked(expected: &Policy, installed: Option<&Lockdown>, seen: &Observat
     let check = Check::AsAsked;
     let finding = match installed {
         None => match not_known_to_be_open(expected, seen) {
-            Some(reason) => Finding::unknown(check, reason.to_string()),
+            Some(reason) => Finding::not_read(check, reason),
             None => Finding::fail(check, "no intact lockdown of the address is installed"),
         },
         Some(lockdown) if lockdown.policy.means(expected) => {

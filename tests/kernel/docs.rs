@@ -72,7 +72,7 @@ fn the_json_page_has_every_key_that_the_program_prints() {
             "trust-policy check",
             json(1, &["trust-policy", "check", "/dev/null"]),
         ),
-        ("Errors", json(2, &["169.254.169.254", "no-such-user"])),
+        ("Errors", json(2, &["169.254.169.254", "rot"])),
     ];
     let mut in_tables: BTreeSet<String> = BTreeSet::new();
     let page = page(JSON);

@@ -13,5 +13,6 @@ mod docs;
 mod golden;
 mod model;
 mod nat_corpus;
+mod plan;
 mod rooms;
 mod trust_policy;

@@ -10,7 +10,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("policy", &[]),
     ("config", &["policy"]),
     ("probe", &["policy"]),
-    ("ruleset", &["policy"]),
+    ("ruleset", &["policy", "probe"]),
     ("host", &["ruleset"]),
     ("cli", &["exit_code", "ruleset"]),
     (

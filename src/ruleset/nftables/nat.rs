@@ -21,6 +21,7 @@ pub use self::judge::{Answer, Missing, judge, missing};
 pub use self::set::{Elements, Set};
 use super::object::NativeChain;
 use crate::policy::Family;
+use crate::ruleset::NotRead;
 use crate::ruleset::netlink::OBJECT;
 use crate::ruleset::netlink::attributes::{ANY, each_once, find};
 
@@ -34,7 +35,7 @@ pub struct NatTable {
     /// Its NAT chains that packets pass before `filter`.
     pub chains: Vec<NatChain>,
     /// The part of it that was read, or why it could not be read.
-    pub contents: Result<Contents, String>,
+    pub contents: Result<Contents, NotRead>,
 }
 
 /// A base chain that translates destinations.

@@ -39,22 +39,23 @@ fn within(done: &Done, least: u64, most: u64) {
 }
 
 #[test]
-fn the_xtables_lock_held_by_another_is_waited_for_with_a_bound() {
+fn the_wait_for_the_xtables_lock_is_bounded() {
     let locked = Locked::new(Variant::Legacy);
     let holder = Holder::of(&locked.lab, "/run/xtables.lock");
     let done = Done::of(locked.lab.program().args(["--wait=1", V4, "alice"])).expect_code(3);
     assert!(
-        done.stderr.contains("could not get its turn within 1 s"),
+        done.stderr
+            .contains("did not get the xtables lock within 1 s"),
         "{done}"
     );
     within(&done, 1, 8);
     locked.expect_unchanged();
     let done = Done::of(locked.lab.program().args(["--wait=0", V4, "alice"])).expect_code(3);
     within(&done, 0, 8);
-    locked.fails(&["--wait=1", "remove"], 3, "could not get its turn");
+    locked.fails(&["--wait=1", "remove"], 3, "did not get the xtables lock");
     locked.expect_unchanged();
     locked.expect_not_open();
-    // Looking needs no turn.
+    // Reading needs no lock.
     locked.lab.lockdown(&["verify"]).expect_code(0);
     holder.let_go();
     locked.lab.lockdown(&[V4, "alice"]).expect_code(0);
@@ -72,7 +73,7 @@ fn the_xtables_lock_let_go_in_time_is_taken() {
 }
 
 #[test]
-fn our_own_lock_held_by_another_run_is_waited_for_with_a_bound() {
+fn the_wait_for_our_own_lock_is_bounded() {
     for variant in Variant::ALL {
         let locked = Locked::new(variant);
         let holder = Holder::of(&locked.lab, "/run/ip-lockdown.lock");
@@ -81,7 +82,11 @@ fn our_own_lock_held_by_another_run_is_waited_for_with_a_bound() {
                 .into_iter()
                 .chain(words.iter().copied())
                 .collect();
-            let done = locked.fails(&words, 3, "another ip-lockdown held /run/ip-lockdown.lock");
+            let done = locked.fails(
+                &words,
+                3,
+                "another ip-lockdown has held /run/ip-lockdown.lock",
+            );
             within(&done, 1, 5);
         }
         let done = locked.fails(&["--wait=0", V4, "alice"], 3, "another ip-lockdown");

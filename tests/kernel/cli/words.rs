@@ -8,7 +8,7 @@ use lab::{Done, How, IMDS_V4, Lab, User, Variant};
 use crate::cli::support::{Locked, V4};
 
 /// Bad words, and what is said about them.
-fn each_is_told(cases: &[(&[&str], &str)]) {
+fn each_is_reported(cases: &[(&[&str], &str)]) {
     let locked = Locked::new(Variant::Nft);
     for (words, says) in cases {
         let done = locked.fails(words, 2, says);
@@ -24,8 +24,8 @@ fn each_is_told(cases: &[(&[&str], &str)]) {
 }
 
 #[test]
-fn a_bad_address_is_told_and_changes_nothing() {
-    each_is_told(&[
+fn a_bad_address_is_reported_and_changes_nothing() {
+    each_is_reported(&[
         (
             &["instance-data", "root"],
             "\"instance-data\" is not an IP address\nhelp: give an IP address such as 169.254.169.254; host names",
@@ -67,8 +67,8 @@ fn a_bad_address_is_told_and_changes_nothing() {
 }
 
 #[test]
-fn a_bad_user_is_told_and_changes_nothing() {
-    each_is_told(&[
+fn a_bad_user_is_reported_and_changes_nothing() {
+    each_is_reported(&[
         (
             &[V4, "alcie"],
             "there is no user \"alcie\" on this host\nhelp: similar names exist: alice",
@@ -125,7 +125,7 @@ fn a_bad_user_is_told_and_changes_nothing() {
 
 #[test]
 fn a_good_name_beside_a_bad_one_changes_nothing_either() {
-    each_is_told(&[
+    each_is_reported(&[
         (
             &[V4, "root", "alice", "nosuchuser"],
             "there is no user \"nosuchuser\"",

@@ -9,7 +9,7 @@ use crate::netns::support::{V4, V6, backstop, lock, not_open, only_root, refused
 use lab::saved::{lines, rules, state};
 
 on_every_host! {
-    fn a_tool_that_refuses_everybody_for_a_moment_is_waited_for(lab) {
+    fn apply_waits_for_a_tool_that_refuses_everybody_for_a_moment(lab) {
         // As firewalld does while it reloads.
         lab.sh("nft 'table inet moment { chain o { type filter hook output priority 0; policy drop; }; }'
                 (sleep 0.6; nft delete table inet moment) > /dev/null 2>&1 &").expect_code(0);
@@ -20,7 +20,7 @@ on_every_host! {
         lab.sh("nft 'table inet moment { chain o { type filter hook output priority 0; policy drop; }; }'")
             .expect_code(0);
         let done = lab.lockdown(&[V4, "root"]).expect_code(1);
-        assert!(done.stdout.contains("refused though listed: uid 0"), "{done}");
+        assert!(done.stdout.contains("refused although allowed: uid 0"), "{done}");
     }
 
     fn one_user_is_served_and_all_others_are_refused_at_once(lab) {
@@ -70,9 +70,9 @@ on_every_host! {
         }
     }
 
-    fn without_a_user_nobody_passes_and_a_warning_says_so(lab) {
+    fn without_a_user_nobody_is_allowed_and_a_warning_reports_it(lab) {
         let done = lab.lockdown(&[V4]).expect_code(0);
-        assert!(done.stderr.contains("nobody may pass"), "{done}");
+        assert!(done.stderr.contains("no user is allowed"), "{done}");
         for user in [User::ROOT, User::NOBODY, User::ALICE] {
             refused(lab, &user, &IMDS);
         }
@@ -113,11 +113,11 @@ on_every_host! {
         assert!(!state(lab).contains("IPL-"), "{}", state(lab));
     }
 
-    fn a_mapped_or_bracketed_address_is_the_address_it_stands_for(lab) {
+    fn a_mapped_or_bracketed_address_is_the_same_address(lab) {
         lock(lab, &["::ffff:169.254.169.254", "root"]);
         only_root(lab);
         let again = lock(lab, &["[fd00:ec2::254]", "root"]);
-        assert!(again.stdout.contains("as it was"), "{again}");
+        assert!(again.stdout.contains("(unchanged)"), "{again}");
     }
 
     fn a_dry_run_prints_what_the_programs_take_and_changes_nothing(lab) {
@@ -175,7 +175,7 @@ on_both_variants! {
         let handles = nft_rules(lab);
         // The order of the words, and how often each is said, does not matter.
         let again = lock(lab, &[V6, "alice", "root", "alice", "0"]);
-        assert!(again.stdout.contains("as it was"), "{again}");
+        assert!(again.stdout.contains("(unchanged)"), "{again}");
         let json: Value = lock(lab, &[V4, "root", "alice", "--output", "json"]).json();
         assert_eq!(json["changed"], false);
         let after = Family::ALL.map(|family| lab.save(family));

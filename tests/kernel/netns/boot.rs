@@ -15,7 +15,7 @@ on_every_host! {
     fn a_configuration_that_is_fine_is_applied(lab) {
         write(lab, CONFIG, &imds("\"root\", \"alice\""));
         let done = lock(lab, &["apply", "--boot"]);
-        assert!(done.stdout.contains("root (0), alice (1001) may pass"), "{done}");
+        assert!(done.stdout.contains("root (0), alice (1001) are allowed"), "{done}");
         served(lab, &User::ALICE, &IMDS);
         refused(lab, &User::MALLORY, &IMDS);
     }
@@ -28,7 +28,7 @@ on_every_host! {
         verify(lab, 4, &[]).expect_failed("names-resolved", "not-yet");
         lab.sh("echo 'not-yet:x:1666:1666::/:/bin/sh' >> /etc/passwd").expect_code(0);
         // Rules and configuration say different things now.
-        verify(lab, 1, &[]).expect_failed("as-asked", "others may pass");
+        verify(lab, 1, &[]).expect_failed("as-asked", "different users");
         lock(lab, &["apply", "--boot"]);
         served(lab, &User::MALLORY, &IMDS);
         verify(lab, 0, &[]);
@@ -66,7 +66,7 @@ on_every_host! {
     fn without_a_configuration_what_is_locked_stays_locked(lab) {
         lock(lab, &[V4, "root", "alice"]);
         let done = lab.lockdown(&["apply", "--boot"]).expect_code(4);
-        assert!(done.stdout.contains("(as it was)"), "{done}");
+        assert!(done.stdout.contains("(unchanged)"), "{done}");
         served(lab, &User::ALICE, &IMDS);
         refused(lab, &User::MALLORY, &IMDS);
         // One half of the pair is locked, the other gets the floor.
@@ -105,24 +105,25 @@ fn what_cannot_be_locked_does_not_keep_the_rest_open() {
 }
 
 #[test]
-fn the_floor_lies_before_any_name_is_looked_up() {
+fn the_floor_is_installed_before_any_name_is_looked_up() {
     let lab = nft();
     write(&lab, CONFIG, &imds("\"root\", \"alice\""));
     let done = lab.lockdown(&["apply", "--boot", "-vv"]).expect_code(0);
-    let laid: Vec<&str> = done
+    let plans: Vec<&str> = done
         .stderr
         .lines()
-        .filter(|line| line.contains("laying"))
+        .filter(|line| line.starts_with("debug: installing"))
         .collect();
-    let [floor, whole] = laid.as_slice() else {
-        panic!("it is not laid in two steps: {done}");
+    let [floor, whole] = plans.as_slice() else {
+        panic!("the rules are not installed in two steps: {done}");
     };
     assert!(floor.contains("root") && !floor.contains("alice"), "{done}");
     assert!(whole.contains("root") && whole.contains("alice"), "{done}");
     // What is locked already stays as it is until the names are known.
     lock(&lab, &[V4, "root", "bob"]);
     let done = lab.lockdown(&["apply", "--boot", "-vv"]).expect_code(0);
-    assert_eq!(done.stderr.matches("laying").count(), 1, "{done}");
+    let plans = done.stderr.matches("debug: installing");
+    assert_eq!(plans.count(), 1, "{done}");
 }
 
 /// A name service (nss(5)) that does not answer for `slow` until there is a file.

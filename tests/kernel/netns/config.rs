@@ -31,7 +31,7 @@ on_every_host! {
         served(lab, &User::ALICE, &IMDS);
         refused(lab, &User::MALLORY, &IMDS);
         let second = lock(lab, &["apply"]);
-        assert!(second.stdout.contains("(as it was)"), "{second}");
+        assert!(second.stdout.contains("(unchanged)"), "{second}");
         verify(lab, 0, &[]).expect_said("config-usable", "can be used");
         verify(lab, 0, &[V4, "root", "1001"]);
     }
@@ -81,13 +81,13 @@ fn a_dry_run_of_the_configuration_prints_all_of_it_and_changes_nothing() {
 }
 
 #[test]
-fn verify_tells_when_what_stands_is_not_what_is_configured() {
+fn verify_fails_when_the_installed_lockdown_is_not_the_configured_one() {
     let lab = nft();
     write(&lab, CONFIG, &imds("\"root\""));
     verify(&lab, 1, &[]).expect_failed("as-asked", "no intact lockdown");
     lock(&lab, &[V4, "root", "alice"]);
     let verdict = verify(&lab, 1, &[]);
-    verdict.expect_failed("as-asked", "others may pass");
+    verdict.expect_failed("as-asked", "different users");
     assert_eq!(verdict.failed(), ["as-asked"]);
     // Asked in words, the configuration does not matter.
     verify(&lab, 0, &[V4, "root", "alice"]);
@@ -99,7 +99,7 @@ fn verify_tells_when_what_stands_is_not_what_is_configured() {
 }
 
 #[test]
-fn what_counts_is_the_configuration_once_it_is_this_ones_turn() {
+fn the_configuration_is_read_again_once_the_lock_is_held() {
     let lab = nft();
     write(&lab, CONFIG, &imds("\"root\", \"mallory\""));
     lock(&lab, &["apply"]);
@@ -119,7 +119,7 @@ fn what_counts_is_the_configuration_once_it_is_this_ones_turn() {
     verify(&lab, 0, &[]);
     // The other way around: what stands is judged by what the configuration says then.
     let add_mallory = format!("sed -i 's/\"root\"/\"root\", \"mallory\"/' {CONFIG}");
-    let done = waiting("verify", &add_mallory).expect_code(1);
+    let done = waiting("verify -v", &add_mallory).expect_code(1);
     assert!(done.stdout.contains("as-asked"), "{done}");
     // What is wrong from the beginning is told without a turn.
     write(&lab, CONFIG, "[[lockdown");
@@ -179,7 +179,7 @@ fn a_configuration_that_cannot_be_used_changes_nothing() {
 }
 
 #[test]
-fn nothing_is_read_that_others_could_have_written() {
+fn nothing_is_read_that_other_users_could_have_written() {
     let lab = nft();
     lock(&lab, &[V4, "root"]);
     write(&lab, CONFIG, &imds("\"mallory\""));
@@ -250,7 +250,7 @@ fn nothing_is_read_that_others_could_have_written() {
 }
 
 #[test]
-fn what_is_missing_behind_a_link_is_no_answer() {
+fn a_dangling_link_is_not_a_missing_configuration() {
     let lab = nft();
     lock(&lab, &[V4, "root"]);
     write(
@@ -323,7 +323,7 @@ fn a_link_that_is_another_users_is_not_followed() {
         let done = lab.lockdown(&["apply"]).expect_code(2);
         for told in [
             format!("{link} belongs to uid 1666"),
-            format!("who may pass; mend it with `chown -h root {link}`"),
+            format!("help: run `chown -h root {link}`"),
         ] {
             assert!(done.stderr.contains(&told), "{done}");
         }

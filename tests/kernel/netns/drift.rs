@@ -17,7 +17,7 @@ fn disturb(lab: &Lab, script: &str) {
 
 /// One disturbance after the other: `verify` fails with these findings, nobody unlisted gets through meanwhile,
 /// and `apply` brings the very same state back.
-fn told_and_mended(lab: &Lab, cases: &[(&str, &[&str])]) {
+fn reported_and_fixed(lab: &Lab, cases: &[(&str, &[&str])]) {
     lock(lab, &[V4, "root"]);
     let sound = state(lab);
     for (script, findings) in cases {
@@ -54,7 +54,7 @@ fn ours(state: &str) -> String {
 
 in_filter_and_security! {
     fn misplaced_jumps_are_told_and_mended(lab) {
-        told_and_mended(lab, &[
+        reported_and_fixed(lab, &[
             ("$ipt -A OUTPUT -d 169.254.169.254 -j $chain", &["jump-first"]),
             ("$ipt -I OUTPUT -d 169.254.169.254 -j $chain", &["jump-first"]),
             ("$ipt -I OUTPUT -d 169.254.169.254 -p tcp -j $chain", &["jump-first"]),
@@ -81,7 +81,7 @@ in_filter_and_security! {
                 $ipt -t $table -A INPUT -d 169.254.169.254 -j $chain
                 $ipt -t $table -A FORWARD -j $chain
             done");
-        verify(lab, 1, &[]).expect_failed("rules-match", "who may pass is not known");
+        verify(lab, 1, &[]).expect_failed("rules-match", "not known who is allowed");
         let status = lab.lockdown(&["status"]).expect_code(0);
         assert!(status.stdout.contains("damaged"), "{status}");
         lock(lab, &[V4, "root"]);
@@ -94,14 +94,14 @@ in_filter_and_security! {
         only_root(lab);
     }
 
-    fn a_bypass_above_us_is_told_held_by_the_backstop_and_mended(lab) {
+    fn a_bypass_above_our_rules_is_reported_held_by_the_backstop_and_fixed(lab) {
         lock(lab, &[V4, "root"]);
         disturb(lab, "$ipt -I OUTPUT -d 169.254.169.254 -j ACCEPT; $ipt6 -I OUTPUT -j ACCEPT");
         verify(lab, 1, &[])
             .expect_failed("no-bypass", "OUTPUT: `-d 169.254.169.254/32 -j ACCEPT`")
             .expect_failed("no-bypass", "OUTPUT: `-j ACCEPT`")
-            .expect_failed("jump-first", "behind foreign rules")
-            .expect_said("address-locked", "by the layer security alone");
+            .expect_failed("jump-first", "is rule 2 of OUTPUT, behind")
+            .expect_said("address-locked", "locked by security alone");
         not_open(lab, &User::MALLORY, &IMDS);
         for address in IMDS {
             assert!(!lab.attempt(&User::MALLORY, How::Tcp, address).passed());
@@ -158,7 +158,7 @@ in_filter_and_security! {
         for (table, left) in [("filter", "security"), ("security", "filter")] {
             for and_chains in ["", "; $ipt -t $table -X; $ipt6 -t $table -X"] {
                 disturb(lab, &format!("table={table}; $ipt -t $table -F; $ipt6 -t $table -F{and_chains}"));
-                let words = format!("thinned, but still locked: by the layer {left} alone");
+                let words = format!("locked by {left} alone");
                 verify(lab, 1, &[])
                     .expect_failed_in("rules-match", table)
                     .expect_failed_in("jump-first", table)
@@ -173,10 +173,10 @@ in_filter_and_security! {
         only_root(lab);
     }
 
-    fn a_flush_of_both_tables_is_told_and_mended(lab) {
+    fn a_flush_of_both_tables_is_reported_and_fixed(lab) {
         lock(lab, &[V4, "root"]);
         disturb(lab, "for table in filter security; do $ipt -t $table -F; $ipt6 -t $table -F; done");
-        verify(lab, 1, &[]).expect_failed("rules-match", "who may pass is not known");
+        verify(lab, 1, &[]).expect_failed("rules-match", "not known who is allowed");
         verify(lab, 1, &[V4, "root"]).expect_failed("as-asked", "no intact lockdown");
         disturb(lab, "for table in filter security; do $ipt -t $table -X; $ipt6 -t $table -X; done");
         verify(lab, 1, &[]).expect_failed("something-locked", "no address is locked");
@@ -185,18 +185,18 @@ in_filter_and_security! {
         verify(lab, 0, &[]);
     }
 
-    fn a_changed_rule_in_one_layer_is_told_and_opens_nothing(lab) {
+    fn a_changed_rule_in_one_layer_is_reported_and_opens_nothing(lab) {
         lock(lab, &[V4, "root"]);
         let sound = state(lab);
         for table in ["filter", "security"] {
             for (change, words) in [
-                ("-D $chain 1", "rule 1 is"),
-                ("-D $chain 2", "rule 2 is"),
-                ("-A $chain -j RETURN", "one too many, rule"),
-                ("-I $chain -m owner --uid-owner 1666 -j RETURN", "rule 1 is `-m owner --uid-owner 1666 -j RETURN`"),
-                ("-I $chain -j RETURN", "rule 1 is `-j RETURN`"),
-                ("-R $chain 1 -m owner --uid-owner 0-1666 -j RETURN", "should be `-m owner --uid-owner 0 "),
-                ("-R $chain 1 -m owner ! --uid-owner 0 -j RETURN", "should be `-m owner --uid-owner 0 "),
+                ("-D $chain 1", "rule 1 of"),
+                ("-D $chain 2", "rule 2 of"),
+                ("-A $chain -j RETURN", "is superfluous"),
+                ("-I $chain -m owner --uid-owner 1666 -j RETURN", "rule 1 of IPL-169.254.169.254 is `-m owner --uid-owner 1666 -j RETURN`"),
+                ("-I $chain -j RETURN", "rule 1 of IPL-169.254.169.254 is `-j RETURN`"),
+                ("-R $chain 1 -m owner --uid-owner 0-1666 -j RETURN", "instead of `-m owner --uid-owner 0 "),
+                ("-R $chain 1 -m owner ! --uid-owner 0 -j RETURN", "instead of `-m owner --uid-owner 0 "),
                 ("-F $forward", "IPF-169.254.169.254 is empty"),
             ] {
                 disturb(lab, &format!("$ipt -t {table} {change}"));
@@ -258,7 +258,7 @@ fn an_accept_of_the_other_variant_opens_nothing() {
             lab.attempt(&User::ROOT, How::Udp, IMDS_V4).ending,
             Ending::Denied
         );
-        verify(lab, 1, &[]).expect_failed("listed-served", "refused though listed: uid 0");
+        verify(lab, 1, &[]).expect_failed("listed-served", "refused although allowed: uid 0");
         served(lab, &User::ROOT, &[IMDS_V6]);
         lab.lockdown_as("auto", &["status"]).expect_code(0);
         assert!(lab.save(Family::V4).contains("IPL-"));

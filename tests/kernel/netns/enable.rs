@@ -70,7 +70,7 @@ fn enable_writes_the_configuration_and_makes_the_links() {
         .lockdown(&["enable", V4, "root", "alice"])
         .expect_code(0);
     assert!(
-        done.stdout.contains("as it was") && done.stdout.contains("enabled already"),
+        done.stdout.contains("config.toml: unchanged") && done.stdout.contains("already enabled"),
         "{done}"
     );
     assert_eq!(inode(), before);
@@ -111,7 +111,7 @@ fn enable_now_applies_the_configuration_too() {
         .lockdown(&["enable", "--now", V4, "root"])
         .expect_code(0);
     assert!(
-        done.stderr.contains("drop-ins in conf.d let others pass"),
+        done.stderr.contains("drop-ins in conf.d also grant access"),
         "{done}"
     );
     served(&lab, &User::ALICE, &IMDS);
@@ -124,16 +124,16 @@ fn enable_now_applies_the_configuration_too() {
 }
 
 #[test]
-fn what_drop_ins_add_is_told_and_nothing_else() {
+fn only_access_that_drop_ins_add_is_reported() {
     let lab = with_units();
     let words = ["enable", V4, "root", "1000-1010", "--group=adm"];
     for (drop_in, told) in [
         (imds("0, \"root\", 1005"), None),
         (format!("{}groups = [\"adm\"]", imds("\"1000-1001\"")), None),
-        (imds("1011"), Some("let others pass")),
+        (imds("1011"), Some("also grant access")),
         (
             format!("{}groups = [\"users\"]", imds("")),
-            Some("let others pass"),
+            Some("also grant access"),
         ),
     ] {
         write(&lab, "/etc/ip-lockdown/conf.d/agent.toml", &drop_in);
@@ -178,7 +178,7 @@ fn none_of_many_that_enable_at_once_is_lost() {
 }
 
 #[test]
-fn enable_waits_with_a_bound_for_one_that_is_writing() {
+fn enable_waits_with_a_bound_for_another_writer() {
     let lab = with_units();
     lab.lockdown(&["enable", V4, "root"]).expect_code(0);
     let program = lab::lockdown_program();
@@ -189,7 +189,7 @@ fn enable_waits_with_a_bound_for_one_that_is_writing() {
         ))
     };
     let done = enable("10.0.0.1 root").expect_code(3);
-    let told = "another ip-lockdown held /etc/ip-lockdown for 1s; nothing was changed";
+    let told = "another ip-lockdown has held /etc/ip-lockdown for 1s";
     assert!(done.stderr.contains(told), "{done}");
     assert_eq!(config(&lab), imds("\"root\""));
     // Where there is nothing to write, there is nothing to wait for.
@@ -258,23 +258,20 @@ fn only_root_enables() {
 }
 
 #[test]
-fn without_units_or_systemctl_it_says_so() {
+fn without_units_or_systemctl_enable_fails() {
     let lab = nft();
     lab.sh("rm -f /usr/lib/systemd/system/ip-lockdown* /lib/systemd/system/ip-lockdown*")
         .expect_code(0);
     let done = lab.lockdown(&["enable", V4, "root"]).expect_code(3);
-    assert!(
-        done.stderr.contains("the units come with the package"),
-        "{done}"
-    );
+    assert!(done.stderr.contains("install the units"), "{done}");
     assert!(done.stdout.contains("config.toml: written"), "{done}");
     // It is locked all the same, and one result says both.
     let done = lab
         .lockdown(&["enable", "--now", V4, "root"])
         .expect_code(3);
     assert!(
-        done.stdout.contains("locked: root (0) may pass")
-            && done.stderr.contains("the units come with the package"),
+        done.stdout.contains("locked, only root (0) is allowed")
+            && done.stderr.contains("install the units"),
         "{done}"
     );
     only_root(&lab);
@@ -285,7 +282,7 @@ fn without_units_or_systemctl_it_says_so() {
     assert_eq!(json["command"], "apply");
     assert_eq!(json["exit_code"], 3);
     let errors = json["errors"].to_string();
-    assert!(errors.contains("the units come with"), "{done}");
+    assert!(errors.contains("does not exist"), "{done}");
     lab.sh("rm /run/ip-lockdown.lock; ln -s x /run/ip-lockdown.lock")
         .expect_code(0);
     let done = lab
@@ -301,23 +298,27 @@ fn without_units_or_systemctl_it_says_so() {
 }
 
 #[test]
-fn disable_takes_the_links_and_leaves_the_rest() {
+fn disable_removes_the_links_and_nothing_else() {
     let lab = with_units();
     lab.lockdown(&["enable", "--now", V4, "root"])
         .expect_code(0);
     let done = lab.lockdown(&["disable"]).expect_code(0);
-    assert!(done.stdout.contains("stays locked"), "{done}");
+    assert!(
+        done.stdout.contains("stay locked until the next boot"),
+        "{done}"
+    );
     enabled(&lab, false);
     assert_eq!(config(&lab), imds("\"root\""));
     only_root(&lab);
     let done = lab.lockdown(&["disable"]).expect_code(0);
-    assert!(done.stdout.contains("disabled already"), "{done}");
+    assert!(done.stdout.contains("already disabled"), "{done}");
     // And back, with the configuration as it was.
     lab.lockdown(&["enable"]).expect_code(0);
     enabled(&lab, true);
     let done = lab.lockdown(&["remove"]).expect_code(0);
     assert!(
-        done.stderr.contains("locked again at the next boot"),
+        done.stderr
+            .contains("locks the configured addresses again at the next boot"),
         "{done}"
     );
     lab.lockdown(&["apply"]).expect_code(0);

@@ -64,7 +64,7 @@ fn foreign(lab: &Lab) -> String {
 }
 
 on_every_host! {
-    fn a_foreign_policy_and_its_rules_still_have_their_say(lab) {
+    fn a_foreign_policy_and_its_rules_still_apply(lab) {
         lab.iptables(Family::V4, "-A OUTPUT -d 169.254.169.254 -m owner --uid-owner 1001 -j REJECT").expect_code(0);
         lab.iptables(Family::V4, "-A OUTPUT -o lo -j ACCEPT").expect_code(0);
         lab.iptables(Family::V4, "-A OUTPUT -o to-imds -j ACCEPT").expect_code(0);
@@ -73,7 +73,7 @@ on_every_host! {
         only_root(lab);
         // Listed by us, refused by the host's own rule: RETURN is not ACCEPT, and apply says so.
         let done = lab.lockdown(&[V4, "root", "alice"]).expect_code(1);
-        assert!(done.stdout.contains("refused though listed: uid 1001"), "{done}");
+        assert!(done.stdout.contains("refused although allowed: uid 1001"), "{done}");
         not_open(lab, &User::ALICE, &IMDS[..1]);
         let save = rules(&lab.save(Family::V4));
         assert!(save.contains(":OUTPUT DROP"), "{save}");

@@ -34,7 +34,7 @@ on_every_host! {
         container_refused(lab);
     }
 
-    fn forwarded_allow_leaves_containers_alone_and_locks_the_host(lab) {
+    fn forwarded_allow_allows_containers_and_locks_the_host(lab) {
         lock(lab, &[V4, "root", "--forwarded=allow"]);
         container_served(lab);
         served(lab, &User::ROOT, &IMDS);
@@ -44,7 +44,7 @@ on_every_host! {
         verify(lab, 0, &[V4, "root", "--forwarded=allow"]);
         verify(lab, 1, &[V4, "root"]);
         let status = lab.lockdown(&["status"]).expect_code(0);
-        assert!(status.stdout.contains("left alone"), "{status}");
+        assert!(status.stdout.contains("forwarded   allowed"), "{status}");
     }
 
     fn the_choice_can_be_changed_both_ways(lab) {

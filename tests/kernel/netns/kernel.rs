@@ -101,12 +101,12 @@ fn without_second_layer_in(names: &[&str]) -> Lab {
 }
 
 #[test]
-fn a_kernel_without_a_second_layer_is_locked_and_called_degraded() {
+fn a_kernel_without_a_second_layer_is_locked_and_reported_as_degraded() {
     let lab = &without_second_layer();
     let done = lab.lockdown(&[V4, "root"]).expect_code(4);
     assert!(done.stdout.contains("backstop-present"), "{done}");
     only_root(lab);
-    verify(lab, 4, &[]).expect_failed("backstop-present", "no layer but `filter`");
+    verify(lab, 4, &[]).expect_failed("backstop-present", "filter is the only layer");
     verify(lab, 4, &[V4, "root"]);
     let status = lab.lockdown(&["status"]).expect_code(0);
     assert!(status.stdout.contains("backstop    none"), "{status}");
@@ -190,10 +190,10 @@ fn a_family_without_a_second_layer_takes_nothing_from_the_other() {
     let security = saved.split("*security").nth(1).expect("a table");
     assert!(security.contains("-j IPL-169.254.169.254"), "{saved}");
     verify(lab, 4, &[])
-        .expect_said("backstop-present", "`security` enforces it too")
-        .expect_failed("backstop-present", "no layer but `filter`");
+        .expect_said("backstop-present", "security enforces the lockdown too")
+        .expect_failed("backstop-present", "filter is the only layer");
     let status = lab.lockdown(&["status"]).expect_code(0);
-    let words = "backstop    IPv4 security, IPv6 none";
+    let words = "backstop    IPv4: security; IPv6: none";
     assert!(status.stdout.contains(words), "{status}");
     served(lab, &User::ALICE, &IMDS);
     refused(lab, &User::MALLORY, &IMDS);
@@ -254,7 +254,7 @@ in_filter_and_security! {
             command.args(["--mount", "--propagation", "private", "bash", "-euc", &script, "-"]);
             let done = Done::of(command.args(words));
             assert_eq!(done.code, Some(3), "{done}");
-            assert!(!done.stdout.contains("nothing was locked"), "{done}");
+            assert!(!done.stdout.contains("nothing to remove"), "{done}");
             assert!(!done.stdout.contains("no address is locked"), "{done}");
         }
     }

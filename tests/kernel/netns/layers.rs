@@ -48,7 +48,7 @@ fn found(lab: &Lab) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_way_from_some_layers_to_others_is_never_open_and_leaves_nothing_stale() {
+fn no_change_of_layers_opens_the_address_or_leaves_stale_rules() {
     let lab = &nft();
     let ways = [
         "filter,security",
@@ -86,7 +86,7 @@ fn every_way_from_some_layers_to_others_is_never_open_and_leaves_nothing_stale()
     verify(lab, 0, &["--layers", "nftables,filter"]);
     verify(lab, 1, &["--layers", "filter,security"]).expect_failed(
         "as-asked",
-        "it is laid in filter,nftables, asked was filter,security",
+        "installed in layers filter,nftables, expected filter,security",
     );
 }
 
@@ -334,7 +334,7 @@ impl Drop for Owner {
 }
 
 #[test]
-fn a_table_that_goes_with_a_process_locks_nothing() {
+fn a_table_that_ends_with_its_process_locks_nothing() {
     let lab = &nft();
     let words = ["--layers=nftables", V4, "root"];
     lock(lab, &words);
@@ -345,7 +345,7 @@ fn a_table_that_goes_with_a_process_locks_nothing() {
     .expect_code(0);
     let owner = Owner::who_runs(lab, "include \"/run/copy.nft\"");
     not_open(lab, &User::MALLORY, &IMDS);
-    verify(lab, 1, &[]).expect_said("rules-match", "goes with the process that made it");
+    verify(lab, 1, &[]).expect_said("rules-match", "another process owns the table");
     let done = lab.lockdown(&words).expect_code(3);
     assert!(done.stderr.contains("the kernel refused"), "{done}");
     drop(owner);
@@ -355,12 +355,12 @@ fn a_table_that_goes_with_a_process_locks_nothing() {
 }
 
 #[test]
-fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for() {
+fn security_replaces_a_table_that_the_kernel_refuses_unless_nftables_was_requested() {
     let lab = &nft();
     let owner = Owner::of_our_table(lab);
     let done = lab.lockdown(&[V4, "root"]).expect_code(0);
     assert!(
-        done.stderr.contains("`security` takes its place")
+        done.stderr.contains("layer security replaces it")
             && done
                 .stderr
                 .contains("the kernel refused `add table inet ip_lockdown`"),
@@ -370,7 +370,7 @@ fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for()
     only_root(lab);
     // Twice is once.
     let again = lab.lockdown(&[V4, "root"]).expect_code(0);
-    assert!(again.stdout.contains("as it was"), "{again}");
+    assert!(again.stdout.contains("(unchanged)"), "{again}");
     let done = lab
         .lockdown(&["--layers=filter,nftables", V4, "root"])
         .expect_code(3);
@@ -402,7 +402,7 @@ fn a_kernel_that_refuses_the_table_gets_security_unless_nftables_was_asked_for()
 }
 
 #[test]
-fn a_kernel_that_refuses_the_only_layer_is_no_lockdown_until_it_takes_it() {
+fn nothing_is_locked_while_the_kernel_refuses_the_only_layer() {
     let lab = &alone();
     let owner = Owner::of_our_table(lab);
     let before = own_table(lab);
@@ -414,7 +414,7 @@ fn a_kernel_that_refuses_the_only_layer_is_no_lockdown_until_it_takes_it() {
     }
     verify(lab, 1, &[]).expect_failed("something-locked", "no address is locked");
     let done = lock(lab, &["remove"]);
-    assert!(done.stdout.contains("nothing was locked"), "{done}");
+    assert!(done.stdout.contains("nothing to remove"), "{done}");
     assert_eq!(own_table(lab), before, "what others own is left to them");
     drop(owner);
     lock(lab, &[V4, "root"]);
@@ -423,7 +423,7 @@ fn a_kernel_that_refuses_the_only_layer_is_no_lockdown_until_it_takes_it() {
 }
 
 #[test]
-fn a_table_that_its_owner_keeps_is_told_by_legacy_too_and_nothing_changes_halfway() {
+fn legacy_reports_a_table_with_an_owner_too_and_nothing_changes_halfway() {
     let lab = &legacy();
     lock(lab, &["--layers=filter,security", V4, "root"]);
     let owner = Owner::of_our_table(lab);
@@ -433,7 +433,7 @@ fn a_table_that_its_owner_keeps_is_told_by_legacy_too_and_nothing_changes_halfwa
             .expect_code(3);
         assert_eq!(state(lab), before);
         let done = lab.lockdown(&[V4, "root", "alice"]).expect_code(0);
-        assert!(done.stderr.contains("`security` takes its place"), "{done}");
+        assert!(done.stderr.contains("layer security replaces it"), "{done}");
         assert_eq!(laid(lab), json!(["filter", "security"]));
         served(lab, &User::ALICE, &IMDS);
         verify(lab, 0, &[V4, "root", "alice"]);
@@ -446,18 +446,18 @@ fn a_table_that_its_owner_keeps_is_told_by_legacy_too_and_nothing_changes_halfwa
 }
 
 #[test]
-fn one_layer_after_the_other_is_lost_and_the_finding_says_how_much_is_left() {
+fn the_finding_names_the_layers_that_are_left() {
     let lab = &nft();
     lock(lab, &["--layers=filter,nftables,security", V4, "root"]);
     let sound = state(lab);
     let lose = [
         (
             "iptables-nft -F; ip6tables-nft -F",
-            "thinned, but still locked: by the layer nftables and security alone",
+            "locked by nftables and security alone",
         ),
         (
             "nft flush table inet ip_lockdown",
-            "thinned, but still locked: by the layer security alone",
+            "locked by security alone",
         ),
     ];
     for (script, words) in lose {
@@ -498,22 +498,22 @@ fn one_layer_after_the_other_is_lost_and_the_finding_says_how_much_is_left() {
             );
             assert_eq!(lab.requests(&User::ROOT, address, 30).served, 30, "{keep}");
         }
-        verify(lab, 1, &[]).expect_said("address-locked", &format!("by the layer {keep} alone"));
+        verify(lab, 1, &[]).expect_said("address-locked", &format!("locked by {keep} alone"));
     }
     assert_eq!(lab.server_half_closed(), 0);
 }
 
 #[test]
-fn firewalld_beside_the_tables_of_iptables_nft_is_told() {
+fn firewalld_beside_the_tables_of_iptables_nft_is_reported() {
     let lab = &nft();
     // Its own table is how it is known.
     lab.sh("nft 'table inet firewalld { chain filter_OUTPUT { type filter hook output priority 10; }; }'")
         .expect_code(0);
     lock(lab, &[V4, "root"]);
-    verify(lab, 0, &[]).expect_said("survives-firewalld", "leave our table of nftables alone");
+    verify(lab, 0, &[]).expect_said("survives-firewalld", "does not touch our nftables table");
     lab.lockdown(&["--layers=filter,security", V4, "root"])
         .expect_code(4);
-    verify(lab, 4, &[]).expect_failed("survives-firewalld", "removes every rule of iptables");
+    verify(lab, 4, &[]).expect_failed("survives-firewalld", "removes every iptables rule");
     // Nor does iptables-legacy help: firewalld flushes whatever `iptables` is.
     lab.lockdown_as("legacy", &["--layers=filter,security", V4, "root"])
         .expect_code(4);
@@ -540,7 +540,7 @@ fn firewalld_beside_the_tables_of_iptables_nft_is_told() {
 }
 
 #[test]
-fn a_flush_in_the_configuration_of_nftables_is_told() {
+fn a_flush_in_the_configuration_of_nftables_is_reported() {
     let lab = &nft();
     let wants = "/etc/systemd/system/sysinit.target.wants";
     lab.sh(&format!(
@@ -556,7 +556,7 @@ fn a_flush_in_the_configuration_of_nftables_is_told() {
     .expect_code(0);
     verify(lab, 4, &[]).expect_failed(
         "survives-nft-flush",
-        "/etc/nftables.conf says `flush ruleset`",
+        "/etc/nftables.conf contains `flush ruleset`",
     );
     lab.sh("nft -f /etc/nftables.conf").expect_code(0);
     assert!(lab.attempt(&User::MALLORY, How::Tcp, IMDS[0]).passed());
@@ -570,7 +570,7 @@ fn a_flush_in_the_configuration_of_nftables_is_told() {
         "mkdir -p {unit}.d; printf '[Service]\\nExecStop=/usr/sbin/nft flush ruleset\\n' > {unit}"
     ))
     .expect_code(0);
-    verify(lab, 4, &[]).expect_failed("survives-nft-flush", &format!("{unit} says"));
+    verify(lab, 4, &[]).expect_failed("survives-nft-flush", &format!("{unit} contains"));
     lab.sh(&format!(
         "printf '[Service]\\nExecStop=\\n' > {unit}.d/own.conf"
     ))
@@ -581,7 +581,7 @@ fn a_flush_in_the_configuration_of_nftables_is_told() {
          printf '[Service]\\nExecStartPost=/usr/sbin/ip-lockdown apply {V4} root\\n' > {unit}.d/own.conf"
     ))
     .expect_code(0);
-    verify(lab, 0, &[]).expect_said("survives-nft-flush", "lays the lockdown again");
+    verify(lab, 0, &[]).expect_said("survives-nft-flush", "applies the lockdown again");
 }
 
 #[test]
@@ -602,10 +602,10 @@ fn drop_ins_of_nftables_service_count_as_systemd_reads_them() {
             .expect_code(0);
     };
     let flushes = || {
-        verify(lab, 4, &[]).expect_failed("survives-nft-flush", "says");
+        verify(lab, 4, &[]).expect_failed("survives-nft-flush", "contains `flush ruleset`");
     };
     let mended = || {
-        verify(lab, 0, &[]).expect_said("survives-nft-flush", "lays the lockdown again");
+        verify(lab, 0, &[]).expect_said("survives-nft-flush", "applies the lockdown again");
     };
     let again = "ExecStartPost=/usr/sbin/ip-lockdown apply";
     lab.lockdown(&[V4, "root"]).expect_code(4);
@@ -658,13 +658,13 @@ fn what_starts_at_boot_and_cannot_be_looked_at_is_not_taken_for_disabled() {
 }
 
 #[test]
-fn chains_of_docker_above_ours_are_called_by_name() {
+fn the_message_names_docker_for_its_chains_above_ours() {
     for lab in [&Lab::new(Variant::Nft), &Lab::new(Variant::Legacy)] {
         lock(lab, &[V4, "root"]);
         lab.iptables(Family::V4, "-N DOCKER-USER").expect_code(0);
         lab.iptables(Family::V4, "-I FORWARD -j DOCKER-USER")
             .expect_code(0);
-        verify(lab, 1, &[]).expect_failed("jump-first", "behind foreign rules of docker");
+        verify(lab, 1, &[]).expect_failed("jump-first", "behind rules of docker");
         lock(lab, &[V4, "root"]);
         verify(lab, 0, &[]);
         assert!(lab.save(Family::V4).contains("-j DOCKER-USER"));

@@ -71,7 +71,7 @@ on_hosts! {
         assert_eq!(refused_packets(lab), refused_before + 1);
         verify(lab, 0, &words(&uids));
         let again = lock(lab, &words(&uids));
-        assert!(again.stdout.contains("as it was"), "{again}");
+        assert!(again.stdout.contains("(unchanged)"), "{again}");
         let text = lock(lab, &["status"]).stdout;
         assert!(text.contains("uid 19 and 9990 more") && !text.contains("drift"), "{text}");
 
@@ -141,7 +141,7 @@ on_hosts! {
         refused(lab, &User::MALLORY, &IMDS);
     }
 
-    fn all_layers_damaged_is_told_and_remove_takes_the_rest(lab) {
+    fn damage_in_all_layers_is_reported_and_remove_removes_the_rest(lab) {
         lock(lab, &words(&odd_uids(100)));
         let harm = format!(
             "for ipt in iptables-{variant} ip6tables-{variant}; do
@@ -156,7 +156,7 @@ on_hosts! {
             variant = lab.variant()
         );
         lab.sh(&harm).expect_code(0);
-        verify(lab, 1, &[]).expect_failed("rules-match", "who may pass is not known");
+        verify(lab, 1, &[]).expect_failed("rules-match", "not known who is allowed");
         let status = lab.lockdown(&["status"]).expect_code(0);
         assert!(status.stdout.contains("damaged"), "{status}");
         lock(lab, &["remove"]);
@@ -185,7 +185,7 @@ on_every_host! {
         lock(lab, &["apply"]);
         assert_eq!(verify(lab, 4, &["--no-probe"]).failed(), [""; 0]);
         let again = lock(lab, &["apply"]);
-        assert!(again.stdout.lines().all(|line| line.contains("as it was")), "{again}");
+        assert!(again.stdout.lines().all(|line| line.contains("(unchanged)")), "{again}");
         served(lab, &User::ALICE, &IMDS);
         refused(lab, &User::MALLORY, &IMDS);
         for address in [&addresses[0], &addresses[119]] {
@@ -200,7 +200,7 @@ on_every_host! {
 }
 
 #[test]
-fn the_root_of_a_user_namespace_lays_a_list_that_exceeds_a_socket_s_buffer() {
+fn the_root_of_a_user_namespace_installs_a_list_that_exceeds_a_socket_s_buffer() {
     let lab = alone();
     // 400 rules of each family are more than net.core.wmem_default, 208 KiB, and less than what the limit
     // net.core.wmem_max of the same size gives.
@@ -223,10 +223,10 @@ fn the_root_of_a_user_namespace_lays_a_list_that_exceeds_a_socket_s_buffer() {
         .args(words(&uids));
     let done = lab::Done::of(&mut command).expect_code(0);
     let says = |text: &str| assert!(done.stdout.contains(text), "{text}: {done}");
-    says("locked: uid 1,");
+    says("locked, only uid 1,");
     says("\n800\n");
     assert!(
-        done.stdout.ends_with("is open to every user again\n"),
+        done.stdout.ends_with("is open to all users again\n"),
         "{done}"
     );
 }
@@ -250,6 +250,8 @@ on_both_variants! {
              -A IPL-IAENuBI0VniavN7wEjRWeA -m owner --uid-owner 33-63 -g IPL01-IAENuBI0VniavN7wEjRWeA\n\
              -A IPL-IAENuBI0VniavN7wEjRWeA -m owner --uid-owner 65-79 -g IPL02-IAENuBI0VniavN7wEjRWeA\n",
             "-A IPL00-IAENuBI0VniavN7wEjRWeA -m owner --uid-owner 31 -j RETURN\n\
+             -A IPL00-IAENuBI0VniavN7wEjRWeA -p tcp -m tcp --sport 16925\n\
+             -A IPL00-IAENuBI0VniavN7wEjRWeA -p udp -m udp --sport 16925\n\
              -A IPL00-IAENuBI0VniavN7wEjRWeA -p tcp -j REJECT --reject-with tcp-reset\n\
              -A IPL00-IAENuBI0VniavN7wEjRWeA -j REJECT --reject-with icmp6-port-unreachable\n",
         ] {

@@ -122,7 +122,7 @@ with_nftables! {
             }'",
         )
         .expect_code(0);
-        verify(lab, 4, &[]).expect_said("nat-untouched", "x output of nftables rewrites it is not known");
+        verify(lab, 4, &[]).expect_said("nat-untouched", "it is not known whether nftables chain x output rewrites the address");
         only_root(lab);
         assert!(lab.attempt(&User::ROOT, How::Udp, IMDS_V4).passed());
     }
@@ -179,7 +179,7 @@ with_nftables! {
         lab.run(&["nft", "-f", file.path().to_str().expect("a path of text")]).expect_code(0);
         verify(lab, 0, &[]);
         lab.sh(&format!("nft add element inet x services '{{ {V4} . tcp . 80 : goto to-7 }}'")).expect_code(0);
-        verify(lab, 1, &[]).expect_failed("nat-untouched", "x output of nftables may send its packets elsewhere");
+        verify(lab, 1, &[]).expect_failed("nat-untouched", "nftables chain x output may rewrite the address");
     }
 
     fn a_native_chain_with_a_name_of_iptables_is_read(lab) {
@@ -243,7 +243,7 @@ fn rules_that_iptables_left_are_read_without_it() {
         println!("{rule}");
         let verdict = verify(lab, code, &["--no-probe"]);
         if code == 1 {
-            verdict.expect_failed("nat-untouched", "nat OUTPUT of nftables");
+            verdict.expect_failed("nat-untouched", "nftables chain nat OUTPUT");
         }
         lab.sh(&format!("{iptables} -F OUTPUT")).expect_code(0);
     }

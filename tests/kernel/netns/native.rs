@@ -201,7 +201,7 @@ fn what_the_dry_run_prints_is_what_is_sent() {
         let again = lab.lockdown(&with("--dry-run")).expect_code(0);
         assert!(again.stdout.contains("nothing to do"), "{again}");
         let applied = lab.lockdown(&words).expect_code(0);
-        assert!(applied.stdout.contains("(as it was)"), "{applied}");
+        assert!(applied.stdout.contains("(unchanged)"), "{applied}");
         verify(&lab, 0, &words);
         lock(&lab, &["remove"]);
         assert_eq!(bytes(&lab), [""; 0]);
@@ -377,12 +377,12 @@ with_nftables! {
         refused(lab, &User::MALLORY, &IMDS[..1]);
     }
 
-    fn a_chain_of_others_beside_ours_takes_nothing_away_and_stays(lab) {
+    fn a_foreign_chain_beside_ours_removes_nothing_and_stays(lab) {
         lock(lab, &LOCK);
         load(lab, include_str!("native/frame-beside.nft")).expect_code(0);
         verify(lab, 0, &[]);
         let applied = lock(lab, &LOCK);
-        assert!(applied.stdout.contains("(as it was)"), "{applied}");
+        assert!(applied.stdout.contains("(unchanged)"), "{applied}");
         refused(lab, &User::MALLORY, &IMDS[..1]);
         lock(lab, &["remove"]);
         let left = lab.sh("nft list table inet ip_lockdown").expect_code(0).stdout;

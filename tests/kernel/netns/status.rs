@@ -182,20 +182,20 @@ on_every_host! {
 }
 
 on_both_variants! {
-    fn status_says_what_is_locked_and_to_whom(lab) {
+    fn status_shows_what_is_locked_and_who_is_allowed(lab) {
         lock(lab, &[V4, "root", "1001-1099", "--group=metadata"]);
         lab.lockdown(&[&DNS_V4.to_string()]).expect_code(0);
         let text = lock(lab, &["status"]).stdout;
-        let why = ", since nftables cannot match groups";
+        let why = " (nftables cannot match supplementary groups)";
         let backstop = format!("backstop    security{why}\n");
         for words in [
             "169.254.169.254 and fd00:ec2::254\n",
-            "may pass    root (0), uid 1001-1099, group metadata (2000)\n",
-            &format!("rules in    filter and security (iptables-{}), IPv4 and IPv6\n", lab.variant()),
+            "allowed     only root (0), uid 1001-1099, group metadata (2000) are allowed\n",
+            &format!("layers      filter and security (iptables-{}), IPv4 and IPv6\n", lab.variant()),
             &backstop,
             "forwarded   refused\n",
             "169.254.169.253\n",
-            "may pass    nobody\n",
+            "allowed     nobody is allowed\n",
         ] {
             assert!(text.contains(words), "no {words:?} in {text}");
         }

@@ -48,7 +48,7 @@ on_both_variants! {
         ))
         .expect_code(0);
         assert!(gets_through(lab, IMDS_V4), "the rule leads past the lockdown");
-        verify(lab, 1, &[]).expect_failed("nat-untouched", "x o of nftables may send");
+        verify(lab, 1, &[]).expect_failed("nat-untouched", "nftables chain x o may rewrite the address");
         // An empty chain, and one for other packets, translate nothing of ours.
         lab.sh("nft delete table inet x; nft 'table ip y { chain o { type nat hook output priority -100; }; \
                 chain p { type nat hook postrouting priority 100; masquerade; }; }'")
@@ -77,10 +77,10 @@ on_both_variants! {
         assert_eq!(json["locks"][0]["drift"], 0, "{json}");
     }
 
-    fn the_same_ids_by_other_names_are_as_asked(lab) {
+    fn the_same_ids_by_other_names_are_as_expected(lab) {
         lock(lab, &[V4, "0", "1001"]);
         verify(lab, 0, &[V4, "root", "alice"]);
-        verify(lab, 1, &[V4, "root"]).expect_failed("as-asked", "others may pass");
+        verify(lab, 1, &[V4, "root"]).expect_failed("as-asked", "different users");
     }
 
     fn one_half_of_a_pair_that_the_other_variant_holds_keeps_its_list(lab) {

@@ -84,7 +84,7 @@ on_both_variants! {
         assert!(!state(lab).contains("IPL-"));
     }
 
-    fn a_redirect_in_nat_is_told(lab) {
+    fn a_redirect_in_nat_is_reported(lab) {
         lock(lab, &[V4, "root"]);
         let redirects = [
             (Family::V4, "OUTPUT -d 169.254.169.254 -p tcp --dport 80 -j REDIRECT --to-ports 8181"),
@@ -94,7 +94,7 @@ on_both_variants! {
         ];
         for (family, rule) in redirects {
             lab.iptables(family, &format!("-t nat -A {rule}")).expect_code(0);
-            verify(lab, 1, &[]).expect_failed("nat-untouched", "may send its packets elsewhere");
+            verify(lab, 1, &[]).expect_failed("nat-untouched", "may rewrite the address");
             lab.lockdown(&[V4, "root"]).expect_code(1);
             lab.iptables(family, &format!("-t nat -D {rule}")).expect_code(0);
             verify(lab, 0, &[]);

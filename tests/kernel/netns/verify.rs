@@ -12,7 +12,7 @@ on_every_host! {
     fn with_nothing_locked_verify_fails(lab) {
         verify(lab, 1, &[]).expect_failed("something-locked", "no address is locked");
         let done = lab.lockdown(&["verify"]).expect_code(1);
-        assert!(done.stdout.contains("does not hold"), "{done}");
+        assert!(done.stdout.contains("NOT locked"), "{done}");
         verify(lab, 1, &[V4, "root"]).expect_failed("as-asked", "no intact lockdown");
     }
 
@@ -46,9 +46,9 @@ on_every_host! {
 
     fn of_many_listed_ids_a_stated_sample_is_probed(lab) {
         lock(lab, &[V4, "2000-2999"]);
-        verify(lab, 0, &[]).expect_said("listed-served", "64 of 1000 listed");
+        verify(lab, 0, &[]).expect_said("listed-served", "64 of 1000");
         lock(lab, &[V4, "2000-2009"]);
-        verify(lab, 0, &[]).expect_said("listed-served", "10 of 10 listed");
+        verify(lab, 0, &[]).expect_said("listed-served", "10 of 10");
     }
 
     fn probes_are_bounded_in_time(lab) {
@@ -65,7 +65,7 @@ on_every_host! {
         lock(lab, &[V4, "alice"]);
         lab.sh("sed -i 's/^mallory:/alice:/; s/^alice:x:1001/old:x:1001/' /etc/passwd").expect_code(0);
         refused(lab, &User::MALLORY, &IMDS);
-        verify(lab, 1, &[]).expect_failed("names-current", "alice was 1001 and is 1666 now");
+        verify(lab, 1, &[]).expect_failed("names-current", "alice had id 1001 and now has 1666");
     }
 
     fn json_of_verify_has_findings_and_probes(lab) {
@@ -75,7 +75,7 @@ on_every_host! {
         assert_eq!(json["locks"][0]["addresses"], serde_json::json!([V4, V6]));
         let probes = json["probes"].as_array().expect("a list");
         let of = |uid: u64, outcome: &str| {
-            probes.iter().filter(|probe| probe["identity"]["uid"] == uid && probe["outcome"] == outcome).count()
+            probes.iter().filter(|probe| probe["witness"]["uid"] == uid && probe["outcome"] == outcome).count()
         };
         // A datagram to each address; the unlisted also try to connect.
         assert_eq!((of(0, "sent"), of(65534, "denied"), of(65534, "refused")), (2, 2, 2), "{json:#}");
@@ -83,11 +83,11 @@ on_every_host! {
 }
 
 on_both_variants! {
-    fn a_name_that_has_another_uid_now_is_told(lab) {
+    fn a_name_with_another_uid_now_is_reported(lab) {
         lock(lab, &[V4, "alice", "bob", "--group=metadata"]);
         verify(lab, 0, &[]).expect_said("names-current", "3 names");
         lab.sh("sed -i 's/^alice:x:1001:/alice:x:1101:/' /etc/passwd").expect_code(0);
-        verify(lab, 1, &[]).expect_failed("names-current", "alice was 1001 and is 1101 now");
+        verify(lab, 1, &[]).expect_failed("names-current", "alice had id 1001 and now has 1101");
         // The rules admit the old uid until they are applied again.
         let new = User { uid: 1101, ..User::ALICE };
         refused(lab, &new, &IMDS);
@@ -97,12 +97,12 @@ on_both_variants! {
         verify(lab, 0, &[]);
     }
 
-    fn a_name_that_is_gone_is_told(lab) {
+    fn a_name_that_no_longer_exists_is_reported(lab) {
         lock(lab, &[V4, "alice", "bob", "--group=metadata"]);
         lab.sh("sed -i '/^bob:/d' /etc/passwd; sed -i '/^metadata:/d' /etc/group").expect_code(0);
         verify(lab, 1, &[])
-            .expect_failed("names-current", "bob (1002) does not exist any more")
-            .expect_failed("names-current", "metadata (2000) does not exist any more");
+            .expect_failed("names-current", "bob (1002) no longer exists")
+            .expect_failed("names-current", "metadata (2000) no longer exists");
     }
 
     fn verify_compares_with_the_policy_that_it_is_given(lab) {
@@ -129,11 +129,11 @@ on_both_variants! {
     fn without_probes_behaviour_is_unknown_and_not_passed(lab) {
         lock(lab, &[V4, "root"]);
         let done = lab.lockdown(&["verify", "--no-probe"]).expect_code(4);
-        assert!(done.stdout.contains("not probed"), "{done}");
+        assert!(done.stdout.contains("no probes were sent"), "{done}");
         assert!(done.stdout.contains("degraded"), "{done}");
         let verdict = verify(lab, 4, &["--no-probe"]);
         assert_eq!(verdict.failed(), [""; 0]);
-        verdict.expect_said("unlisted-refused", "not probed");
+        verdict.expect_said("unlisted-refused", "no probes were sent");
         // What is wrong is still worse than what was not looked at.
         lab.iptables(Family::V4, "-F").expect_code(0);
         verify(lab, 1, &["--no-probe"]).expect_failed_in("rules-match", "filter");

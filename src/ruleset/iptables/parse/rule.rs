@@ -31,20 +31,25 @@ struct Parts {
 /// Each form takes its parts; what is left over makes the rule a foreign one.
 pub(super) fn own_rule(spec: &str) -> Option<Rule> {
     let mut parts = parts(&tokens(spec))?;
-    let rule = match parts.target.take() {
-        None => parts.count_probes()?,
-        Some(target) if std::mem::take(&mut parts.goto) => parts.goto(&target)?,
-        Some(target) if parts.destination.is_some() => parts.jump(&target)?,
-        Some(target) if target == "RETURN" => parts.allow()?,
-        Some(target) => parts.refuse(&target)?,
+    let Some(target) = parts.target.take() else {
+        let rule = parts.count_probes()?;
+        return parts.are_taken().then_some(rule);
+    };
+    let rule = if std::mem::take(&mut parts.goto) {
+        parts.goto(&target)?
+    } else if parts.destination.is_some() {
+        parts.jump(&target)?
+    } else if target == "RETURN" {
+        parts.allow()?
+    } else {
+        parts.refuse(&target)?
     };
     parts.are_taken().then_some(rule)
 }
 
 impl Parts {
     fn count_probes(&mut self) -> Option<Rule> {
-        let transport = self.protocol.take()?;
-        let port = self.source_port.take()?;
+        let (transport, port) = (self.protocol.take()?, self.source_port.take()?);
         (port == SOURCE_PORT).then_some(Rule::CountProbes(transport))
     }
 
@@ -72,10 +77,9 @@ impl Parts {
             return std::mem::take(&mut self.supplementary)
                 .then_some(Rule::PassGroup { gid, names });
         }
-        let closing = self.protocol.take() == Some(Transport::Tcp)
-            && std::mem::take(&mut self.not_opening)
-            && std::mem::take(&mut self.no_socket);
-        closing.then_some(Rule::PassClosing)
+        let tcp = self.protocol.take() == Some(Transport::Tcp);
+        let closing = [&mut self.not_opening, &mut self.no_socket].map(std::mem::take) == [true; 2];
+        (tcp && closing).then_some(Rule::PassClosing)
     }
 
     fn refuse(&mut self, target: &str) -> Option<Rule> {
