@@ -98,8 +98,8 @@ in_filter_and_security! {
         lock(lab, &[V4, "root"]);
         disturb(lab, "$ipt -I OUTPUT -d 169.254.169.254 -j ACCEPT; $ipt6 -I OUTPUT -j ACCEPT");
         verify(lab, 1, &[])
-            .expect_failed("no-bypass", "OUTPUT: `-d 169.254.169.254/32 -j ACCEPT`")
-            .expect_failed("no-bypass", "OUTPUT: `-j ACCEPT`")
+            .expect_failed("no-bypass", "OUTPUT has a foreign rule above ours: `-d 169.254.169.254/32 -j ACCEPT`")
+            .expect_failed("no-bypass", "OUTPUT has a foreign rule above ours: `-j ACCEPT`")
             .expect_failed("jump-first", "is rule 2 of OUTPUT, behind")
             .expect_said("address-locked", "locked by security alone");
         not_open(lab, &User::MALLORY, &IMDS);
@@ -129,8 +129,8 @@ in_filter_and_security! {
     fn a_bypass_in_forward_is_told_held_by_the_backstop_and_mended(lab) {
         lock(lab, &[V4, "root"]);
         disturb(lab, "$ipt -I FORWARD -j ACCEPT; $ipt6 -I FORWARD -d fd00:ec2::/64 -j ACCEPT");
-        verify(lab, 1, &[]).expect_failed("no-bypass", "FORWARD: `-j ACCEPT`")
-            .expect_failed("no-bypass", "FORWARD: `-d fd00:ec2::/64 -j ACCEPT`");
+        verify(lab, 1, &[]).expect_failed("no-bypass", "FORWARD has a foreign rule above ours: `-j ACCEPT`")
+            .expect_failed("no-bypass", "FORWARD has a foreign rule above ours: `-d fd00:ec2::/64 -j ACCEPT`");
         for address in IMDS {
             assert!(!lab.container_attempt(&User::ROOT, How::Tcp, address).passed());
         }
