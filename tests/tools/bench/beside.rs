@@ -17,9 +17,9 @@ const SIZES: [(u32, u32); 2] = [(0, 9), (10_000, 5)];
 pub(crate) fn measure(page: &mut Page) {
     page.section(
         "Beside kube-proxy",
-        "Milliseconds, on a host where kube-proxy has laid its services in nftables mode, with two endpoints each. *Lines*: \
+        "Milliseconds, on a host where kube-proxy has installed its services in nftables mode, with two endpoints each. *Lines*: \
          of `nft list ruleset`. *Save*: `iptables-nft-save`, which `apply` and the others run; of this ruleset it shows \
-         nothing, but it reads all names of chains. *Again*: `apply` of what is in force already.",
+         nothing, but it reads all names of chains. *Again*: `apply` of an installed lockdown.",
     );
     page.head(&[
         "variant",
