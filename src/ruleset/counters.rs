@@ -54,8 +54,8 @@ fn in_table(address: Address, layer: Layer, table: &Table) -> Option<Counted> {
     };
     for rule in rules(table, Hook::Output, address) {
         let sum = match rule.own() {
-            Some(Rule::PassUids { .. } | Rule::PassGroup { .. }) => &mut counted.passed,
-            Some(Rule::PassClosing) => &mut counted.closing,
+            Some(Rule::AllowUids { .. } | Rule::AllowGroup { .. }) => &mut counted.passed,
+            Some(Rule::AllowClosing) => &mut counted.closing,
             Some(Rule::CountProbes(_)) => &mut counted.probes,
             Some(
                 Rule::RefuseOwnedTcp | Rule::RefuseOwned | Rule::RefuseTcp | Rule::Refuse { .. },

@@ -80,14 +80,14 @@ pub fn desired(
     let users = users(&policy.subjects, max_comment);
     let groups = groups(&policy.subjects, max_comment);
     let ending = match layer {
-        // A packet of an orphaned socket has no owner, so the rules before `PassClosing` do not
+        // A packet of an orphaned socket has no owner, so the rules before `AllowClosing` do not
         // match.
         Layer::Nftables => [
             &count_probes[..],
-            &[Rule::RefuseOwnedTcp, Rule::RefuseOwned, Rule::PassClosing],
+            &[Rule::RefuseOwnedTcp, Rule::RefuseOwned, Rule::AllowClosing],
         ]
         .concat(),
-        Layer::Filter | Layer::Security => [&[Rule::PassClosing], &count_probes[..]].concat(),
+        Layer::Filter | Layer::Security => [&[Rule::AllowClosing], &count_probes[..]].concat(),
     };
     let ending = [ending, refusal(Some(marker))].concat();
     let ending_of_sub_chains = [&count_probes[..], &refusal(None)].concat();
@@ -142,7 +142,7 @@ fn users(subjects: &Subjects, max_comment: usize) -> Vec<OfUids> {
     rules.sort_by_key(|(uids, _)| *uids);
     rules
         .into_iter()
-        .map(|(uids, names)| (uids, Rule::PassUids { uids, names }))
+        .map(|(uids, names)| (uids, Rule::AllowUids { uids, names }))
         .collect()
 }
 
@@ -154,7 +154,7 @@ fn groups(subjects: &Subjects, max_comment: usize) -> Vec<Rule> {
             _ => names_that_fit(names.iter().cloned().collect(), max_comment).collect(),
         };
         sets.into_iter()
-            .map(move |names| Rule::PassGroup { gid, names })
+            .map(move |names| Rule::AllowGroup { gid, names })
     });
     groups.collect()
 }
@@ -188,17 +188,17 @@ pub fn subjects_of<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Subjects {
     let (mut named, mut unnamed, mut groups) = (Vec::new(), Vec::new(), Vec::new());
     for rule in rules {
         match rule {
-            Rule::PassUids { uids, names } if names.is_empty() => unnamed.push(*uids),
-            Rule::PassUids { uids, names } if uids.count() == 1 => {
+            Rule::AllowUids { uids, names } if names.is_empty() => unnamed.push(*uids),
+            Rule::AllowUids { uids, names } if uids.count() == 1 => {
                 named.extend(names.iter().map(|name| (uids.first(), name.clone())));
             }
-            Rule::PassUids { uids, names } => named.extend(
+            Rule::AllowUids { uids, names } => named.extend(
                 (uids.first().get()..=uids.last().get())
                     .filter_map(crate::policy::Uid::new)
                     .zip(names.iter().cloned()),
             ),
-            Rule::PassGroup { gid, names } if names.is_empty() => groups.push((*gid, None)),
-            Rule::PassGroup { gid, names } => {
+            Rule::AllowGroup { gid, names } if names.is_empty() => groups.push((*gid, None)),
+            Rule::AllowGroup { gid, names } => {
                 groups.extend(names.iter().map(|name| (*gid, Some(name.clone()))));
             }
             _ => {}

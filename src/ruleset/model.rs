@@ -58,7 +58,7 @@ pub enum Rule {
     /// In a built-in chain: sends packets to the address to our chain.
     Jump(ChainName),
     /// Allows packets of these uids (RETURN: the host's other rules are evaluated next).
-    PassUids {
+    AllowUids {
         /// The uids.
         uids: UidRange,
         /// One name for each uid, in order; for a single uid, all its names. Empty for uids that
@@ -74,7 +74,7 @@ pub enum Rule {
         chain: ChainName,
     },
     /// Allows packets of this group's members, supplementary memberships included.
-    PassGroup {
+    AllowGroup {
         /// The gid.
         gid: Gid,
         /// The names by which the policy lists it.
@@ -91,7 +91,7 @@ pub enum Rule {
     /// process has closed it. They are TCP packets without an owner that do not open a connection.
     /// (nftables has no match for "no socket"; its two rules `RefuseOwned...` come first and take
     /// all packets that have one.)
-    PassClosing,
+    AllowClosing,
     /// Refuses TCP with a reset, so that a connect fails at once.
     RefuseTcp,
     /// Refuses every other packet. The last rule of a chain.

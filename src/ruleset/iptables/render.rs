@@ -137,14 +137,14 @@ pub fn spec(spec: &Spec, family: Family) -> String {
 pub fn rule(rule: &Rule, family: Family) -> String {
     match rule {
         Rule::Jump(chain) => jump(*chain),
-        Rule::PassUids { uids, names } => {
+        Rule::AllowUids { uids, names } => {
             format!(
                 "-m owner --uid-owner {uids}{} -j RETURN",
                 names_comment(names)
             )
         }
         Rule::Goto { uids, chain } => format!("-m owner --uid-owner {uids} -g {chain}"),
-        Rule::PassGroup { gid, names } => format!(
+        Rule::AllowGroup { gid, names } => format!(
             "-m owner --gid-owner {gid} --suppl-groups{} -j RETURN",
             names_comment(names)
         ),
@@ -157,7 +157,7 @@ pub fn rule(rule: &Rule, family: Family) -> String {
             "-p tcp -m owner --socket-exists -j REJECT --reject-with tcp-reset".to_owned()
         }
         Rule::RefuseOwned => "-m owner --socket-exists -j REJECT".to_owned(),
-        Rule::PassClosing => "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN \
+        Rule::AllowClosing => "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN \
                               -m owner ! --socket-exists -j RETURN"
             .to_owned(),
         Rule::RefuseTcp => "-p tcp -j REJECT --reject-with tcp-reset".to_owned(),

@@ -141,9 +141,9 @@ fn candidate(seen: &[Expression], comment: &Comment) -> Option<Rule> {
             if !names.is_empty() && uids.count() != 1 && !one_each {
                 return None;
             }
-            Rule::PassUids { uids, names }
+            Rule::AllowUids { uids, names }
         }
-        (Expression::Return, false, Comment::None) => Rule::PassClosing,
+        (Expression::Return, false, Comment::None) => Rule::AllowClosing,
         (Expression::Counter(_), false, Comment::None) => {
             let mut forms = Transport::ALL.into_iter().map(Rule::CountProbes);
             forms.find(|form| expressions(form) == seen)?

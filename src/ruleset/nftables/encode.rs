@@ -164,9 +164,9 @@ pub(super) fn expressions(rule: &Rule) -> Vec<Expression> {
     let refuse = Expression::Reject(Answer::PortUnreachable);
     match rule {
         Rule::Jump(target) => then(to(target.address), Expression::Jump(written(*target))),
-        Rule::PassUids { uids, .. } => counted(owned(*uids), Expression::Return),
+        Rule::AllowUids { uids, .. } => counted(owned(*uids), Expression::Return),
         Rule::Goto { uids, chain } => then(owned(*uids), Expression::Goto(written(*chain))),
-        Rule::PassGroup { gid, .. } => {
+        Rule::AllowGroup { gid, .. } => {
             let matches = equal(gid.get().to_ne_bytes());
             counted(
                 vec![Expression::Meta(Meta::Gid), matches],
@@ -186,7 +186,7 @@ pub(super) fn expressions(rule: &Rule) -> Vec<Expression> {
         }
         Rule::RefuseOwnedTcp => counted([owned_by_any(), tcp()].concat(), reset),
         Rule::RefuseOwned => counted(owned_by_any(), refuse),
-        Rule::PassClosing => counted([tcp(), not_opening()].concat(), Expression::Return),
+        Rule::AllowClosing => counted([tcp(), not_opening()].concat(), Expression::Return),
         Rule::RefuseTcp => counted(tcp(), reset),
         Rule::Refuse { verdict, .. } => counted(
             Vec::new(),

@@ -93,17 +93,17 @@ pub fn rule(rule: &Rule) -> String {
                 written(*target)
             )
         }
-        Rule::PassUids { uids, .. } => format!("meta skuid {uids} counter return"),
+        Rule::AllowUids { uids, .. } => format!("meta skuid {uids} counter return"),
         Rule::Goto { uids, chain } => format!("meta skuid {uids} goto {}", written(*chain)),
         // nftables cannot match supplementary groups, so no policy with a group gets this layer.
         // The primary group alone would allow fewer processes.
-        Rule::PassGroup { gid, .. } => format!("meta skgid {gid} counter return"),
+        Rule::AllowGroup { gid, .. } => format!("meta skgid {gid} counter return"),
         Rule::CountProbes(transport) => {
             format!("{} sport {SOURCE_PORT} {OWNED} counter", transport.name())
         }
         Rule::RefuseOwnedTcp => format!("{OWNED} {TCP_RESET}"),
         Rule::RefuseOwned => format!("{OWNED} {}", refuse(Verdict::Reject)),
-        Rule::PassClosing => "tcp flags & (fin|syn|rst|ack) != syn counter return".to_owned(),
+        Rule::AllowClosing => "tcp flags & (fin|syn|rst|ack) != syn counter return".to_owned(),
         Rule::RefuseTcp => TCP_RESET.to_owned(),
         Rule::Refuse { verdict, .. } => refuse(*verdict).to_owned(),
     };
@@ -124,7 +124,7 @@ fn refuse(verdict: Verdict) -> &'static str {
 /// The comment of the rule: the names by which the policy lists the uids or the gid, or the marker.
 pub(super) fn comment(rule: &Rule) -> Option<String> {
     match rule {
-        Rule::PassUids { names, .. } | Rule::PassGroup { names, .. } if !names.is_empty() => {
+        Rule::AllowUids { names, .. } | Rule::AllowGroup { names, .. } if !names.is_empty() => {
             let names: Vec<&str> = names.iter().map(AccountName::as_str).collect();
             Some(names.join(","))
         }

@@ -54,12 +54,12 @@ impl Sent<'_> {
     /// Whether the rule decides; one that only counts does not.
     fn meets(&self, rule: &Rule) -> bool {
         match (rule, self) {
-            (Rule::PassUids { uids, .. } | Rule::Goto { uids, .. }, Self::By(id, _)) => {
+            (Rule::AllowUids { uids, .. } | Rule::Goto { uids, .. }, Self::By(id, _)) => {
                 uids.contains(uid(*id))
             }
-            (Rule::PassGroup { gid, .. }, Self::By(_, groups)) => groups.contains(&gid.get()),
+            (Rule::AllowGroup { gid, .. }, Self::By(_, groups)) => groups.contains(&gid.get()),
             (Rule::RefuseOwnedTcp | Rule::RefuseOwned, Self::By(..))
-            | (Rule::PassClosing, Self::Closing)
+            | (Rule::AllowClosing, Self::Closing)
             | (Rule::RefuseTcp | Rule::Refuse { .. }, _) => true,
             _ => false,
         }
@@ -91,7 +91,7 @@ impl<'a> Chains<'a> {
             met += at + 1;
             match &rules[at] {
                 Rule::Goto { chain: next, .. } => chain = *next,
-                Rule::PassUids { .. } | Rule::PassGroup { .. } | Rule::PassClosing => {
+                Rule::AllowUids { .. } | Rule::AllowGroup { .. } | Rule::AllowClosing => {
                     return (true, met);
                 }
                 _ => return (false, met),
@@ -168,7 +168,7 @@ fn the_longest_lists_are_judged_by_few_rules() {
             let rules_of = |(_, rules): (ChainName, &[Rule])| rules.to_vec();
             let all = locked.at(Hook::Output).flat_map(rules_of);
             let pass = all
-                .filter(|rule| matches!(rule, Rule::PassUids { .. }))
+                .filter(|rule| matches!(rule, Rule::AllowUids { .. }))
                 .count();
             assert_eq!(pass, rules);
         }
@@ -202,7 +202,7 @@ fn a_list_that_is_not_long_has_one_chain_with_its_groups_last() {
             assert!(root.is_root());
             let at = rules
                 .iter()
-                .position(|rule| matches!(rule, Rule::PassGroup { .. }));
+                .position(|rule| matches!(rule, Rule::AllowGroup { .. }));
             assert_eq!(at, Some(if split { 0 } else { count as usize }), "{count}");
         }
     }
@@ -364,7 +364,7 @@ fn a_long_list_in_one_chain_is_ours_and_is_split_by_the_next_apply() {
         let table = host.families[0].table_mut(layer.name());
         let root = ChainName::root(Hook::Output, IMDS_V4).to_string();
         let chains = || wanted[0].at(Hook::Output).flat_map(|(_, rules)| rules);
-        let flat = chains().filter(|rule| matches!(rule, Rule::PassUids { .. }));
+        let flat = chains().filter(|rule| matches!(rule, Rule::AllowUids { .. }));
         let words = flat.map(|rule| params(&render::rule(rule, Family::V4)));
         let rules: Vec<kernel::Rule> = words
             .map(|words| kernel::Rule { packets: 3, words })

@@ -49,12 +49,12 @@ fn own_rule() -> impl Strategy<Value = Rule> {
         let first = first.min(u32::MAX - 10);
         let more = u32::try_from(names.len()).unwrap().saturating_sub(1);
         let uid = |id| Uid::new(id).unwrap();
-        Rule::PassUids {
+        Rule::AllowUids {
             uids: UidRange::new(uid(first), uid(first + more)).unwrap(),
             names,
         }
     });
-    let group = (id(), vec(account_name(), 0..3)).prop_map(|(gid, names)| Rule::PassGroup {
+    let group = (id(), vec(account_name(), 0..3)).prop_map(|(gid, names)| Rule::AllowGroup {
         gid: Gid::new(gid).unwrap(),
         names,
     });
@@ -75,7 +75,7 @@ fn own_rule() -> impl Strategy<Value = Rule> {
     prop_oneof![
         3 => uids,
         2 => group,
-        1 => Just(Rule::PassClosing),
+        1 => Just(Rule::AllowClosing),
         1 => select(Transport::ALL.map(Rule::CountProbes).to_vec()),
         1 => Just(Rule::RefuseTcp),
         2 => (verdict, option::of(marker()))
@@ -255,7 +255,7 @@ proptest! {
             forwarded: ip_lockdown::policy::Forwarded::Refuse,
         };
         let locked = desired(&policy, Layers::FILTER_AND_SECURITY, Layer::Filter, Family::V4);
-        let pass = |rule: &&Rule| matches!(rule, Rule::PassUids { .. });
+        let pass = |rule: &&Rule| matches!(rule, Rule::AllowUids { .. });
         let rules = locked[0].at(Hook::Output).flat_map(|(_, rules)| rules);
         prop_assert_eq!(rules.filter(pass).count(), 1);
     }
@@ -280,7 +280,7 @@ fn named_neighbours_share_a_rule_as_far_as_their_names_fit() {
     let rules: Vec<&Rule> = locked[0]
         .at(Hook::Output)
         .flat_map(|(_, rules)| rules)
-        .filter(|rule| matches!(rule, Rule::PassUids { .. }))
+        .filter(|rule| matches!(rule, Rule::AllowUids { .. }))
         .collect();
     assert_eq!(rules.len(), 2, "{rules:?}");
 }

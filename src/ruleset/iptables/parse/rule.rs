@@ -70,16 +70,16 @@ impl Parts {
             let names = names(self.comment.take())?;
             let one_each = names.len() as u64 == uids.count();
             return (names.is_empty() || uids.count() == 1 || one_each)
-                .then_some(Rule::PassUids { uids, names });
+                .then_some(Rule::AllowUids { uids, names });
         }
         if let Some(gid) = self.gid.take() {
             let names = names(self.comment.take())?;
             return std::mem::take(&mut self.supplementary)
-                .then_some(Rule::PassGroup { gid, names });
+                .then_some(Rule::AllowGroup { gid, names });
         }
         let tcp = self.protocol.take() == Some(Transport::Tcp);
         let closing = [&mut self.not_opening, &mut self.no_socket].map(std::mem::take) == [true; 2];
-        (tcp && closing).then_some(Rule::PassClosing)
+        (tcp && closing).then_some(Rule::AllowClosing)
     }
 
     fn refuse(&mut self, target: &str) -> Option<Rule> {
