@@ -4,7 +4,6 @@
 //! `make test-one T=netns::apply` runs some of them.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot look must fail loudly, in its helpers too"

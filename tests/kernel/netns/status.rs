@@ -174,9 +174,9 @@ on_every_host! {
         let json: Value = lock(lab, &["status", "--output=json"]).json();
         assert_eq!(json["locks"], serde_json::json!([]));
         if lab.is_without_iptables() {
-            assert_eq!(json["variant"], Value::Null)
+            assert_eq!(json["variant"], Value::Null);
         } else {
-            assert_eq!(json["variant"], lab.variant().to_string())
+            assert_eq!(json["variant"], lab.variant().to_string());
         }
     }
 }
