@@ -9,7 +9,7 @@ pub enum ExitCode {
     CheckFailed,
     /// 2: bad usage, configuration or name; nothing was changed.
     BadInput,
-    /// 3: the operation or check could not be completed; existing rules are unchanged.
+    /// 3: the operation or check could not be completed; existing rules are unchanged where it failed.
     Incomplete,
     /// 4: locked but degraded.
     Degraded,

@@ -3,11 +3,8 @@
 # cloud-config.yaml.
 set -eu
 
-# Lock at every later boot, before the network is up.
-ip-lockdown enable 169.254.169.254 root
-
-# Lock now, until the next boot: the arguments of the bash script ip-lockdown. Code 4 means locked but degraded.
-ip-lockdown 169.254.169.254 root || [ $? = 4 ]
+# Lock now, and at every later boot before the network is up. Code 4 means locked but degraded.
+ip-lockdown enable --now 169.254.169.254 root || [ $? = 4 ]
 
 # Verify. If this fails, `cloud-init status --wait` fails too. With code 4, the output contains the reason.
 ip-lockdown verify 169.254.169.254 root || [ $? = 4 ]

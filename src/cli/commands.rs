@@ -15,7 +15,7 @@ pub struct PolicyArgs {
 
     /// Allow the members of this group; may be repeated
     ///
-    /// This includes users whose supplementary group it is.
+    /// Users who have this group as a supplementary group are included.
     #[arg(
         long = "group",
         value_name = "GROUP",
@@ -24,15 +24,15 @@ pub struct PolicyArgs {
     )]
     pub groups: Vec<OsString>,
 
-    /// Leave out the other address of the metadata service
+    /// Use only the given address, not the other address of the metadata service
     ///
-    /// Without this option, 169.254.169.254 and fd00:ec2::254 stand for both.
+    /// Without this option, each of 169.254.169.254 and fd00:ec2::254 stands for both addresses.
     #[arg(long, requires = "address")]
     pub only: bool,
 
     /// Refuse or allow packets that this host forwards
     ///
-    /// Such packets come from containers and VMs, for which this host routes or bridges. They have no
+    /// These are packets of containers and VMs that this host routes or bridges. They have no
     /// local user.
     #[arg(
         long,
@@ -68,22 +68,22 @@ pub struct ApplyArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
 
-    /// Print the exact transaction and change nothing
+    /// Print the exact transactions and change nothing
     #[arg(long)]
     pub dry_run: bool,
 
     /// Lock even if some names cannot be resolved, as at boot
     ///
     /// Allow every user whose name resolves; leave the others out, or keep the uid that the current
-    /// rules have for them. If the configuration cannot be used, locked addresses stay locked, and
-    /// a metadata service that is not locked yet is locked to root. The exit code is 4 in each of
-    /// these cases.
+    /// rules have for them, unless another user has that uid now. If the configuration cannot be
+    /// used, locked addresses stay locked, and a metadata service that is not locked yet is locked
+    /// to root. The exit code is 4 in each of these cases.
     #[arg(long, conflicts_with_all = ["address", "dry_run"])]
     pub boot: bool,
 
-    /// With --boot: stay and keep the rules in place for 30 seconds
+    /// With --boot: keep running for 30 seconds and reapply the rules if they change
     ///
-    /// Stay longer if a name does not resolve yet, and reapply the rules whenever another tool
+    /// Runs longer if a name does not resolve yet, and reapplies the rules whenever another tool
     /// changes them. Some firewalls flush their rules after they report that they are ready.
     #[arg(long, requires = "boot")]
     pub settle: bool,
@@ -94,7 +94,7 @@ pub struct ApplyArgs {
 pub struct VerifyArgs {
     /// Address that must be locked for exactly the given users
     ///
-    /// Without ADDRESS, everything that is locked is checked, and compared with the configuration if
+    /// Without ADDRESS, all locked addresses are checked, and compared with the configuration if
     /// there is one.
     #[arg(value_name = "ADDRESS")]
     pub address: Option<OsString>,
@@ -105,7 +105,7 @@ pub struct VerifyArgs {
 
     /// Inspect the rules only; send no test packets
     ///
-    /// Whether the rules work is then not tested, and the exit code is 4 at best.
+    /// The findings on packets are then `unknown`, and the exit code is 4 at best.
     #[arg(long)]
     pub no_probe: bool,
 }
@@ -119,9 +119,9 @@ pub struct RemoveArgs {
     #[arg(value_name = "ADDRESS")]
     pub address: Option<OsString>,
 
-    /// Leave out the other address of the metadata service
+    /// Use only the given address, not the other address of the metadata service
     ///
-    /// Without this option, 169.254.169.254 and fd00:ec2::254 stand for both.
+    /// Without this option, each of 169.254.169.254 and fd00:ec2::254 stands for both addresses.
     #[arg(long, requires = "address")]
     pub only: bool,
 }
@@ -131,7 +131,7 @@ pub struct RemoveArgs {
 pub struct EnableArgs {
     /// Address to write into the configuration
     ///
-    /// Its users and groups are written too. Without ADDRESS, the configuration is unchanged.
+    /// The given users and groups are written too. Without ADDRESS, the configuration is unchanged.
     #[arg(value_name = "ADDRESS")]
     pub address: Option<OsString>,
 

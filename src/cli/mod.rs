@@ -29,7 +29,7 @@ pub use trust_policy::{
 ///
 /// `ip-lockdown 169.254.169.254 root` installs iptables and nftables rules that let only root reach
 /// the instance metadata service, over IPv4 and IPv6. It then reads the rules back and verifies
-/// them with test packets. Changing the list of users never opens the address to anybody else, and
+/// them with test packets. Changing the list of users never opens the address to other users, and
 /// other rules and other traffic are not affected. Any other IPv4 or IPv6 address can be locked too.
 #[derive(Debug, Parser)]
 #[command(
@@ -88,21 +88,21 @@ impl Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Lock an address and verify it (default if only ADDRESS is given)
+    /// Lock an address, then verify it (default if ADDRESS is given without a command)
     ///
-    /// An address that is locked for the given users already is unchanged and keeps its counters. If
-    /// it is locked for other users, the list is replaced.
+    /// If the address is already locked for the given users, nothing changes and the counters are
+    /// kept. If it is locked for other users, the list is replaced.
     Apply(ApplyArgs),
     /// Check that the lockdown works. Changes nothing
     ///
-    /// Inspects the rules and their place among the rules of other tools, and sends test packets as
+    /// Inspects the rules and their position among other tools' rules, and sends test packets as
     /// allowed and as other users.
     Verify(VerifyArgs),
     /// Show locked addresses, allowed users and packet counters
     Status,
     /// Remove the rules of ip-lockdown, which opens the address
     ///
-    /// Removes them from every layer, IP version and iptables variant. Rules of other tools are
+    /// Removes them from every layer, address family and iptables variant. Other tools' rules are
     /// unchanged.
     Remove(RemoveArgs),
     /// Write the configuration and apply it at every boot

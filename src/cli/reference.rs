@@ -33,7 +33,7 @@ pub const EXIT_CODES: [Entry; 5] = [
     entry(
         "3",
         "the operation or check could not be completed: missing privileges, a missing program, a \
-         lock held too long; existing rules are unchanged",
+         lock held too long; existing rules are unchanged where it failed",
     ),
     entry(
         "4",
@@ -49,7 +49,7 @@ pub const ENVIRONMENT: [Entry; 2] = [
         "RUST_LOG",
         "What to log to standard error: a level such as `debug`, or `target=level` pairs. Overrides -v.",
     ),
-    entry("NO_COLOR", "If set, errors and help have no colors."),
+    entry("NO_COLOR", "If set, errors and help have no colours."),
 ];
 
 /// The files that the program uses.
@@ -70,19 +70,24 @@ pub const FILES: [Entry; 3] = [
 ];
 
 /// Command lines, each with the situation that it is for.
-pub const EXAMPLES: [Entry; 7] = [
+pub const EXAMPLES: [Entry; 8] = [
     entry(
-        "ip-lockdown enable 169.254.169.254 root cwagent",
-        "In an AMI build: write the configuration and lock the metadata service at every boot of \
-         the instances. The build itself keeps its access.",
+        "ip-lockdown enable --now 169.254.169.254 root && ip-lockdown verify 169.254.169.254 root",
+        "In an AMI build, as the last step: lock the metadata service now and at every boot of the \
+         instances, and fail the build unless the lockdown works.",
     ),
     entry(
         "ip-lockdown enable --now 169.254.169.254 root cwagent",
         "On a running instance: lock the metadata service now and at every boot.",
     ),
     entry(
+        "cloud-init-per instance ip-lockdown ip-lockdown enable --now 169.254.169.254 root",
+        "In user-data, as a command of `bootcmd`, if the image was built without `enable`: lock the \
+         metadata service now and at every boot.",
+    ),
+    entry(
         "ip-lockdown 169.254.169.254 root",
-        "In user-data: lock the metadata service to root until the next boot.",
+        "Lock the metadata service to root until the next boot.",
     ),
     entry(
         "ip-lockdown --forwarded allow 169.254.169.254 root",
@@ -91,7 +96,7 @@ pub const EXAMPLES: [Entry; 7] = [
     ),
     entry(
         "ip-lockdown --dry-run 169.254.169.254 root",
-        "Print the rules that would be installed.",
+        "Print the transactions that would install the rules, and change nothing.",
     ),
     entry(
         "ip-lockdown verify 169.254.169.254 root",
@@ -99,8 +104,8 @@ pub const EXAMPLES: [Entry; 7] = [
     ),
     entry(
         "ip-lockdown remove",
-        "Open every address until the configuration is applied again. `ip-lockdown disable --now` \
-         also keeps it from being applied.",
+        "Open every address until the configuration is applied again, such as at the next boot. \
+         `ip-lockdown disable --now` opens them for good.",
     ),
 ];
 

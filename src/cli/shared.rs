@@ -26,7 +26,7 @@ pub struct CommonArgs {
     )]
     pub config: Option<PathBuf>,
 
-    /// Which iptables to use
+    /// Which iptables variant to use
     #[arg(
         long,
         global = true,
@@ -84,7 +84,7 @@ pub struct CommonArgs {
 /// Which iptables to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum VariantChoice {
-    /// The one that `iptables` runs on this host
+    /// The variant that the command `iptables` runs on this host
     #[default]
     Auto,
     /// iptables-nft

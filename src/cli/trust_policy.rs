@@ -114,7 +114,7 @@ pub enum PresetArgs {
         disable_help_subcommand = true
     )]
     Oidc(OidcArgs),
-    /// Not supported: explains why, and what to use instead
+    /// Not supported; prints the reason and what to use instead
     MachineUser {
         /// Ignored.
         #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]

@@ -17,7 +17,7 @@ pub(super) fn page() -> String {
     let mut page = title("ip-lockdown-config", "5");
     page.control("SH", ["NAME"]);
     page.text([roman(
-        "ip-lockdown-config - which users may reach a locked address",
+        "ip-lockdown-config - configuration of locked addresses and allowed users",
     )]);
     page.control("SH", ["SYNOPSIS"]);
     page.text([italic("/etc/ip-lockdown/config.toml")]);
@@ -37,7 +37,7 @@ pub(super) fn page() -> String {
              package can add its own user. `forwarded` and `only` are set by the first entry; a later \
              entry cannot change them. With --config FILE, drop-ins are read from conf.d beside FILE.",
             "The files, and all directories and links on the way to them, must be owned by root and \
-             writable by nobody else. Otherwise nothing is read.",
+             writable by nobody else. Otherwise the configuration is rejected.",
         ],
     );
     page.control("SH", ["KEYS OF [[lockdown]]"]);
@@ -51,12 +51,13 @@ pub(super) fn page() -> String {
         &mut page,
         &[
             "On the command line, `ip-lockdown apply` changes nothing if the configuration is wrong or \
-             lists a name that does not exist. It prints file, line and column, and exits with code 2.",
+             lists a name that does not exist. The error message contains file, line and column, and \
+             the exit code is 2.",
             "At boot, and on `systemctl reload ip-lockdown`, a configuration that cannot be used leaves \
              locked addresses locked, and locks the metadata service to root if it is not locked yet. \
              Other addresses that are not locked yet stay open. A name that does not exist is left \
-             out, or keeps the id that the current rules have for it; ip-lockdown-settle.service waits \
-             for the name. The journal contains a warning, and the exit code is 4.",
+             out, or keeps the id that the current rules have for it, unless another user has that id \
+             now; ip-lockdown-settle.service waits for the name. The journal contains a warning, and the exit code is 4.",
         ],
     );
     page.control("SH", ["EXAMPLE"]);

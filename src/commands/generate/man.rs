@@ -40,7 +40,7 @@ pub(super) fn of_program(program: &Command) -> String {
     page.text([bold("ip-lockdown-trust-policy"), roman("(1).")]);
     page.control("SH", [SHARED_OPTIONS.to_uppercase().as_str()]);
     page.text([roman(
-        "Every command takes these options, where they mean something.",
+        "Every command accepts these options; a command ignores those that do not apply to it.",
     )]);
     options(&mut page, program);
     page.control("SH", ["EXAMPLES"]);

@@ -14,7 +14,7 @@ const PAGES: [(&str, &str, &str); 3] = [
     (
         "config-man",
         "ip-lockdown-config.5",
-        "ip-lockdown-config - which users may reach a locked address",
+        "ip-lockdown-config - configuration of locked addresses and allowed users",
     ),
     (
         "trust-policy-man",
