@@ -1,7 +1,7 @@
 //! Policies: which address to lock, and who is allowed. Data only, no lookups.
 //!
 //! The texts of arguments and configuration are parsed into types once, here; later code does not
-//! check them again. [`resolve`](self::resolve) decides which id a name gets;
+//! check them again. [`resolve`] decides which id a name gets;
 //! [`crate::sys::accounts`] looks names up.
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 //! The framing of netlink messages to and from nfnetlink: struct nlmsghdr, struct nfgenmsg, and
-//! [`attributes`] (linux/netlink.h, linux/netfilter/nfnetlink.h).
+//! `attributes` (linux/netlink.h, linux/netfilter/nfnetlink.h).
 //!
 //! Numbers in headers are in host byte order. Damaged messages are read as `None`, without a panic.
 
