@@ -108,11 +108,15 @@ fn restorable_words(printed: &str) -> String {
     words.join(" ")
 }
 
+/// `iptables-restore` ends a line at each line break, also within quotes. With a blank in its place,
+/// no rule is found to delete, and the transaction fails as a whole; the rest of the word never
+/// becomes a command.
 fn restorable(word: &str) -> String {
-    if !word.is_empty() && !word.contains(['"', ' ', '\t']) {
+    if !word.is_empty() && !word.contains(['"', ' ', '\t', '\n']) {
         return word.to_owned();
     }
-    format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+    let escaped = word.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", escaped.replace('\n', " "))
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
