@@ -51,6 +51,8 @@ DEB_VERSION := 3.8.0
 DEB_BUILT := $(TARGET)/tools/cargo-deb-$(DEB_VERSION)/bin/cargo-deb
 RPM_VERSION := 0.21.1
 RPM_BUILT := $(TARGET)/tools/cargo-generate-rpm-$(RPM_VERSION)/bin/cargo-generate-rpm
+FUZZ_VERSION := 0.13.2
+FUZZ_BUILT := $(TARGET)/tools/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
 # A virtual environment with tools from PyPI, in the versions of tests/tools/judge/requirements.txt.
 JUDGE := $(TARGET)/judge
 
@@ -133,6 +135,17 @@ packaging-test: ## test packages, images, user-data and fleet tools (root; CASE=
 
 ##@ Single checks
 
+# How many inputs, and of how many bytes at most. Without a sanitizer, cargo-fuzz works with a stable Rust too.
+RUNS ?= 1000000
+MAX_LEN ?= 1024
+.PHONY: fuzz
+fuzz: $(FUZZ_BUILT) ## run a parser on random inputs: make fuzz T=iptables_save RUNS=10000000
+	@[ -f "fuzz/fuzz_targets/$(T).rs" ] || { echo "no target named: make fuzz T=iptables_save; the targets are" \
+		$(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))) >&2; exit 2; }
+	cargo run --quiet --locked --package fuzz-targets -- $(T) $(TARGET)/fuzz-corpus/$(T)
+	$(FUZZ_BUILT) run $(T) --sanitizer none --target-dir $(TARGET)/fuzz \
+		$(TARGET)/fuzz-corpus/$(T) fuzz/regressions/$(T) -- -runs=$(RUNS) -max_len=$(MAX_LEN) -timeout=10 -print_final_stats=1
+
 .PHONY: judge
 judge: $(JUDGE)/ready ## check the output of trust-policy with moto, cfn-lint and python-hcl2 (from PyPI)
 	cargo build --locked --bin ip-lockdown
@@ -152,6 +165,7 @@ size: ## check that the release program is smaller than 4 MiB
 .PHONY: lint
 lint: ## check format, clippy, rustdoc, shell scripts, rust-version; warnings are errors
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --test kernel --test shells --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --document-private-items

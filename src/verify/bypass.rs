@@ -3,6 +3,7 @@
 //! Conservative: a match that is not understood may match, and an unknown target may accept. Only a
 //! rule that certainly concerns other packets is ruled out.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::policy::Address;
@@ -23,18 +24,25 @@ pub(super) fn accepts(
     address: Address,
     policy: Option<&str>,
 ) -> Option<String> {
+    let mut closed = Closed::default();
     above
         .iter()
-        .find(|rule| may_accept(table, rule, address, policy, 0))
+        .find(|rule| may_accept(table, rule, address, policy, 0, &mut closed))
         .map(text)
 }
 
-fn may_accept(
-    table: &Table,
+/// The chains that were followed to their ends, and neither accept a packet to the address nor
+/// rewrite it. Without this list, a chain is followed once for each way that leads to it: a table of
+/// 32 chains can have billions of ways.
+type Closed<'a> = HashSet<&'a str>;
+
+fn may_accept<'a>(
+    table: &'a Table,
     rule: &ObservedRule,
     address: Address,
     policy: Option<&str>,
     depth: usize,
+    closed: &mut Closed<'a>,
 ) -> bool {
     let Spec::Foreign(spec) = &rule.spec else {
         // No packet to this address takes our jump for another address.
@@ -46,11 +54,18 @@ fn may_accept(
     }
     targets(&tokens).any(|(goto, name)| match (table.chain(name), name) {
         // A chain may have the name of a target that iptables would never give it.
-        (Some(_), _) if goto || depth >= MAX_DEPTH => true,
-        (Some(chain), _) => chain
-            .rules
-            .iter()
-            .any(|rule| may_accept(table, rule, address, policy, depth + 1)),
+        (Some(_), _) if goto => true,
+        (Some(chain), _) if closed.contains(&*chain.name) => false,
+        (Some(_), _) if depth >= MAX_DEPTH => true,
+        (Some(chain), _) => {
+            let mut rules = chain.rules.iter();
+            let accepts =
+                rules.any(|rule| may_accept(table, rule, address, policy, depth + 1, closed));
+            if !accepts {
+                closed.insert(&chain.name);
+            }
+            accepts
+        }
         (None, "DROP" | "REJECT") => false,
         // In the built-in chain, RETURN applies the policy. In other chains, the kernel continues
         // in the calling chain.
@@ -62,11 +77,21 @@ fn may_accept(
 /// The first rule reachable from `chain` of the table `nat` that may rewrite the address.
 #[must_use]
 pub(super) fn rewrites(nat: &Table, chain: &str, address: Address) -> Option<String> {
-    rewrites_below(nat, chain, address, 0)
+    rewrites_below(nat, chain, address, 0, &mut Closed::default())
 }
 
-fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> Option<String> {
-    nat.chain(chain)?.rules.iter().find_map(|rule| {
+fn rewrites_below<'a>(
+    nat: &'a Table,
+    chain: &str,
+    address: Address,
+    depth: usize,
+    closed: &mut Closed<'a>,
+) -> Option<String> {
+    let chain = nat.chain(chain)?;
+    if closed.contains(&*chain.name) {
+        return None;
+    }
+    let found = chain.rules.iter().find_map(|rule| {
         let Spec::Foreign(spec) = &rule.spec else {
             return None;
         };
@@ -76,10 +101,14 @@ fn rewrites_below(nat: &Table, chain: &str, address: Address, depth: usize) -> O
         }
         targets(&tokens).find_map(|(_, name)| match name {
             name if REWRITES.contains(&name) => Some(text(rule)),
-            name if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1),
+            name if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1, closed),
             name => nat.chain(name).map(|_| text(rule)),
         })
-    })
+    });
+    if found.is_none() {
+        closed.insert(&chain.name);
+    }
+    found
 }
 
 /// The first foreign rule.
@@ -287,6 +316,24 @@ mod tests {
             );
             let found = rewrites(&table(&text, Family::V4), "OUTPUT", IMDS_V4);
             assert!(found.is_some(), "{end}");
+        }
+    }
+
+    /// Each chain calls the next one twice: there are 2^30 ways to the last chain.
+    #[test]
+    fn a_chain_is_followed_once_however_many_ways_lead_to_it() {
+        let chains: String = (0..=30).map(|nth| format!(":C{nth} - [0:0]\n")).collect();
+        let jumps: String = (0..30)
+            .map(|nth| format!("-A C{nth} -j C{0}\n-A C{nth} -j C{0}\n", nth + 1))
+            .collect();
+        for name in ["filter", "nat"] {
+            let text = format!(
+                "*{name}\n:OUTPUT ACCEPT [0:0]\n{chains}-A OUTPUT -j C0\n{jumps}-A C30 -j RETURN\nCOMMIT\n"
+            );
+            let table = table(&text, Family::V4);
+            let output = &table.chain("OUTPUT").unwrap().rules;
+            assert_eq!(accepts(&table, output, IMDS_V4, Some("ACCEPT")), None);
+            assert_eq!(rewrites(&table, "OUTPUT", IMDS_V4), None);
         }
     }
 

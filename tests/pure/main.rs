@@ -10,6 +10,7 @@
 
 mod corpus;
 mod docs;
+mod fuzz;
 mod golden;
 mod model;
 mod nat_corpus;

@@ -110,11 +110,15 @@ fn restorable_rule(printed: &str) -> String {
     tokens.join(" ")
 }
 
+/// `iptables-restore` ends a line at each line break, also within quotes. With a blank in its place,
+/// no rule is found to delete, and the transaction fails as a whole; the rest of the token never
+/// becomes a command.
 fn restorable(token: &str) -> String {
-    if !token.is_empty() && !token.contains(['"', ' ', '\t']) {
+    if !token.is_empty() && !token.contains(['"', ' ', '\t', '\n']) {
         return token.to_owned();
     }
-    format!("\"{}\"", token.replace('\\', "\\\\").replace('"', "\\\""))
+    let escaped = token.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", escaped.replace('\n', " "))
 }
 
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
