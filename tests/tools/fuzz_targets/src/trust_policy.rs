@@ -39,9 +39,11 @@ pub fn role_values(bytes: &[u8]) {
         sid: values.sid.clone(),
         with_guardrail: bytes.len().is_multiple_of(2),
     };
-    for preset in values.presets() {
+    // One of them: a role takes long to build.
+    let presets = values.presets();
+    if let Some(preset) = presets.get(bytes.len() % presets.len()) {
         let Ok((role, warnings)) = preset.build(&options) else {
-            continue;
+            return;
         };
         let is_warning = |severity| severity == Severity::Warning;
         assert!(warnings.iter().all(|found| is_warning(found.severity())));
@@ -79,7 +81,7 @@ struct Values {
 impl Values {
     fn read(text: &str) -> Self {
         let mut values = Self::default();
-        for line in text.split('\n').take(16) {
+        for line in text.split('\n').take(4) {
             values.accounts.extend(as_given(line));
             values.roles.extend(as_given(line));
             values.services.extend(value::<ServiceName>(line));
