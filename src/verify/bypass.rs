@@ -322,10 +322,11 @@ mod tests {
     /// Each chain calls the next one twice: there are 2^30 ways to the last chain.
     #[test]
     fn a_chain_is_followed_once_however_many_ways_lead_to_it() {
-        let chains: String = (0..=30).map(|nth| format!(":C{nth} - [0:0]\n")).collect();
-        let jumps: String = (0..30)
+        let chains: Vec<String> = (0..=30).map(|nth| format!(":C{nth} - [0:0]\n")).collect();
+        let jumps: Vec<String> = (0..30)
             .map(|nth| format!("-A C{nth} -j C{0}\n-A C{nth} -j C{0}\n", nth + 1))
             .collect();
+        let (chains, jumps) = (chains.concat(), jumps.concat());
         for name in ["filter", "nat"] {
             let text = format!(
                 "*{name}\n:OUTPUT ACCEPT [0:0]\n{chains}-A OUTPUT -j C0\n{jumps}-A C30 -j RETURN\nCOMMIT\n"
