@@ -114,7 +114,7 @@ fn as_configured(
                     Ok(locks) => locks,
                     Err(reason) => {
                         let check = Check::ConfigUsable;
-                        return vec![Finding::not_read(check, &reason).degraded()];
+                        return vec![Finding::not_read(check, &reason)];
                     }
                 };
             return Vec::from_iter(
