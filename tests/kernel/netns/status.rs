@@ -190,12 +190,12 @@ on_both_variants! {
         let backstop = format!("backstop    security{why}\n");
         for words in [
             "169.254.169.254 and fd00:ec2::254\n",
-            "allowed     only root (0), uid 1001-1099, group metadata (2000) are allowed\n",
+            "allowed     root (0), uid 1001-1099, group metadata (2000)\n",
             &format!("layers      filter and security (iptables-{}), IPv4 and IPv6\n", lab.variant()),
             &backstop,
             "forwarded   refused\n",
             "169.254.169.253\n",
-            "allowed     nobody is allowed\n",
+            "allowed     nobody\n",
         ] {
             assert!(text.contains(words), "no {words:?} in {text}");
         }
