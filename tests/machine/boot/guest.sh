@@ -225,7 +225,9 @@ all_lanes() {
 }
 
 # The stranger never got through since the mark, tried all the time, and reached the neighbours meanwhile.
+# A connect whose SYN was lost while a firewall was reloaded is tried again after seconds only: it is waited for.
 never_open() {
+    soon all_lanes stranger '(.open | not) or .passed > 0' >/dev/null || true
     all_lanes stranger 'if .open then .passed > 0 else .tries > 0 and .passed == 0 end'
     how_often
 }
