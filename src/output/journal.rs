@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use nix::sys::stat::fstat;
 use tracing::{debug, error, warn};
 
-use super::text::status_word;
+use super::findings::status_word;
 use crate::verify::{Finding, Severity, Status};
 
 /// Which streams are the journal.

@@ -2,6 +2,7 @@
 //!
 //! This module decides the layout of every result. docs/json.md describes the JSON objects.
 
+mod findings;
 pub mod journal;
 pub mod json;
 pub mod log;
@@ -81,10 +82,10 @@ impl Output {
             Format::Json => self.print_json("verify", code, view::verified(report))?,
             Format::Text if self.verbose || self.quiet || journal::gets_results() => {
                 let mut lines = text::allowed_lines(&report.lockdowns);
-                lines.push(text::verdict(code, &report.findings));
+                lines.push(findings::verdict(code, &report.findings));
                 self.print_findings(report.findings.iter(), &lines, code)?;
             }
-            Format::Text => print(text::verified(report, self.style).as_bytes())?,
+            Format::Text => print(findings::verified(report, self.style).as_bytes())?,
         }
         Ok(code)
     }
@@ -158,7 +159,9 @@ impl Output {
                 code,
                 trust_policy::CheckView::new(file, found),
             ),
-            Format::Text => print(trust_policy::listing(&text::printable(file), found).as_bytes()),
+            Format::Text => {
+                print(trust_policy::listing(&findings::printable(file), found).as_bytes())
+            }
         }
     }
 
@@ -190,7 +193,7 @@ impl Output {
         lines: &[String],
         code: ExitCode,
     ) -> io::Result<()> {
-        let shown = findings.filter(|finding| self.verbose || text::is_problem(finding));
+        let shown = findings.filter(|finding| self.verbose || findings::is_problem(finding));
         let lines = if self.quiet { &[] } else { lines };
         if journal::gets_results() {
             shown.for_each(journal::log);
@@ -200,7 +203,7 @@ impl Output {
             return Ok(());
         }
         let mut out = String::new();
-        shown.for_each(|finding| text::finding(&mut out, finding, self.style));
+        shown.for_each(|finding| findings::finding(&mut out, finding, self.style));
         out.push_str(&text::joined(lines));
         print(out.as_bytes())
     }
