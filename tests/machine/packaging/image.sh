@@ -13,7 +13,8 @@ packages=(
     systemd procps iproute2 iptables nftables sudo
     packer openssh-server openssh-client
     cloud-init
-    ansible-core ansible-lint python3-apt
+    # git: ansible-galaxy installs collections from it
+    ansible-core ansible-lint python3-apt git
     # to install and erase the .rpm
     rpm
 )
