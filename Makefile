@@ -235,6 +235,7 @@ install: ## install program, units, man pages, completions; run make build first
 	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)" README.md CHANGELOG.md SECURITY.md
 	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/docs" docs/*.md
 	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/examples" packaging/config.toml
+	install -D -m 644 -t "$(DESTDIR)$(DOCDIR)/examples/initramfs" packaging/initramfs/*
 	install -D -m 644 -t "$(DESTDIR)$(LICENSEDIR)" LICENSE-APACHE LICENSE-MIT
 	$(BIN) generate man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man8/ip-lockdown.8"
 	$(BIN) generate config-man | install -D -m 644 /dev/stdin "$(DESTDIR)$(MANDIR)/man5/ip-lockdown-config.5"

@@ -1,7 +1,7 @@
 # Builds an AMI whose instances are locked at every boot, before the network is up. The build fails if the lockdown does
 # not work on the build instance.
 #
-#   packer init plugins.pkr.hcl                  # Packer 1.7 and newer: fetches the Amazon plugin
+#   packer init plugins.pkr.hcl                  # fetches the Amazon plugin
 #   packer build -only='amazon-ebs.*' -var package=ip-lockdown_0.1.0-1_amd64.deb -var source_ami=ami-... \
 #     -var region=eu-west-1 ip-lockdown.pkr.hcl
 #
@@ -59,6 +59,15 @@ source "amazon-ebs" "locked" {
   instance_type = var.instance_type
   ssh_username  = var.ssh_username
   ami_name      = "ip-lockdown-{{timestamp}}"
+
+  # Instances of the image require IMDSv2, unless whoever starts them says otherwise.
+  imds_support = "v2.0"
+  # The build instance too.
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
 }
 
 source "null" "machine" {

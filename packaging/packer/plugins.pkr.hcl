@@ -3,7 +3,8 @@ packer {
   required_plugins {
     amazon = {
       source  = "github.com/hashicorp/amazon"
-      version = ">= 1.0.0"
+      # imds_support needs 1.2.0 or newer.
+      version = ">= 1.2.0"
     }
   }
 }

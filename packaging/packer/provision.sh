@@ -9,8 +9,9 @@ set -eu
 case ${PACKAGE:-} in
 "") ;;
 *.deb)
-    # The package depends on iptables. Without iptables, apt needs current package lists to find it.
-    command -v iptables >/dev/null || apt-get update
+    # The package recommends iptables, which apt finds only with current package lists. Without iptables, the layer nftables
+    # locks.
+    command -v iptables >/dev/null || apt-get update || true
     apt-get install --yes "$PACKAGE"
     ;;
 *.rpm) dnf install --assumeyes "$PACKAGE" ;;

@@ -1,6 +1,7 @@
+# The output of this command, with var.name as the name of the role and the instance profile:
 # ip-lockdown trust-policy build --name locked --with-guard --format terraform
 resource "aws_iam_role" "locked" {
-  name = "locked"
+  name = var.name
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -37,6 +38,6 @@ resource "aws_iam_role_policy" "locked_imdsv2_guard" {
 }
 
 resource "aws_iam_instance_profile" "locked" {
-  name = "locked"
+  name = var.name
   role = aws_iam_role.locked.name
 }

@@ -3,13 +3,14 @@
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
+use crate::host::nftables_service::Known;
 use crate::host::{FIREWALLD, Flush, Host, nftables_service};
 use crate::policy::{Address, Family, Target};
 use crate::ruleset::{NotRead, Readable};
 use crate::sys::firewall::Firewall;
-use crate::sys::kernel;
 use crate::sys::systemd::BOOT_UNIT;
 use crate::sys::units::{Units, read_optional};
+use crate::sys::{kernel, systemd};
 
 /// Drops the privileges that are not needed, then finds the firewall of the host.
 pub(super) fn open(options: &Options, probing: bool) -> Result<Firewall, EngineError> {
@@ -31,25 +32,40 @@ pub(super) fn addresses<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Ve
 
 /// Reads which units of this host would remove a lockdown.
 pub(super) fn host() -> Host {
-    let flush = || -> std::io::Result<Flush> {
-        let units = Units::list()?;
-        let unit = units.read(nftables_service::UNIT)?;
-        let boot_unit = units.read(BOOT_UNIT)?;
-        let mut configurations = Vec::new();
-        for file in nftables_service::CONFIGURATIONS {
-            let text = read_optional(file.as_ref())?;
-            configurations.extend(text.map(|text| (file.into(), text)));
-        }
-        Ok(nftables_service::flush(
-            &unit,
-            boot_unit.starts_at_boot(),
-            &configurations,
-        ))
-    };
     Host {
-        flush: flush().map_err(|e| NotRead::new(Readable::Unit(nftables_service::UNIT), e)),
+        flush: flush(),
         firewalld_at_boot: starts_at_boot(FIREWALLD),
     }
+}
+
+fn flush() -> Result<Flush, NotRead> {
+    let units = Units::list().map_err(unread(nftables_service::UNIT))?;
+    let service = known(&units, nftables_service::UNIT)?;
+    let ours = known(&units, BOOT_UNIT)?;
+    let mut configurations = Vec::new();
+    for file in nftables_service::CONFIGURATIONS {
+        let text = read_optional(file.as_ref()).map_err(unread(nftables_service::UNIT))?;
+        configurations.extend(text.map(|text| (file.into(), text)));
+    }
+    Ok(nftables_service::flush(&service, &ours, &configurations))
+}
+
+/// The unit, and what systemd does with it, unless it does not exist or systemd is not running.
+fn known(units: &Units, name: &'static str) -> Result<Known, NotRead> {
+    let unit = units.read(name).map_err(unread(name))?;
+    let activity = if unit.files.is_empty() || !systemd::is_running() {
+        None
+    } else {
+        Some(systemd::activity(name).map_err(unread(name))?)
+    };
+    Ok(Known { unit, activity })
+}
+
+fn unread<E>(name: &'static str) -> impl Fn(E) -> NotRead
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    move |error| NotRead::new(Readable::Unit(name), error)
 }
 
 /// Whether the configuration is applied at boot.

@@ -12,6 +12,7 @@ use crate::exit_code::ExitCode;
 use crate::policy::{Address, Target};
 use crate::ruleset::{Observation, plan};
 use crate::sys::firewall::Firewall;
+use crate::sys::systemd::BOOT_UNIT;
 use crate::sys::{lock, systemd};
 
 /// How often a removal is planned. If another tool changes the rules meanwhile, it is planned
@@ -35,8 +36,12 @@ pub struct Removed {
 /// The removal could not be tried. Nothing was changed.
 pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, EngineError> {
     let firewall = open(options, false)?;
+    let with_systemd = systemd::is_running();
+    if with_systemd {
+        finish_boot_unit(options);
+    }
     let _held = lock::exclusive(options.wait)?;
-    if systemd::is_running() {
+    if with_systemd {
         stop_settling(target, options);
     }
     let mut seen = firewall.observe(&[]);
@@ -74,6 +79,22 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
         code: exit_code(&failures),
         failures,
     })
+}
+
+/// Waits for a start or reload of the boot unit, which would install the removed rules again: `enable
+/// --now` and `systemctl --no-block` return before the unit has started.
+fn finish_boot_unit(options: &Options) {
+    match systemd::finish_boot_unit(options.wait) {
+        Ok(false) => {}
+        Ok(true) => warn!(
+            "stopped {BOOT_UNIT}, which had been starting for {:?} and would lock again; to start \
+             it: `systemctl start ip-lockdown`",
+            options.wait
+        ),
+        Err(error) => {
+            warn!("if {BOOT_UNIT} is starting, it may install the removed rules again: {error}");
+        }
+    }
 }
 
 /// Stops the unit that would install the removed rules again, unless none of its addresses is

@@ -2,10 +2,12 @@
 //! that [`crate::sys`] read.
 #![forbid(unsafe_code)]
 
+pub mod activity;
 pub mod distribution;
 pub mod nftables_service;
 mod unit;
 
+pub use self::activity::Activity;
 pub use self::nftables_service::Flush;
 pub use self::unit::Unit;
 use crate::ruleset::NotRead;

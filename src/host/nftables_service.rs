@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Unit;
+use super::{Activity, Unit};
 
 /// The name of the unit.
 pub const UNIT: &str = "nftables.service";
@@ -13,38 +13,63 @@ pub const CONFIGURATIONS: [&str; 2] = ["/etc/nftables.conf", "/etc/sysconfig/nft
 /// Whether nftables.service removes rules that it did not install.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flush {
-    /// The unit does not start at boot, or does not flush the ruleset.
+    /// The unit neither is active nor starts at boot, or does not flush the ruleset.
     No,
-    /// The unit starts at boot, and this file contains `flush ruleset`.
+    /// The unit is active or starts at boot, and this file contains `flush ruleset`.
     Yes(PathBuf),
+    /// As `Yes`, and a drop-in would apply the lockdown again if our own unit were active.
+    NotActive(PathBuf),
     /// The unit flushes the ruleset, and a drop-in applies the lockdown again.
     Reapplied,
 }
 
-/// Whether nftables.service flushes the ruleset. `boot_unit_starts`: our own unit starts at boot.
-/// `configurations`: the configurations that exist, with their text.
+/// A unit: its files, and what systemd does with it; `None` where systemd is not running, as in an
+/// image build.
+#[derive(Debug)]
+pub struct Known {
+    /// The unit as its files and links describe it.
+    pub unit: Unit,
+    /// What systemd reports.
+    pub activity: Option<Activity>,
+}
+
+/// Whether nftables.service flushes the ruleset. `ours`: our boot unit. `configurations`: the
+/// configurations that exist, with their text.
 #[must_use]
-pub fn flush(unit: &Unit, boot_unit_starts: bool, configurations: &[(PathBuf, String)]) -> Flush {
-    if !unit.starts_at_boot() {
+pub fn flush(service: &Known, ours: &Known, configurations: &[(PathBuf, String)]) -> Flush {
+    let unit = &service.unit;
+    if !unit.starts_at_boot() && !service.activity.is_some_and(|now| now.active) {
         return Flush::No;
     }
-    let reapplies = |command: &str| {
-        // Our own drop-in calls systemctl, which has an effect only if our unit is enabled.
-        command.contains("ip-lockdown") && (!command.contains("systemctl") || boot_unit_starts)
+    let Some(file) = flushing_file(unit, configurations) else {
+        return Flush::No;
     };
-    let mut after_start = unit.values("ExecStartPost").into_iter();
-    if after_start.any(|(_, command)| reapplies(command)) {
+    let commands = unit.values("ExecStartPost").into_iter();
+    let (through_systemd, direct): (Vec<_>, Vec<_>) = commands
+        .filter(|(_, command)| command.contains("ip-lockdown"))
+        .partition(|(_, command)| command.contains("systemctl"));
+    if !direct.is_empty() {
         return Flush::Reapplied;
     }
+    // Our own drop-in calls systemctl, which has an effect only on an active unit.
+    if through_systemd.is_empty() || !ours.unit.starts_at_boot() {
+        return Flush::Yes(file);
+    }
+    match ours.activity {
+        Some(now) if !now.active => Flush::NotActive(file),
+        _ => Flush::Reapplied,
+    }
+}
+
+/// The file that makes nftables.service flush the ruleset.
+fn flushing_file(unit: &Unit, configurations: &[(PathBuf, String)]) -> Option<PathBuf> {
     let flushing = configurations.iter().find(|(_, text)| flushes(text));
     if let Some((file, _)) = flushing {
-        return Flush::Yes(file.clone());
+        return Some(file.clone());
     }
     let mut at_stop = unit.values("ExecStop").into_iter();
-    match at_stop.find(|(_, command)| command.contains("flush ruleset")) {
-        Some((file, _)) => Flush::Yes(file.to_owned()),
-        None => Flush::No,
-    }
+    let (file, _) = at_stop.find(|(_, command)| command.contains("flush ruleset"))?;
+    Some(file.to_owned())
 }
 
 /// Whether a command of the nft script flushes the tables of both IP families. nft ends a command
@@ -81,21 +106,51 @@ mod tests {
     #[test]
     fn only_a_service_that_starts_and_flushes_counts() {
         let file = |name: &str, text: &str| (PathBuf::from(name), text.to_owned());
-        let unit = |text: &str| Unit {
-            masked: false,
-            wanted: true,
-            files: vec![file("unit", text)],
+        let service = |text: &str, wanted, activity| Known {
+            unit: Unit {
+                masked: false,
+                wanted,
+                files: vec![file("unit", text)],
+            },
+            activity,
         };
+        let state = |state: &str| Some(Activity::parse(&format!("ActiveState={state}\n")));
+        let ours = |wanted, activity| service("[Service]\n", wanted, activity);
+        let enabled = &ours(true, None);
         let flushing = [file("/etc/nftables.conf", "flush ruleset\n")];
         let yes = |name: &str| Flush::Yes(name.into());
-        let plain = unit("[Service]\n");
-        assert_eq!(flush(&plain, true, &flushing), yes("/etc/nftables.conf"));
-        assert_eq!(flush(&plain, true, &[]), Flush::No);
-        assert_eq!(flush(&Unit::default(), true, &flushing), Flush::No);
-        let stops = unit("ExecStop=/usr/sbin/nft flush ruleset\n");
-        assert_eq!(flush(&stops, true, &[]), yes("unit"));
-        let drop_in = unit("ExecStartPost=-/bin/systemctl restart ip-lockdown.service\n");
-        assert_eq!(flush(&drop_in, true, &flushing), Flush::Reapplied);
-        assert_eq!(flush(&drop_in, false, &flushing), yes("/etc/nftables.conf"));
+        let plain = service("[Service]\n", true, None);
+        assert_eq!(flush(&plain, enabled, &flushing), yes("/etc/nftables.conf"));
+        assert_eq!(flush(&plain, enabled, &[]), Flush::No);
+        let plain = |activity| service("[Service]\n", false, activity);
+        assert_eq!(flush(&plain(None), enabled, &flushing), Flush::No);
+        assert_eq!(
+            flush(&plain(state("inactive")), enabled, &flushing),
+            Flush::No
+        );
+        // Not enabled, but started by hand: its next restart flushes.
+        assert_eq!(
+            flush(&plain(state("active")), enabled, &flushing),
+            yes("/etc/nftables.conf")
+        );
+        let stops = service("ExecStop=/usr/sbin/nft flush ruleset\n", true, None);
+        assert_eq!(flush(&stops, enabled, &[]), yes("unit"));
+
+        let command = "ExecStartPost=-/bin/systemctl restart ip-lockdown.service\n";
+        let drop_in = &service(command, true, None);
+        let with = |ours| flush(drop_in, &ours, &flushing);
+        let conf = PathBuf::from("/etc/nftables.conf");
+        assert_eq!(with(ours(true, None)), Flush::Reapplied);
+        assert_eq!(with(ours(true, state("active"))), Flush::Reapplied);
+        assert_eq!(with(ours(true, state("activating"))), Flush::Reapplied);
+        for inactive in ["inactive", "failed"] {
+            let found = with(ours(true, state(inactive)));
+            assert_eq!(found, Flush::NotActive(conf.clone()), "{inactive}");
+        }
+        assert_eq!(with(ours(false, None)), Flush::Yes(conf.clone()));
+        assert_eq!(with(ours(false, state("active"))), Flush::Yes(conf));
+        let direct = service("ExecStartPost=/usr/sbin/ip-lockdown apply\n", true, None);
+        let not_active = &ours(true, state("inactive"));
+        assert_eq!(flush(&direct, not_active, &flushing), Flush::Reapplied);
     }
 }

@@ -1,11 +1,13 @@
 //! Enables, starts and stops the units of ip-lockdown, with systemctl.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::program::{self, ProgramError};
+use super::program::{self, Output, ProgramError};
+use crate::host::{Activity, activity};
 
 /// The unit that installs the lockdown at boot. Enabling it enables the other units too (`Also=`).
 pub const BOOT_UNIT: &str = "ip-lockdown.service";
@@ -18,6 +20,9 @@ const SETTLE_UNIT: &str = "ip-lockdown-settle.service";
 
 /// The time limit of systemctl. To stop a unit that is starting, systemctl waits until it has started.
 const LIMIT: Duration = Duration::from_secs(90);
+
+/// The pause between two looks at a unit that is starting.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why systemctl failed.
 #[derive(Debug, Error)]
@@ -102,6 +107,35 @@ pub fn stop() -> Result<(), SystemdError> {
     systemctl(&[&["stop"], &UNITS[..]].concat()).map(drop)
 }
 
+/// What systemd does with a unit at this moment.
+///
+/// # Errors
+/// systemctl failed.
+pub fn activity(unit: &str) -> Result<Activity, SystemdError> {
+    let shown = call(&["show", activity::PROPERTIES, unit])?;
+    Ok(Activity::parse(&shown.stdout))
+}
+
+/// Waits until systemd has finished what it does with the boot unit, or is going to do: `start` returns
+/// before the unit has started. If that takes longer than `limit`, stops the unit. Returns whether it was
+/// stopped.
+///
+/// The caller must not hold the lock: a unit that is starting waits for it.
+///
+/// # Errors
+/// systemctl failed.
+pub fn finish_boot_unit(limit: Duration) -> Result<bool, SystemdError> {
+    let deadline = Instant::now() + limit;
+    while activity(BOOT_UNIT)?.pending {
+        if Instant::now() >= deadline {
+            systemctl(&["stop", BOOT_UNIT])?;
+            return Ok(true);
+        }
+        sleep(PAUSE);
+    }
+    Ok(false)
+}
+
 /// Stops the unit that would reinstall rules which are about to be removed, if that unit exists. Returns
 /// whether it was active.
 ///
@@ -120,11 +154,15 @@ pub fn stop_settling() -> Result<bool, SystemdError> {
 }
 
 fn systemctl(args: &[&str]) -> Result<String, SystemdError> {
+    call(args).map(|output| output.stderr)
+}
+
+fn call(args: &[&str]) -> Result<Output, SystemdError> {
     let program: PathBuf =
         program::find(&super::SEARCH_PATH, "systemctl").ok_or(SystemdError::Missing)?;
     let output = program::start(&program, args, "", LIMIT)?.finish()?;
     match output.code {
-        0 => Ok(output.stderr),
+        0 => Ok(output),
         _ => Err(SystemdError::Failed {
             arguments: args.join(" "),
             stderr: output.stderr,

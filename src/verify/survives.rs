@@ -50,9 +50,20 @@ fn survives_nft_flush(lockdown: &Lockdown, seen: &Observation, host: &Host) -> F
         ),
         _ if in_legacy => Finding::pass(check, "a flush by nft does not touch iptables-legacy"),
         Err(reason) => Finding::unknown(check, reason.to_string()).degraded(),
+        Ok(Flush::NotActive(file)) => {
+            let message = format!(
+                "{} contains `flush ruleset`: each start, reload or stop of nftables.service \
+                 removes every layer. ip-lockdown.service is enabled but not active, so that \
+                 nothing applies the lockdown again until the next boot",
+                file.display()
+            );
+            Finding::fail(check, message)
+                .degraded()
+                .help("`systemctl start ip-lockdown.service`, or `ip-lockdown enable --now`")
+        }
         Ok(Flush::Yes(file)) => {
             let message = format!(
-                "nftables.service is enabled, and {} contains `flush ruleset`: each start, reload \
+                "nftables.service is active or enabled, and {} contains `flush ruleset`: each start, reload \
                  or stop removes every layer",
                 file.display()
             );

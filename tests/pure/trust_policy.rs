@@ -406,7 +406,12 @@ fn piped(bytes: &[u8]) -> (String, Option<i32>) {
 #[test]
 fn the_role_in_packaging_is_what_the_program_prints() {
     let file = include_str!("../../packaging/terraform/role.tf");
-    let (words, role) = file.split_once('\n').unwrap();
+    let (comment, rest) = file.split_once('\n').unwrap();
+    assert!(comment.contains("with var.name as the name"), "{comment}");
+    let (words, role) = rest.split_once('\n').unwrap();
     let words = words.strip_prefix("# ip-lockdown trust-policy ").unwrap();
-    pretty_assertions::assert_eq!(run(words).expect_code(0).stdout, role);
+    let printed = run(words).expect_code(0).stdout;
+    let named = printed.replace("  name = \"locked\"\n", "  name = var.name\n");
+    assert!(!named.contains("\"locked\"\n"), "{named}");
+    pretty_assertions::assert_eq!(named, role);
 }

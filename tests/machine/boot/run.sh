@@ -103,7 +103,10 @@ start_qemu() {
     printf 'SCENARIO=%s\nSTEP=%s\n' "$1" "$2" >"$work/step"
     debugfs -w -R 'rm /srv/boot/step' "$place/disk" 2>/dev/null
     debugfs -w -R "write $work/step /srv/boot/step" "$place/disk" 2>/dev/null >&2
-    guest_boot_kernel 600 > >(show "$1.$2") || true
+    # A scenario can have made an initramfs for a step.
+    local INITRD=$work/root/boot/initrd-$2
+    [ -e "$INITRD" ] || INITRD=
+    guest_boot_kernel 600 "$(setting "$1" "parameters_$2")" > >(show "$1.$2") || true
     guest_file "/results/$1.$2" >"$work/results/$1.$2"
 }
 

@@ -154,16 +154,17 @@ guest_disk() {
     mke2fs -q -t ext4 -d "$work/root" "$place/disk" 3G >/dev/null
 }
 
-# guest_boot_kernel SECONDS: boots that disk in qemu, with Debian's own kernel, whose firewall is made of modules that
+# guest_boot_kernel SECONDS [KERNEL PARAMETER]...: boots that disk in qemu, with Debian's own kernel, whose firewall is made of modules that
 # are loaded when they are needed. As guest_boot otherwise, with eth0 for the guest's end of the cable. Without KVM: it is slower,
-# and the same everywhere.
+# and the same everywhere. INITRD: another initramfs than Debian's.
 guest_boot_kernel() {
-    local code=0 boot=$target/guest/root/boot
+    local code=0 boot=$target/guest/root/boot limit=$1
+    shift
     ip tuntap add "ve-$name" mode tap
-    setpriv --pdeathsig TERM timeout "$1" setpriv --pdeathsig KILL \
+    setpriv --pdeathsig TERM timeout "$limit" setpriv --pdeathsig KILL \
         qemu-system-x86_64 -machine q35 -accel tcg -m 1024 -smp 2 -display none -no-reboot -serial stdio -monitor none \
-        -kernel "$boot"/vmlinuz-* -initrd "$boot"/initrd.img-* \
-        -append "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=0" \
+        -kernel "$boot"/vmlinuz-* -initrd "${INITRD:-$(echo "$boot"/initrd.img-*)}" \
+        -append "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 systemd.show_status=0 $*" \
         -drive "file=$place/disk,if=virtio,format=raw" \
         -netdev "tap,id=cable,ifname=ve-$name,script=no,downscript=no" -device virtio-net,netdev=cable \
         </dev/null > >(sed -u 's/\r$//') &

@@ -18,6 +18,8 @@ packages=(
     podman netavark aardvark-dns crun
     # a kernel of its own, for those that qemu boots
     "linux-image-cloud-$(dpkg --print-architecture)" initramfs-tools
+    # the other way to make an initramfs; Debian's package dracut would replace initramfs-tools
+    dracut-core dracut-network
     # podman without root
     uidmap slirp4netns fuse-overlayfs
 )

@@ -169,6 +169,25 @@ case_deb() {
     diff /tmp/before <(files) || fail "the package left something, or took it"
 }
 
+# A host that has only the kernel's nf_tables, and no network to install anything from.
+case_deb_without_iptables() {
+    DEBIAN_FRONTEND=noninteractive expect 0 dpkg --remove --force-depends iptables
+    ! command -v iptables || fail "iptables is still there"
+    expect 0 dpkg --install "$deb"
+    # shellcheck disable=SC2016 # fields of dpkg-query
+    expect 0 dpkg-query --show --showformat='${Status} ${Recommends}' ip-lockdown
+    says "install ok installed iptables"
+    expect 0 ip-lockdown enable --now 169.254.169.254 root
+    locked
+    expect 0 dpkg --remove ip-lockdown
+    locked
+    expect 0 dpkg --purge ip-lockdown
+    open
+    # An image build there, with apt.
+    expect 0 env PACKAGE="$deb" USERS=root sh /packaging/packer/provision.sh
+    locked
+}
+
 case_deb_purge_that_cannot_open() {
     expect 0 dpkg --install "$deb"
     expect 0 ip-lockdown enable --now 169.254.169.254 root
@@ -212,9 +231,11 @@ case_rpm() {
     diff <(dpkg-deb --contents "$deb" | sed -n 's/^-[^.]* \.//p' |
         sed '/lintian\|copyright\|changelog\|third-party/d; s/vendor-completions/site-functions/' | sort) \
         <(rpm -qlp "$rpm" | sed '/licenses\|CHANGELOG\|\/ip6\?tables.service.d\/51-/d' | sort) || fail "the packages are not alike"
-    expect 0 rpm -qp --requires "$rpm"
+    expect 0 rpm -qp --recommends "$rpm"
     says iptables
+    expect 0 rpm -qp --requires "$rpm"
     says 'libc.so.6(GLIBC_2.34)(64bit)'
+    [[ $output != *iptables* ]] || fail "the .rpm requires iptables"$'\n'"$output"
 
     rpm --initdb
     # Directories that every rpm distribution has, of its package filesystem.
@@ -252,7 +273,11 @@ case_rpm() {
 # --- images -------------------------------------------------------------------------------------------------------
 
 case_packer() {
-    local template=/packaging/packer/ip-lockdown.pkr.hcl
+    local template=/tmp/ip-lockdown.pkr.hcl command
+    # Debian's Packer 1.6.6 has an Amazon builder that does not know imds_support; check.py looks at this line.
+    cp /packaging/packer/provision.sh /tmp
+    grep -v 'imds_support = ' /packaging/packer/ip-lockdown.pkr.hcl >"$template"
+    ! cmp --quiet /packaging/packer/ip-lockdown.pkr.hcl "$template" || fail "the template does not set imds_support"
     export CHECKPOINT_DISABLE=1
     useradd --create-home --shell /bin/bash admin
     echo 'admin ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/admin
@@ -273,6 +298,13 @@ case_packer() {
     words=(-var "package=$deb" -var source_ami=ami-0123456789abcdef0 -var host=127.0.0.1
         -var ssh_private_key_file=/root/key)
     expect 0 packer validate "${words[@]}" "$template"
+    # The commands in the template's comment, as they are there.
+    mapfile -t commands < <(sed -n '/^# .*packer build/,/[^\\]$/p' "$template" | sed 's/^# *//' |
+        sed -z 's/\\\n//g' | sed "s|package=[^ ]*|package=$deb|; s|=ami-[^ ]*|=ami-0123456789abcdef0|; s|^packer build|packer validate|; s|[^ ]*\.pkr\.hcl$|$template|")
+    [ "${#commands[@]}" = 2 ] || fail "the template has other commands: ${commands[*]}"
+    for command in "${commands[@]}"; do
+        expect 0 bash -c "$command"
+    done
 
     # shellcheck disable=SC2317 # called by expect
     build() { packer build -color=false '-only=null.*' "${words[@]}" "$@" "$template"; }
@@ -426,13 +458,96 @@ SCRIPT
     says "checks failed"
 }
 
-case_ansible() {
+# Another package is named: it replaces the one that is installed, also if it is older.
+case_ssm_upgrade() {
+    dpkg-deb --raw-extract "$deb" /tmp/next
+    sed -i 's/^Version: .*/Version: 99.0-1/' /tmp/next/DEBIAN/control
+    dpkg-deb --build --root-owner-group /tmp/next /tmp/next.deb >/dev/null
+    stand_in aws <<SCRIPT
+#!/bin/sh
+echo "\$*" >>/tmp/downloads
+case "\$1 \$2 \$3 \$4" in
+"s3 cp --only-show-errors s3://bucket/ip-lockdown.deb") cp $deb "\$5" ;;
+"s3 cp --only-show-errors s3://bucket/next.deb") cp /tmp/next.deb "\$5" ;;
+*) exit 1 ;;
+esac
+SCRIPT
     # shellcheck disable=SC2317 # called by expect
-    play() {
-        ANSIBLE_NOCOLOR=1 ansible-playbook --inventory localhost, --connection local \
-            --extra-vars "ip_lockdown_package=$deb" "$@" /packaging/ansible/playbook.yml
+    version() {
+        # shellcheck disable=SC2016 # a field of dpkg-query
+        dpkg-query --show --showformat='${Version}' ip-lockdown
     }
+    sed "s|^package=.*|package='s3://bucket/next.deb'|" /scripts/ssm-Lock >/tmp/next
+    sed "s|^package=.*|package='s3://bucket/missing.deb'|" /scripts/ssm-Lock >/tmp/missing
+    sed "s|^package=.*|package=''|" /scripts/ssm-Lock >/tmp/without
+    expect 0 sh /scripts/ssm-Lock
+    before=$(version)
+    locked
+    expect 0 sh /tmp/next
+    [ "$(version)" = 99.0-1 ] || fail "not upgraded: $(version)"
+    locked
+    expect 0 sh /tmp/next
+    expect 0 sh /tmp/without
+    [ "$(grep -c next.deb /tmp/downloads)" = 1 ] || fail "downloaded again: $(cat /tmp/downloads)"
+    # Back to the older one.
+    expect 0 sh /scripts/ssm-Lock
+    [ "$(version)" = "$before" ] || fail "not downgraded: $(version)"
+    expect 1 sh /tmp/missing
+    expect 0 sh /scripts/ssm-Verify
+    locked
+    # The .rpm: with dnf, but for its dependencies.
+    mkdir -p /tmp/rpm
+    rpm --initdb
+    stand_in dnf <<'SCRIPT'
+#!/bin/sh
+[ "$1 $2" = "install --assumeyes" ] && echo "$3" >>/tmp/dnf && exec rpm --nodeps --force --install "$3"
+SCRIPT
+    stand_in aws <<SCRIPT
+#!/bin/sh
+cp $rpm "\$5"
+SCRIPT
+    sed "s|^package=.*|package='s3://bucket/a.rpm'|" /scripts/ssm-Lock >/tmp/a
+    sed "s|^package=.*|package='s3://bucket/b.rpm'|" /scripts/ssm-Lock >/tmp/b
+    expect 0 sh /tmp/a
+    # The same version under another name.
+    expect 0 sh /tmp/b
+    [ "$(wc -l </tmp/dnf)" = 1 ] || fail "dnf: $(cat /tmp/dnf)"
+    expect 0 rpm --query ip-lockdown
+}
+
+# The collection, installed from a git repository; play runs its role.
+collection() {
+    mkdir /tmp/source
+    cp -r /packaging /tmp/source
+    git -C /tmp/source init --quiet
+    git -C /tmp/source add .
+    git -C /tmp/source -c user.name=x -c user.email=x@localhost commit --quiet --message=x
+    expect 0 ansible-galaxy collection install 'git+file:///tmp/source#/packaging/ansible'
+    cat >/tmp/play.yml <<'PLAY'
+- hosts: all
+  become: true
+  become_method: ansible.builtin.sudo
+  roles:
+    - role: ip_lockdown.hardening.ip_lockdown
+PLAY
+}
+
+# shellcheck disable=SC2317 # called by expect
+play() {
+    ANSIBLE_NOCOLOR=1 ansible-playbook --inventory localhost, --connection local \
+        --extra-vars "ip_lockdown_package=$deb" "$@" "${playbook:-/tmp/play.yml}"
+}
+
+case_ansible() {
+    collection
+    files >/tmp/before
     open
+    # A host that does not have the program yet.
+    expect 0 play --check --diff
+    says " failed=0 "
+    open
+    diff /tmp/before <(files) || fail "check mode changed files"
+
     expect 0 play
     locked
     enabled
@@ -440,9 +555,26 @@ case_ansible() {
     says " changed=0 "
     expect 0 play --check
     says " changed=0 "
+    # From a clone, without the collection.
+    playbook=/packaging/ansible/playbook.yml expect 0 play
+    says " changed=0 "
     # Who may pass is changed.
     expect 0 play --extra-vars '{"ip_lockdown_users": ["root", "daemon"]}'
     reaches daemon 169.254.169.254 || fail "daemon does not reach it"
+
+    # A list that cannot be used is never written.
+    cp -a /etc/ip-lockdown/config.toml /tmp/config.toml
+    expect 2 play --extra-vars '{"ip_lockdown_users": ["root", "no-such-user"]}'
+    says no-such-user
+    expect 2 play --extra-vars '{"ip_lockdown_lockdowns": [{"address": "169.254.0.0/16"}]}'
+    says "is a network"
+    expect 2 play --extra-vars '{"ip_lockdown_forwarded": "maybe"}'
+    says "value of forwarded must be one of"
+    expect 2 play --extra-vars '{"ip_lockdown_users": "root", "ip_lockdown_passes": "none"}'
+    cmp /tmp/config.toml /etc/ip-lockdown/config.toml || fail "a bad list was written"
+    [ "$(ls -A /etc/ip-lockdown)" = config.toml ] || fail "left in /etc/ip-lockdown: $(ls -A /etc/ip-lockdown)"
+    expect 0 ip-lockdown verify 169.254.169.254 root daemon
+
     # Rules that are gone come back.
     expect 0 play
     iptables -F
@@ -452,11 +584,93 @@ case_ansible() {
     expect 2 play
     says "may rewrite the address"
     end_sabotage
+}
 
+case_ansible_variables() {
+    collection
+    local two three
+    two='{"ip_lockdown_lockdowns": [{"address": "169.254.169.254", "users": ["root"], "forwarded": "allow"},
+        {"address": "192.0.2.9", "users": ["daemon"], "groups": ["adm"]}]}'
+    three='{"ip_lockdown_lockdowns": [{"address": "169.254.169.254", "only": true, "users": ["root"]},
+        {"address": "192.0.2.9", "state": "absent"}]}'
+    expect 0 play --extra-vars "$two"
+    expect 0 ip-lockdown verify --forwarded allow 169.254.169.254 root
+    expect 0 ip-lockdown verify 192.0.2.9 daemon --group adm
+    expect 0 play --extra-vars "$two"
+    says " changed=0 "
+    expect 0 play --extra-vars "$three"
+    expect 0 ip-lockdown status
+    [[ $output != *192.0.2.9* ]] || fail "still locked"$'\n'"$output"
+    expect 0 ip-lockdown verify --only 169.254.169.254 root
+    reaches nobody fd00:ec2::254 || fail "fd00:ec2::254 is locked"
+    expect 0 play --extra-vars "$three"
+    says " changed=0 "
+    expect 0 play
+    locked
+
+    # One layer only, at boot too.
+    local one='{"ip_lockdown_layers": ["nftables"], "ip_lockdown_passes": [0, 4]}'
+    expect 0 play --extra-vars "$one"
+    locked
+    [[ $(iptables-save) != *IPL-* ]] || fail "the layer filter is still there"
+    expect 0 play --extra-vars "$one"
+    says " changed=0 "
+    grep -q -- '--boot --layers=nftables$' /etc/systemd/system/ip-lockdown.service.d/50-ansible-layers.conf
+    grep -q -- '--boot --settle --layers=nftables$' /etc/systemd/system/ip-lockdown-settle.service.d/50-ansible-layers.conf
+    expect 0 play
+    [[ $(iptables-save) = *IPL-* ]] || fail "the layer filter is not back"
+    expect 0 play
+    says " changed=0 "
+
+    # Removal opens.
+    expect 0 play --check --extra-vars ip_lockdown_state=absent
+    locked
+    expect 0 play --extra-vars ip_lockdown_state=absent
+    open
+    [ -z "$(links)" ] || fail "links after removal: $(links)"
+    [ ! -e /usr/sbin/ip-lockdown ] || fail "the program is there after the removal"
+    [ ! -e /etc/ip-lockdown/config.toml ] || fail "the configuration is there after the removal"
+    expect 0 play --extra-vars ip_lockdown_state=absent
+    says " changed=0 "
+    expect 2 play --extra-vars ip_lockdown_state=gone
+    says "value of ip_lockdown_state must be one of"
+}
+
+# Enabled, locked, and not active: what a shell script without --now leaves.
+case_ansible_inactive_units() {
+    collection
+    expect 0 dpkg --install "$deb"
+    # As if systemd ran.
+    dpkg-divert --quiet --local --rename --add /usr/bin/systemctl
+    cat >/usr/bin/systemctl <<'SCRIPT'
+#!/bin/sh
+case "$*" in
+*is-active*) [ -e /run/active ] || { echo inactive; exit 3; } ;;
+show*) [ ! -e /run/active ] || echo ActiveState=active ;;
+"--no-block start "*) touch /run/active ;;
+*daemon-reload | *try-reload-or-restart* | stop*) ;;
+*) SYSTEMD_OFFLINE=1 exec /usr/bin/systemctl.distrib "$@" ;;
+esac
+SCRIPT
+    chmod 755 /usr/bin/systemctl
+    mkdir -p /run/systemd/system
+    expect 0 play
+    [ -e /run/active ] || fail "the units were not started"
+    expect 0 play
+    says " changed=0 "
+    rm /run/active
+    expect 0 play
+    says " changed=1 "
+    [ -e /run/active ] || fail "the units were not started"
+    expect 0 play
+    says " changed=0 "
+}
+
+case_ansible_lint() {
     cp -r /packaging/ansible /tmp/ansible
     cd /tmp/ansible
     expect 0 ansible-lint --offline --strict --profile production
-    sed -i '/changed_when: true/d' roles/ip_lockdown/tasks/main.yml
+    sed -i '/changed_when: true/d' roles/ip_lockdown/tasks/present.yml
     expect 2 ansible-lint --offline --strict --profile production
 }
 

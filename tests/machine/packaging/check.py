@@ -3,7 +3,7 @@
 usage: check.py PACKAGING SCRIPTS
 
 - cfn-lint: the association's template; of the SSM document it knows the version alone
-- python-hcl2: what the Terraform files say of the metadata service
+- python-hcl2: what the Terraform module and the Packer template say of the metadata service
 - the documented form of Command documents and of EC2 Image Builder's components: there is no schema of them to be had,
   so what is used is held against what is known to be right
 
@@ -109,28 +109,75 @@ def image_builder(packaging):
     return scripts
 
 
+def blocks(document, kind):
+    """The blocks of a kind by their last label, without python-hcl2's own entries."""
+    found = {}
+    for entry in document.get(kind, []):
+        for label, body in entry.items():
+            inner = [(name, value) for name, value in body.items() if not name.startswith("__")]
+            if kind == "resource":
+                ((label, body),) = inner
+            found[label.strip('"')] = body
+    return found
+
+
 def terraform(packaging):
-    main = hcl2.loads((packaging / "terraform/main.tf").read_text())
-    text = json.dumps(main)
-    (resource,) = (entry['"aws_instance"'] for entry in main["resource"] if '"aws_instance"' in entry)
-    ((_, instance),) = ((name, body) for name, body in resource.items() if not name.startswith("__"))
+    """The module: what it says of the metadata service, its variables and outputs, and the user-data."""
+    folder = packaging / "terraform"
+    files = {path.name: path.read_text() for path in folder.glob("*.tf")}
+    parsed = {name: hcl2.loads(text) for name, text in files.items()}
+    text = json.dumps(parsed)
+    (instance,) = (entry['"aws_instance"']['"locked"'] for entry in parsed["main.tf"]["resource"] if '"aws_instance"' in entry)
     (options,) = instance["metadata_options"]
     assert options["http_tokens"] == '"required"', options
     assert options["http_put_response_hop_limit"] == 1, options
     assert options["http_endpoint"] == '"enabled"', options
-    # What is named is there.
-    file = re.fullmatch(r'\$\{file\("\$\{path\.module\}/(.*)"\)\}', instance["user_data"])
-    assert (packaging / "terraform" / file[1]).read_text().startswith("#cloud-config\n"), instance["user_data"]
-    role = hcl2.loads((packaging / "terraform/role.tf").read_text())
-    defined = {f"{kind}.{name}".replace('"', "") for entry in role["resource"] for kind, body in entry.items() for name in body}
-    for named in re.findall(r"aws_iam_\w+\.\w+", text):
-        assert named in defined, f"{named} is not in role.tf, which has {defined}"
-    for named in re.findall(r"var\.(\w+)", text):
-        assert any(f'"{named}"' in variable for variable in main["variable"]), f"there is no variable {named}"
+
+    # Two of them can be in one account.
+    for name, content in files.items():
+        for line in re.findall(r"^  name += .*", content, re.M):
+            assert "var.name" in line or "imdsv2-guard" in line, f"{name}: a fixed name: {line}"
+
+    variables, outputs = blocks(parsed["variables.tf"], "variable"), blocks(parsed["outputs.tf"], "output")
+    assert {name for name, body in variables.items() if "default" not in body} == {"name", "ami", "subnet_id"}
+    used = set(re.findall(r"var\.(\w+)", re.sub(r"#.*", "", "\n".join(files.values()))))
+    assert used == set(variables), f"used {used}, declared {set(variables)}"
+    readme = (folder / "README.md").read_text()
+    for name in [*variables, *outputs]:
+        assert f"`{name}`" in readme, f"README.md does not mention {name}"
+    for name, body in outputs.items():
+        assert re.search(r"aws_\w+\.locked\.\w+|local\.user_data", body["value"]), f"output {name}: {body}"
+
+    defined = set()
+    for document in parsed.values():
+        for entry in document.get("resource", []):
+            defined |= {f"{kind}.{name}".replace('"', "") for kind, body in entry.items() for name in body}
+    for named in re.findall(r"aws_\w+\.locked", text):
+        assert named in defined, f"{named} is not defined; there are {defined}"
+
+    # The user-data is that of packaging/cloud-init, for other users.
+    config = yaml.safe_load((packaging / "cloud-init/cloud-config.yaml").read_text())
+    (command,) = config["bootcmd"]
+    prefix = json.loads(re.search(r"lock = concat\(\s*(\[.*?\]),\s*var\.users,\s*\)", files["main.tf"], re.S)[1])
+    assert [*prefix, "root"] == command, f"{prefix}, cloud-config.yaml has {command}"
+    assert '#cloud-config\\n${yamlencode({ bootcmd = [local.lock] })}' in files["main.tf"]
+
+
+def packer(packaging):
+    """Newer versions of the Amazon plugin than Debian's Packer has: what packer validate cannot read there."""
+    (source,) = (
+        entry['"amazon-ebs"']['"locked"']
+        for entry in hcl2.loads((packaging / "packer/ip-lockdown.pkr.hcl").read_text())["source"]
+        if '"amazon-ebs"' in entry
+    )
+    assert source["imds_support"] == '"v2.0"', source
+    (options,) = source["metadata_options"]
+    assert options["http_tokens"] == '"required"', options
 
 
 def main(packaging, folder):
     terraform(packaging)
+    packer(packaging)
     scripts = ssm(packaging) | image_builder(packaging)
     for name, script in scripts.items():
         text = re.sub(r"\{\{ (\w+) \}\}", lambda parameter: VALUES[parameter[1]], script)
