@@ -43,7 +43,7 @@ variable "ssh_username" {
 }
 
 variable "ssh_private_key_file" {
-  description = "The key for `host`. For an AMI, Packer creates a key of its own."
+  description = "The key for `host`; empty for the keys of the SSH agent. For an AMI, Packer creates a key of its own."
   type        = string
   default     = ""
 }
@@ -74,6 +74,7 @@ source "null" "machine" {
   ssh_host             = var.host
   ssh_username         = var.ssh_username
   ssh_private_key_file = var.ssh_private_key_file
+  ssh_agent_auth       = var.ssh_private_key_file == ""
 }
 
 build {

@@ -2,7 +2,7 @@
 packer {
   required_plugins {
     amazon = {
-      source  = "github.com/hashicorp/amazon"
+      source = "github.com/hashicorp/amazon"
       # imds_support needs 1.2.0 or newer.
       version = ">= 1.2.0"
     }

@@ -68,7 +68,7 @@ fn survives_nft_flush(lockdown: &Lockdown, seen: &Observation, host: &Host) -> F
                 file.display()
             );
             Finding::fail(check, message).degraded().help(
-                "`ip-lockdown enable`: a drop-in of our units then applies the lockdown again; or \
+                "`ip-lockdown enable --now`: a drop-in of our units then applies the lockdown again; or \
                  flush one table by name, as docs/coexistence.md shows",
             )
         }

@@ -355,6 +355,47 @@ fn a_flush_by_nftables_service_is_mended_only_where_the_unit_is_enabled() {
     verify(&lab, 0, &[]);
 }
 
+/// A drop-in that reloads our unit does nothing while the unit is not active.
+#[test]
+fn where_systemd_runs_a_flush_is_mended_only_by_an_active_unit() {
+    let lab = with_units();
+    lab.sh("echo 'flush ruleset' > /etc/nftables.conf
+        printf '[Service]\\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\\n' > /etc/systemd/system/nftables.service
+        mkdir -p /etc/systemd/system/sysinit.target.wants
+        ln -sf ../nftables.service /etc/systemd/system/sysinit.target.wants/nftables.service")
+        .expect_code(0);
+    lab.lockdown(&["enable", V4, "root"]).expect_code(0);
+    lab.lockdown(&["apply"]).expect_code(0);
+    // As if systemd ran: what systemctl shows of every unit is in a file.
+    lab.sh("mkdir -p /run/systemd/system; rm $(command -v systemctl)
+        printf '#!/bin/sh\\ncat /run/shown\\n' > /usr/bin/systemctl; chmod 755 /usr/bin/systemctl")
+        .expect_code(0);
+    let show = |text: &str| {
+        lab.sh(&format!("printf '{text}\\n' > /run/shown"))
+            .expect_code(0);
+    };
+    for state in ["inactive", "failed", "deactivating"] {
+        show(&format!("ActiveState={state}"));
+        verify(&lab, 4, &[]).expect_failed("survives-nft-flush", "enabled but not active");
+    }
+    for state in ["active", "activating", "reloading", "inactive\\nJob=12"] {
+        show(&format!("ActiveState={state}"));
+        verify(&lab, 0, &[]).expect_said("survives-nft-flush", "applies the lockdown again");
+    }
+    // A service that is not enabled, but was started.
+    lab.sh("rm /etc/systemd/system/sysinit.target.wants/nftables.service")
+        .expect_code(0);
+    show("ActiveState=inactive");
+    verify(&lab, 0, &[]);
+    lab.sh("rm /usr/lib/systemd/system/nftables.service.d/50-ip-lockdown.conf")
+        .expect_code(0);
+    show("ActiveState=active");
+    verify(&lab, 4, &[]).expect_failed("survives-nft-flush", "active or enabled");
+    // What systemctl cannot tell is unknown.
+    lab.run(&["rm", "/run/shown"]).expect_code(0);
+    verify(&lab, 4, &[]).expect_said("survives-nft-flush", "`systemctl show");
+}
+
 #[test]
 fn a_killed_enable_leaves_a_whole_file() {
     let lab = with_units();

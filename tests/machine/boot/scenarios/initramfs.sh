@@ -26,10 +26,10 @@ ip -6 address add 2001:db8:1::1/64 dev eth0 nodad
 ip -6 route add default via 2001:db8:1::2
 SCRIPT
     chmod 755 /etc/initramfs-tools/scripts/init-premount/network
-    local kernel examples=/usr/share/doc/ip-lockdown/examples/initramfs
+    local kernel examples=/srv/packaging/initramfs
     kernel=$(ls /lib/modules)
     claim "initramfs-tools makes an initramfs" mkinitramfs -o /boot/initrd-boot_1 "$kernel"
-    # As docs/boot.md has it.
+    # As docs/boot.md has it. (This image has no documentation.)
     install -m 755 $examples/hook /etc/initramfs-tools/hooks/ip-lockdown
     install -m 755 $examples/lock.sh /etc/initramfs-tools/scripts/init-bottom/ip-lockdown
     claim "initramfs-tools makes one that locks" mkinitramfs -o /boot/initrd-boot_2 "$kernel"
