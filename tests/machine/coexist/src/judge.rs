@@ -1,4 +1,4 @@
-//! Expected against measured. Every expectation that is not met becomes a line in `contradictions`.
+//! Compares expected and measured results. Every difference becomes a line in `contradictions`.
 
 use lab::{Activity, Lane};
 
