@@ -12,7 +12,6 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("probe", &["policy"]),
     ("ruleset", &["policy", "probe"]),
     ("host", &["ruleset"]),
-    ("cli", &["exit_code", "ruleset"]),
     (
         "verify",
         &["exit_code", "policy", "probe", "ruleset", "host"],
@@ -44,6 +43,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "engine",
         ],
     ),
+    ("cli", &["policy", "config", "ruleset", "engine", "output"]),
     (
         "commands",
         &[
