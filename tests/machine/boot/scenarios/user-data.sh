@@ -13,6 +13,9 @@ boot_1() {
     claim "locked" locked
     claim "verify: it holds" ends 0 ip-lockdown verify
     claim "the boot unit is enabled" says enabled systemctl is-enabled ip-lockdown.service
+    claim "the boot unit is active" soon is ip-lockdown.service active
+    claim "the settle unit is active" is ip-lockdown-settle.service active
+    claim "the timer is active" is ip-lockdown-verify.timer active
     claim "from then on, the stranger does not get through" never_open
     claim "from then on, root is served" always_served
 }

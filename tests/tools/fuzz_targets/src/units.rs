@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use ip_lockdown::host::distribution::{Package, install_command};
-use ip_lockdown::host::nftables_service::flush;
-use ip_lockdown::host::{Flush, Unit};
+use ip_lockdown::host::nftables_service::{Known, flush};
+use ip_lockdown::host::{Activity, Flush, Unit};
 
 use crate::text;
 
@@ -27,10 +27,25 @@ pub fn units(bytes: &[u8]) {
             assert_eq!(value.trim(), value);
         }
     }
-    for starts in [false, true] {
-        match flush(&unit, starts, &files) {
+    let activity = Activity::parse(&text);
+    let service = |masked| Known {
+        unit: Unit {
+            masked,
+            ..unit.clone()
+        },
+        activity: None,
+    };
+    for (starts, activity) in [(false, None), (true, None), (true, Some(activity))] {
+        let ours = Known {
+            unit: Unit {
+                wanted: starts,
+                ..Unit::default()
+            },
+            activity,
+        };
+        match flush(&service(false), &ours, &files) {
             Flush::No => {}
-            Flush::Yes(file) => {
+            Flush::Yes(file) | Flush::NotActive(file) => {
                 let (_, text) = files
                     .iter()
                     .find(|(name, _)| *name == file)
@@ -43,10 +58,7 @@ pub fn units(bytes: &[u8]) {
             Flush::Reapplied => assert!(text.contains("ip-lockdown")),
         }
     }
-    let masked = Unit {
-        masked: true,
-        ..unit
-    };
-    assert_eq!(flush(&masked, true, &files), Flush::No);
+    let masked = service(true);
+    assert_eq!(flush(&masked, &masked, &files), Flush::No);
     assert!(install_command(&text, Package::Iptables).contains("iptables"));
 }
