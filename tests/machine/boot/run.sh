@@ -44,9 +44,9 @@ scenario() {
     done
 }
 
-# setting SCENARIO NAME: a line NAME=VALUE of its file.
+# setting SCENARIO NAME: a line NAME=VALUE or NAME='VALUE' of its file.
 setting() {
-    sed -n "s/^$2=//p" "$here/tests/machine/boot/scenarios/$1.sh"
+    sed -n "s/^$2='\?\([^']*\)'\?$/\1/p" "$here/tests/machine/boot/scenarios/$1.sh"
 }
 
 # build SCENARIO: a fresh copy of the image, and what the scenario's image build does to it.

@@ -78,7 +78,7 @@ failed=()
 for name in "${cases[@]}"; do
     [[ " ${all[*]} " = *" $name "* ]] || fail "there is no case $name; there are: ${all[*]}"
     printf 'packaging: %s\n' "$name"
-    timeout 600 unshare --net --mount --pid --ipc --uts --fork --kill-child --propagation private -- \
+    timeout 900 unshare --net --mount --pid --ipc --uts --fork --kill-child --propagation private -- \
         env CARGO_TARGET_DIR="$target" bash "$here/tests/machine/packaging/run.sh" case "$name" || failed+=("$name")
 done
 [ "${#failed[@]}" = 0 ] || fail "failed: ${failed[*]}"

@@ -1,9 +1,9 @@
 # The initramfs configures the network, before systemd starts: with initramfs-tools, and with dracut.
 
 machine=qemu
-parameters_boot_1=ip=192.0.2.1::192.0.2.2:255.255.255.252::eth0:off
-parameters_boot_2=ip=192.0.2.1::192.0.2.2:255.255.255.252::eth0:off
-parameters_boot_3=ip=192.0.2.1::192.0.2.2:255.255.255.252::eth0:off rd.neednet=1
+parameters_boot_1='ip=192.0.2.1::192.0.2.2:255.255.255.252::eth0:off'
+parameters_boot_2='ip=192.0.2.1::192.0.2.2:255.255.255.252::eth0:off'
+parameters_boot_3='ip=192.0.2.1::192.0.2.2:255.255.255.252::eth0:off rd.neednet=1'
 
 build() {
     install_package

@@ -31,8 +31,7 @@ boot_1() {
         claim "$flush: locked" locked
     done
     claim "the journal tells of it" says "reapplied" warnings ip-lockdown-settle.service
-    note "CPU seconds of the settle unit, since the boot" cpu
-    note "seconds since the boot" cut -d. -f1 /proc/uptime
+    note "CPU time of the settle unit, since it was started the last time" cpu
     claim "remove" ends 0 ip-lockdown remove
     sleep 5
     mark
@@ -42,5 +41,8 @@ boot_1() {
 }
 
 cpu() {
-    echo "$(($(property ip-lockdown-settle.service CPUUsageNSec) / 1000000)) ms of this start"
+    local began now
+    began=$(property ip-lockdown-settle.service ExecMainStartTimestampMonotonic)
+    now=$(awk '{ printf "%d", $1 * 1000000 }' /proc/uptime)
+    echo "$(($(property ip-lockdown-settle.service CPUUsageNSec) / 1000000)) ms in $(((now - began) / 1000000)) s"
 }
