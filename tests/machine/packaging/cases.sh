@@ -299,8 +299,8 @@ case_packer() {
         -var ssh_private_key_file=/root/key)
     expect 0 packer validate "${words[@]}" "$template"
     # The commands in the template's comment, as they are there.
-    mapfile -t commands < <(sed -n '/^# .*packer build/,/[^\\]$/p' "$template" | sed 's/^# *//' |
-        sed -z 's/\\\n//g' | sed "s|package=[^ ]*|package=$deb|; s|=ami-[^ ]*|=ami-0123456789abcdef0|; s|^packer build|packer validate|; s|[^ ]*\.pkr\.hcl$|$template|")
+    mapfile -t commands < <(sed -n 's/^# *//p' "$template" | sed -z 's/\\\n//g' | sed -n 's/^packer build/packer validate/p' |
+        sed "s|package=[^ ]*|package=$deb|; s|=ami-[^ ]*|=ami-0123456789abcdef0|; s|[^ ]*\.pkr\.hcl$|$template|")
     [ "${#commands[@]}" = 2 ] || fail "the template has other commands: ${commands[*]}"
     for command in "${commands[@]}"; do
         expect 0 bash -c "$command"
