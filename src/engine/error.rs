@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::configuration::ConfigFailure;
 use crate::exit_code::ExitCode;
 use crate::policy::resolve::{NotResolved, near_names};
-use crate::policy::{Address, Target};
+use crate::policy::{AccountName, Address, Target};
 use crate::ruleset::NotRead;
 use crate::ruleset::plan::{CannotLock, Place};
 use crate::sys::FirewallError;
@@ -70,8 +70,15 @@ impl EngineError {
         match self {
             Self::NotResolved(NotResolved::Unknown { kind, name }) => {
                 let near = near_names(name, accounts::list(*kind));
-                let names = near.join(", ");
-                (!near.is_empty()).then(|| format!("similar names exist: {names}"))
+                let near = near.iter().filter_map(|near| near.parse().ok());
+                let near: Vec<String> = near.map(|name: AccountName| name.to_string()).collect();
+                match near.as_slice() {
+                    [] if name.as_str().contains([',', ' ']) => {
+                        Some(format!("give each {kind} as an argument of its own"))
+                    }
+                    [] => None,
+                    near => Some(format!("similar names exist: {}", near.join(", "))),
+                }
             }
             Self::NotResolved(NotResolved::BadId { source, .. }) => source.help(),
             Self::Config(error) => error.help(),

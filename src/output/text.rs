@@ -55,7 +55,8 @@ pub(super) fn allowed(lockdown: &Lockdown) -> String {
 }
 
 fn subject(view: &SubjectView) -> String {
-    let names = view.names.join(",");
+    let names: Vec<String> = view.names.iter().map(ToString::to_string).collect();
+    let names = names.join(",");
     match (view.kind, view.names.is_empty()) {
         ("group", true) => format!("group {}", view.ids),
         ("group", false) => format!("group {names} ({})", view.ids),

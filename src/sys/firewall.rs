@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::error::FirewallError;
 use super::iptables::Iptables;
+use super::iptables::RunningTransaction;
 use super::kernel::{LegacyTables, legacy_tables};
 use super::netlink::{self, State};
 use super::nftables;
@@ -139,17 +140,26 @@ impl Firewall {
         seen.families = self.finish_own(own);
     }
 
-    /// Runs the transactions at the same time.
+    /// Runs the transactions at the same time; those of iptables-legacy one after the other.
     #[must_use]
     pub fn run(&self, transactions: &[Transaction]) -> Vec<(Place, Result<(), FirewallError>)> {
         let mut started = Vec::new();
+        // iptables-legacy-restore holds the xtables lock while it looks up ids as names, which can take
+        // longer than the next one waits for the lock. So these run one after the other.
+        let mut of_legacy = Vec::new();
         let mut of_nftables = None;
         for transaction in transactions {
             match transaction {
                 Transaction::Nftables(operations) => of_nftables = Some(operations),
                 Transaction::Iptables(variant, family, tables) => {
                     let input = render::transaction(*family, tables);
-                    started.push((transaction.place(), self.start(*variant, *family, &input)));
+                    match variant {
+                        Variant::Legacy => of_legacy.push((transaction.place(), *family, input)),
+                        Variant::Nft => {
+                            let running = self.start(*variant, *family, &input);
+                            started.push((transaction.place(), running));
+                        }
+                    }
                 }
             }
         }
@@ -158,7 +168,11 @@ impl Firewall {
         let finish = |(place, started): (_, Result<Started<'_>, _>)| {
             (place, started.and_then(Started::finish))
         };
-        let of_iptables = started.into_iter().map(finish);
+        let of_legacy = of_legacy
+            .into_iter()
+            .map(|(place, family, input)| (place, self.start(Variant::Legacy, family, &input)));
+        // Lazily: each is finished before the next one starts.
+        let of_iptables = started.into_iter().chain(of_legacy).map(finish);
         of_iptables.chain(of_nftables).collect()
     }
 
@@ -309,8 +323,8 @@ fn addresses<'a>(
 
 /// A transaction that is running.
 enum Started<'a> {
-    Own(&'a Iptables, Family, Running),
-    Other(Iptables, Family, Running),
+    Own(&'a Iptables, Family, RunningTransaction),
+    Other(Iptables, Family, RunningTransaction),
 }
 
 impl Started<'_> {

@@ -1,7 +1,7 @@
 //! Starts programs. Only the queries of the crate `iptables` ([`super::iptables`]) start programs
 //! elsewhere.
 //!
-//! A program is started by its absolute path, with an environment of two fixed variables, in its own
+//! A program is started by its absolute path, with an environment of a few fixed variables, in its own
 //! process group, with a time limit and a limit for its output. The caller learns how it ended.
 
 use std::fs::File;
@@ -20,6 +20,15 @@ use thiserror::Error;
 use tracing::debug;
 
 use super::pipe::Pipes;
+
+/// Variables that keep name service modules from asking their directory: those of SSSD, Samba's winbind
+/// and systemd. No program that is started here needs a directory, but iptables looks up every id of an
+/// owner match as a name first. Modules without such a variable are asked.
+const WITHOUT_DIRECTORIES: [(&str, &str); 3] = [
+    ("_SSS_LOOPS", "NO"),
+    ("_NO_WINBINDD", "1"),
+    ("SYSTEMD_NSS_DYNAMIC_BYPASS", "1"),
+];
 
 /// The limit for the output, in bytes: enough for hundreds of thousands of rules.
 const MAX_OUTPUT: usize = 256 << 20;
@@ -92,6 +101,7 @@ pub(super) fn start(
             .env_clear()
             .env("LC_ALL", "C")
             .env("PATH", super::SEARCH_PATH.join(":"))
+            .envs(WITHOUT_DIRECTORIES)
             .current_dir("/")
             .process_group(0)
             .stdin(input)

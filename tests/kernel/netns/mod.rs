@@ -13,6 +13,7 @@ mod forwarded;
 mod kernel;
 mod layers;
 mod long_lists;
+mod names;
 mod nat;
 mod native;
 mod own_table;
