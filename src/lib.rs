@@ -8,7 +8,6 @@
 //! ```
 //! Data flows in one direction. Everything left of the plan, and everything that judges, is pure:
 //!
-//! - [`cli`]: the command line as types
 //! - [`config`]: the configuration: TOML text -> requests, whose names are not resolved yet
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
 //! - [`probe`]: who is probed, from which port, and what became of it
@@ -18,8 +17,9 @@
 //! - [`exit_code`]: what the result means to a script
 //!
 //! Effects live in [`sys`], which decides nothing. [`engine`] is where deciding meets doing, and
-//! returns reports; [`output`] prints them; [`commands`] joins the three, one page for each command.
-//! Imports go in one direction only: `commands` -> `output`, `engine` -> `sys`, `verify` -> `host`,
+//! returns reports; [`output`] prints them. [`cli`] is the command line as types, and resolves it once
+//! into what the two take; [`commands`] joins the three, one page for each command.
+//! Imports go in one direction only: `commands` -> `cli` -> `output`, `engine` -> `sys`, `verify` -> `host`,
 //! `ruleset`, `probe` -> `policy`. The crate `trust_policy`, which builds and checks trust policies of
 //! IAM roles, is independent of all this.
 #![warn(unreachable_pub)]

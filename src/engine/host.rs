@@ -3,12 +3,11 @@
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
-use crate::host::{FIREWALLD, Flush, Host, nftables_service};
+use crate::host::{BOOT_UNIT, FIREWALLD, Flush, Host, nftables_service};
 use crate::policy::{Address, Family, Target};
 use crate::ruleset::{NotRead, Readable};
 use crate::sys::firewall::Firewall;
 use crate::sys::kernel;
-use crate::sys::systemd::BOOT_UNIT;
 use crate::sys::units::{Units, read_optional};
 
 /// Drops the privileges that are not needed, then finds the firewall of the host.

@@ -28,7 +28,7 @@ pub(super) struct RunningTransaction {
 }
 
 /// The programs of one variant.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Iptables {
     variant: Variant,
     wait: u32,

@@ -12,7 +12,6 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("probe", &["policy"]),
     ("ruleset", &["policy", "probe"]),
     ("host", &["ruleset"]),
-    ("cli", &["exit_code", "ruleset"]),
     (
         "verify",
         &["exit_code", "policy", "probe", "ruleset", "host"],
@@ -38,11 +37,13 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "policy",
             "probe",
             "ruleset",
+            "host",
             "verify",
             "sys",
             "engine",
         ],
     ),
+    ("cli", &["policy", "config", "ruleset", "engine", "output"]),
     (
         "commands",
         &[
