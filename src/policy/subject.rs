@@ -53,8 +53,10 @@ impl AccountName {
     #[must_use]
     pub fn in_comment(&self) -> String {
         let mut text = String::with_capacity(self.0.len());
-        for letter in self.0.chars() {
-            if is_plain(letter) {
+        let mut letters = self.0.chars().peekable();
+        while let Some(letter) = letters.next() {
+            // Machine accounts of Samba end with `$`, which a shell does not expand there.
+            if is_plain(letter) || (letter == '$' && letters.peek().is_none()) {
                 text.push(letter);
             } else {
                 for byte in letter.encode_utf8(&mut [0; 4]).bytes() {
@@ -84,7 +86,7 @@ impl AccountName {
 /// Whether a comment contains the character of a name as it is.
 fn is_plain(letter: char) -> bool {
     match letter {
-        '.' | '_' | '-' | '@' | '+' | '$' => true,
+        '.' | '_' | '-' | '@' | '+' => true,
         _ => letter.is_alphanumeric(),
     }
 }
@@ -334,6 +336,7 @@ mod tests {
             ("svc-web", "svc-web"),
             ("svc@corp.example", "svc@corp.example"),
             ("HOST$", "HOST$"),
+            ("$PATH", "%24PATH"),
             ("20001", "20001"),
             ("CORP\\svc", "CORP%5Csvc"),
             ("Jörg Müller", "Jörg%20Müller"),
