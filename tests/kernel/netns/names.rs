@@ -284,7 +284,7 @@ on_every_host! {
 
         // A name that is gone is reported in one line.
         lab.sh("sed -i '/:6[2]060:/d' /etc/passwd").expect_code(0);
-        verify(lab, 1, &[]).expect_failed("names-resolved", r"a\u{1b}[2J,b");
+        verify(lab, 4, &[]).expect_failed("names-resolved", r"a\u{1b}[2J,b");
         let done = lab.lockdown(&listed).expect_code(2);
         assert!(done.stderr.contains(r#"there is no user "a\u{1b}[2J,b" on this host"#), "{done}");
         assert_eq!(state(lab), rules);
