@@ -46,7 +46,7 @@ pub fn enable(
     privileges::need_root()?;
     warn_about_options(options);
     let path = options.config_path();
-    // Errors are reported before the folder is created.
+    // Errors are reported before the directory is created.
     let mut change = edit(&path, request, now)?;
     if change.text.is_some() {
         let _held = lock::folder(&sys::config::folder(&path)?, options.wait)?;
@@ -165,15 +165,15 @@ fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
 fn warn_about_options(options: &Options) {
     if options.config.is_some() {
         warn!(
-            "the boot unit reads {}, not this file; give ip-lockdown.service a drop-in with the \
-             same --config",
+            "the boot unit reads {}, not this file; to change that, add the same --config to its \
+             command lines with `systemctl edit ip-lockdown.service`",
             sys::config::PATH
         );
     }
     if options.layers != LayerChoice::Auto || options.variant.is_some() {
         warn!(
-            "the boot unit chooses variant and layers itself; give ip-lockdown.service a drop-in \
-             with the same options"
+            "the boot unit chooses variant and layers by itself; to change that, add the same options \
+             to its command lines with `systemctl edit ip-lockdown.service`"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Bad input: each with its own message, exit code 2, and nothing changed.
+//! Wrong arguments: each has its own message and exit code 2, and changes nothing.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -102,8 +102,8 @@ fn a_bad_user_is_reported_and_changes_nothing() {
             &[V4, "--group", "10-20"],
             "is a range; groups have no ranges\nhelp: list each group",
         ),
-        (&[V4, ""], "a user or group is empty"),
-        (&[V4, "--group", ""], "a user or group is empty"),
+        (&[V4, ""], "a user or group name is empty"),
+        (&[V4, "--group", ""], "a user or group name is empty"),
         (&[V4, "root;reboot"], "there is no user \"root;reboot\""),
         (&[V4, "$(reboot)"], "there is no user \"$(reboot)\""),
         (
@@ -132,7 +132,7 @@ fn a_bad_user_is_reported_and_changes_nothing() {
         (&[V4, "--", "-oops"], "there is no user \"-oops\""),
         (&[V4, "name:1001"], "there is no user \"1001\""),
         (&[V4, "uid:1001"], "names cannot contain ':'\nhelp: give"),
-        (&[V4, "name:"], "a user or group is empty"),
+        (&[V4, "name:"], "a user or group name is empty"),
         (&[V4, &"x".repeat(300)], "takes 300 bytes in the comment"),
         (&["verify", V4, "alcie"], "there is no user \"alcie\""),
     ]);
