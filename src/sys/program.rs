@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -66,6 +67,22 @@ pub enum ProgramError {
         /// The number of the signal.
         signal: i32,
     },
+}
+
+impl ProgramError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            // The input of the program is a file in memory.
+            Self::CannotRun { source, .. }
+                if source.raw_os_error() == Some(Errno::EFBIG as i32) =>
+            {
+                Some("raise the limit for the size of files: `ulimit -f unlimited`".to_owned())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Starts `program` with `input` as its standard input. The time limit begins now.
