@@ -61,7 +61,7 @@ pub const KEYS: [Key; 5] = [
     Key {
         name: "only",
         form: "true or false",
-        meaning: "Whether to leave out the other address of the metadata service. The default is \
+        meaning: "true: lock only this address, not the other address of the metadata service. The default is \
                   false.",
     },
 ];

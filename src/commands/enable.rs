@@ -1,4 +1,4 @@
-//! `enable`: writes the configuration, and has it applied at every boot.
+//! `enable`: writes the configuration, and enables the unit that applies it at every boot.
 
 use super::CommandError;
 use super::arguments::{Settings, request};

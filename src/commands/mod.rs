@@ -1,4 +1,4 @@
-//! One page for each command: arguments -> engine -> output.
+//! One short module for each command: arguments -> engine -> output.
 
 mod apply;
 mod arguments;

@@ -45,7 +45,7 @@ pub fn enable(
     privileges::need_root()?;
     warn_about_options(options);
     let path = options.config_path();
-    // Errors are reported before the folder is created.
+    // Errors are reported before the directory is created.
     let mut change = edit(&path, request, now)?;
     if change.text.is_some() {
         let _held = lock::folder(&sys::config::folder(&path)?, options.wait)?;
@@ -201,15 +201,15 @@ fn warn_about_root(merged: &[Request], now: bool) {
 fn warn_about_options(options: &Options) {
     if options.config.is_some() {
         warn!(
-            "the boot unit reads {}, not this file; give ip-lockdown.service a drop-in with the \
-             same --config",
+            "the boot unit reads {}, not this file; to change that, add the same --config to its \
+             command lines with `systemctl edit ip-lockdown.service`",
             sys::config::PATH
         );
     }
     if options.layers != LayerChoice::Auto || options.variant.is_some() {
         warn!(
-            "the boot unit chooses variant and layers itself; give ip-lockdown.service a drop-in \
-             with the same options"
+            "the boot unit chooses variant and layers by itself; to change that, add the same options \
+             to its command lines with `systemctl edit ip-lockdown.service`"
         );
     }
 }

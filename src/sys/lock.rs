@@ -1,6 +1,6 @@
 //! One change at a time: every command that changes rules holds a lock file, and so does every
 //! program that it starts. When the command is killed, a transaction that it started continues; the
-//! next change must wait for it. A change of the configuration locks the file's folder instead.
+//! next change must wait for it. A change of the configuration locks the file's directory instead.
 
 use std::fs::File;
 use std::io;
@@ -55,10 +55,10 @@ pub enum LockError {
     /// Something else is in the place of the file.
     #[error("cannot open the lock file {PATH}: it is not a regular file")]
     NotAFile,
-    /// The file or folder cannot be locked.
+    /// The file or directory cannot be locked.
     #[error("cannot lock {}: {source}", path.display())]
     Lock {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// The system's reason.
         #[source]
@@ -70,7 +70,7 @@ pub enum LockError {
         path.display()
     )]
     Busy {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// How long this run waited.
         limit: Duration,
@@ -115,7 +115,7 @@ pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
     )
 }
 
-/// Locks a folder, to change a file in it. The lock of [`exclusive`] protects rules, and requires
+/// Locks a directory, to change a file in it. The lock of [`exclusive`] protects rules, and requires
 /// `/run`, which an image may not have.
 ///
 /// # Errors
@@ -145,7 +145,7 @@ fn open(flags: OFlag) -> Result<File, LockError> {
     let opened = nix::fcntl::open(PATH, flags, Mode::S_IRUSR | Mode::S_IWUSR);
     let file: File = match opened {
         Ok(file) => file.into(),
-        // A link, a folder or a socket.
+        // A link, a directory or a socket.
         Err(Errno::ELOOP | Errno::EISDIR | Errno::ENXIO) => return Err(LockError::NotAFile),
         Err(errno) => return Err(LockError::Open(errno.into())),
     };

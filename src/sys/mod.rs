@@ -28,5 +28,5 @@ pub(crate) use ffi::clear_environment;
 pub(crate) use inherited::correct as correct_inherited;
 pub use program::ProgramError;
 
-/// The only folders in which programs are searched for.
+/// The only directories in which programs are searched for.
 pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

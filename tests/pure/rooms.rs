@@ -1,4 +1,4 @@
-//! The rooms of `src` and the one direction in which they import each other, as `src/lib.rs` describes it.
+//! The modules of `src` import each other in one direction only, as `src/lib.rs` describes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -199,7 +199,7 @@ pub(super) fn parse<'a>(node: &Node<'a>, report: &mut Report) -> Vec<Condition<'
         let Some(keys) = entry.value.entries() else {
             report.bad_value(
                 &entry.value,
-                "an operator must have an object: condition keys and their values",
+                "the value of an operator must be an object: condition keys and their values",
             );
             continue;
         };
@@ -257,7 +257,7 @@ fn placeholders(condition: &Condition, report: &mut Report) {
             Code::Placeholder,
             &value.node.location,
             format!("{} still contains a placeholder", quote(value.text)),
-            "replace the part between < and > by your own value",
+            "replace the part between < and > with your own value",
         );
     }
 }

@@ -71,7 +71,7 @@ impl<'a> ParsedStatement<'a> {
                     "remove it; the resource of a trust policy is the role itself"
                 }
                 "NotPrincipal" => "remove it, and name under Principal who may assume the role",
-                "NotAction" => "replace it by Action, such as sts:AssumeRole",
+                "NotAction" => "replace it with Action, such as sts:AssumeRole",
                 _ => continue,
             };
             let message = format!("a trust policy cannot contain {}", entry.key);
