@@ -97,6 +97,7 @@ impl FirewallError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
+            Self::Program(error) => error.help(),
             Self::Missing { install, .. } => Some(format!("install it: {install}")),
             Self::Busy { .. } => Some("run it again, or wait longer with --wait".to_owned()),
             Self::SlowLookups { .. } => Some(

@@ -78,6 +78,22 @@ pub enum ProgramError {
     },
 }
 
+impl ProgramError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            // The input of the program is a file in memory.
+            Self::CannotRun { source, .. }
+                if source.raw_os_error() == Some(Errno::EFBIG as i32) =>
+            {
+                Some("raise the limit for the size of files: `ulimit -f unlimited`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Starts `program` with `input` as its standard input. The time limit begins now.
 ///
 /// # Errors
