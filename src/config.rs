@@ -45,7 +45,8 @@ pub const KEYS: [Key; 5] = [
     Key {
         name: "users",
         form: "[\"NAME\", UID, \"UID-UID\"]",
-        meaning: "Allowed users: names, uids, or ranges of uids. Without users and groups, nobody is \
+        meaning: "Allowed users: names, uids, or ranges of uids. A number is always an id; \
+                  \"name:20001\" is the user whose name is 20001. Without users and groups, nobody is \
                   allowed.",
     },
     Key {

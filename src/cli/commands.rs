@@ -9,7 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 pub struct PolicyArgs {
     /// Allowed user: a name, a uid, or a range such as 1000-1099
     ///
-    /// Without USER and --group, nobody is allowed, not even root.
+    /// A number is always a uid; name:20001 is the user whose name is 20001. Without USER and --group,
+    /// nobody is allowed, not even root.
     #[arg(value_name = "USER", allow_negative_numbers = true)]
     pub users: Vec<OsString>,
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tracing::{error, info, warn};
 
-use super::apply::{Applied, apply_policy, resolve};
-use super::configuration::ConfigFailure;
+use super::apply::{Applied, apply_policy, resolve, warn_about};
+use super::configuration::{self, ConfigFailure};
 use super::error::{EngineError, Failure};
-use super::host::open;
+use super::host::{has_cloud_init, open};
 use super::options::Options;
 use super::remove::{Removed, remove};
 use crate::config::{Source, parse, with_lockdown};
@@ -60,6 +60,7 @@ pub fn enable(
     if let Some(request) = request {
         warn_about_drop_ins(request, &change.merged);
     }
+    warn_about_root(&change.merged, now);
     let mut enabled = Enabled {
         path,
         written: change.text.is_some(),
@@ -158,6 +159,42 @@ fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
     let mut others = merged.iter().filter(|merged| merged.target == own.target);
     if others.any(|merged| !merged.names_the_same(own)) {
         warn!("drop-ins in conf.d also grant access to {}", own.target);
+    }
+}
+
+/// Warns about entries that leave out root, if software that runs as root needs the address.
+fn warn_about_root(merged: &[Request], now: bool) {
+    for request in merged {
+        let nobody = request.users.is_empty() && request.groups.is_empty();
+        if nobody {
+            // With `now`, apply warns.
+            if !now {
+                warn_about(&request.floor());
+            }
+            continue;
+        }
+        let mut addresses = request.target.addresses().iter();
+        if !addresses.any(|address| address.is_imds()) || request.floor().subjects.allow_root() {
+            continue;
+        }
+        // The names may include another name of root.
+        let (resolved, _) = configuration::resolve(std::slice::from_ref(request), &[]);
+        if resolved.iter().any(|policy| policy.subjects.allow_root()) {
+            continue;
+        }
+        match has_cloud_init() {
+            Ok(true) => warn!(
+                "root is not allowed: cloud-init, which is installed here, runs as root and loses \
+                 access to {}: instances get no SSH keys, host name or user-data from there",
+                request.target
+            ),
+            Ok(false) => {}
+            Err(error) => warn!(
+                "{error}; if cloud-init is installed, it runs as root, which is not allowed to \
+                 reach {}",
+                request.target
+            ),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ use ip_lockdown::ruleset::{Layers, LayersByFamily, Lockdown, Native, Observation
 use lab::netlink::{NEW_CHAIN, NEW_RULE, NEW_TABLE, messages};
 use pretty_assertions::{assert_eq, assert_str_eq};
 
+use crate::model::restore::with_saved_ids;
+
 /// Asserts that the file holds what is sent, family by family.
 fn assert_golden(name: &str, about: &str, sent: &[(Family, String)]) {
     let mut text = format!("# {about}\n");
@@ -407,7 +409,11 @@ fn long_list_that_gets_short() {
     assert_golden(
         "long-list-gets-short",
         "the same list, with root alone from now on: its sub-chains go",
-        &applied(&policy, Layers::FILTER_AND_SECURITY, [&seen, ""]),
+        &applied(
+            &policy,
+            Layers::FILTER_AND_SECURITY,
+            [&with_saved_ids(&seen), ""],
+        ),
     );
 }
 
@@ -465,6 +471,10 @@ fn moved_jump() {
     assert_golden(
         "moved-jump",
         "an ACCEPT was inserted above our jump in filter: the jump moves, the chains keep their counters",
-        &applied(&policy, Layers::FILTER_AND_SECURITY, [&jump_lost, ""]),
+        &applied(
+            &policy,
+            Layers::FILTER_AND_SECURITY,
+            [&with_saved_ids(&jump_lost), ""],
+        ),
     );
 }

@@ -40,7 +40,8 @@ on_every_host! {
         let text = format!("{}[[lockdown]]\naddress = \"169.254.169.253\"\nusers = [\"alice\"]\n", imds("\"root\""));
         write(lab, CONFIG, &text);
         let done = lock(lab, &["apply"]);
-        assert_eq!(done.stdout.lines().count(), 2, "{done}");
+        let locked = done.stdout.lines().filter(|line| line.contains(": locked, "));
+        assert_eq!(locked.count(), 2, "{done}");
         only_root(lab);
         refused(lab, &User::ROOT, &[lab::DNS_V4]);
         served(lab, &User::ALICE, &[lab::DNS_V4]);

@@ -11,7 +11,7 @@ mod any;
 mod host;
 mod kernel;
 mod packet;
-mod restore;
+pub(crate) mod restore;
 
 // The promises.
 mod codec;
