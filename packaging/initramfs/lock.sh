@@ -16,6 +16,9 @@ ip_lockdown() {
     done
     [ -n "$up" ] || return 0
 
+    # The probes of `apply` need lo, where refused connects are answered; systemd brings it up only later.
+    ip link set lo up
+
     mounted=
     for directory in proc sys dev run; do
         # Some of them have been moved to the root file system already.

@@ -13,7 +13,7 @@ installkernel() {
 }
 
 install() {
-    inst_multiple cat chroot grep mount umount
+    inst_multiple cat chroot grep ip mount umount
     # shellcheck disable=SC2154 # dracut sets moddir
     inst_hook pre-pivot 90 "$moddir/lock.sh"
 }

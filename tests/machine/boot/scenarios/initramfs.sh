@@ -22,7 +22,9 @@ build() {
 case "$1" in prereqs) exit 0 ;; esac
 . /scripts/functions
 configure_networking
-ip -6 address add 2001:db8:1::1/64 dev eth0 nodad
+# The ip of busybox has no nodad.
+echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad
+ip -6 address add 2001:db8:1::1/64 dev eth0
 ip -6 route add default via 2001:db8:1::2
 SCRIPT
     chmod 755 /etc/initramfs-tools/scripts/init-premount/network
