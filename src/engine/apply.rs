@@ -133,7 +133,7 @@ pub(super) fn conclude(
             installed_for(&lockdown.policy.target, &done.seen).unwrap_or_else(|| lockdown.clone())
         })
         .collect();
-    let host = host();
+    let host = host(&done.seen);
     let inspection = inspect_patiently(&judged, &mut done.seen, &host, complete, firewall);
     let mut findings = known_findings;
     findings.extend(inspection.findings);

@@ -164,6 +164,7 @@ fn name(group: Group) -> &'static str {
         Group::Backstop => "backstop",
         Group::Packets => "packets",
         Group::Nat => "nat",
+        Group::Routing => "routing",
         Group::OtherTools => "other tools",
         Group::Names => "names",
     }
@@ -209,7 +210,9 @@ fn summary(group: Group, findings: &[&Finding]) -> Option<(&'static str, String)
         Group::Rules => &[Check::AddressLocked][..],
         Group::Backstop => &[Check::BackstopPresent],
         Group::Packets => &[Check::UnlistedRefused, Check::ListedServed],
-        Group::Lockdown | Group::Nat | Group::OtherTools | Group::Names => return None,
+        Group::Lockdown | Group::Nat | Group::Routing | Group::OtherTools | Group::Names => {
+            return None;
+        }
     };
     let mut texts: Vec<String> = Vec::new();
     for finding in findings

@@ -104,7 +104,7 @@ impl Firewall {
         // The kernel is read while the programs run, for the addresses that are known so far.
         let nftables = kernel.own_table();
         let known = addresses(more, &nftables, []);
-        let nat = self.nat(&kernel, &known);
+        let nat = self.nat(&kernel, &known, &|_| false);
         let families = self.finish_own(own);
         let other: Vec<_> = others
             .into_iter()
@@ -113,10 +113,28 @@ impl Firewall {
         let rulesets = families.iter().map(|(_, ruleset)| ruleset);
         let rulesets = rulesets.chain(other.iter().map(|(.., ruleset)| ruleset));
         let all = addresses(more, &nftables, rulesets);
-        let nat = if known == all {
+        // The kernel is asked for tables of iptables-nft that could not be read.
+        let own = families
+            .iter()
+            .map(|(family, read)| (self.variant(), *family, read));
+        let others = other.iter();
+        let others = others.map(|(variant, family, read)| (Some(*variant), *family, read));
+        let unread: Vec<(Family, Option<&[String]>)> = own
+            .chain(others)
+            .filter(|(variant, ..)| *variant == Some(Variant::Nft))
+            .map(|(_, family, read)| (family, read.as_ref().ok().map(|read| &*read.hidden)))
+            .filter(|(_, hidden)| hidden.is_none_or(|hidden| !hidden.is_empty()))
+            .collect();
+        let is_unread = |chain: &NativeChain| {
+            unread.iter().any(|(family, hidden)| {
+                chain.families == [*family]
+                    && hidden.is_none_or(|hidden| hidden.contains(&chain.table))
+            })
+        };
+        let nat = if known == all && unread.is_empty() {
             nat
         } else {
-            self.nat(&kernel, &all)
+            self.nat(&kernel, &all, &is_unread)
         };
         Observation {
             variant: self.variant(),
@@ -276,10 +294,17 @@ impl Firewall {
         }
     }
 
-    /// Other tools' NAT tables, with the chains that packets to these addresses can reach.
-    fn nat(&self, kernel: &Kernel, addresses: &[Address]) -> Result<Vec<NatTable>, NotRead> {
-        // iptables has read these chains already.
-        let skip = |chain: &NativeChain| chain.is_nat_of_iptables() && self.iptables.is_some();
+    /// Other tools' tables that may change destinations, with the chains that packets to these addresses
+    /// can reach, and the chains of iptables that it could not read.
+    fn nat(
+        &self,
+        kernel: &Kernel,
+        addresses: &[Address],
+        is_unread: &impl Fn(&NativeChain) -> bool,
+    ) -> Result<Vec<NatTable>, NotRead> {
+        let skip = |chain: &NativeChain| {
+            chain.is_of_iptables() && self.iptables.is_some() && !is_unread(chain)
+        };
         nftables::nat_tables(kernel.state()?, skip, addresses)
             .map_err(|error| NotRead::new(Readable::NfTables, error))
     }

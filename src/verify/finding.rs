@@ -32,6 +32,10 @@ pub enum Check {
     BackstopPresent,
     /// No NAT rule rewrites the address before our rules see it.
     NatUntouched,
+    /// No bridge leads packets of containers and VMs past our rules.
+    BridgedRefused,
+    /// No packet can reach the address by a source route through this host.
+    NoSourceRoutes,
     /// The other iptables variant holds no lockdown of the same address.
     OtherVariantClear,
     /// A reload of firewalld does not remove the lockdown.
@@ -50,7 +54,7 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ConfigUsable,
         Self::NamesResolved,
         Self::SomethingLocked,
@@ -61,6 +65,8 @@ impl Check {
         Self::NoBypass,
         Self::BackstopPresent,
         Self::NatUntouched,
+        Self::BridgedRefused,
+        Self::NoSourceRoutes,
         Self::OtherVariantClear,
         Self::SurvivesFirewalld,
         Self::SurvivesNftFlush,
@@ -81,6 +87,7 @@ impl Check {
             Self::BackstopPresent => Group::Backstop,
             Self::UnlistedRefused | Self::RefusedAtOnce | Self::ListedServed => Group::Packets,
             Self::NatUntouched => Group::Nat,
+            Self::BridgedRefused | Self::NoSourceRoutes => Group::Routing,
             Self::OtherVariantClear | Self::SurvivesFirewalld | Self::SurvivesNftFlush => {
                 Group::OtherTools
             }
@@ -111,6 +118,8 @@ impl Check {
             Self::NoBypass => "no-bypass",
             Self::BackstopPresent => "backstop-present",
             Self::NatUntouched => "nat-untouched",
+            Self::BridgedRefused => "bridged-refused",
+            Self::NoSourceRoutes => "no-source-routes",
             Self::OtherVariantClear => "other-variant-clear",
             Self::SurvivesFirewalld => "survives-firewalld",
             Self::SurvivesNftFlush => "survives-nft-flush",
@@ -141,6 +150,8 @@ pub enum Group {
     Packets,
     /// Address translation before our rules.
     Nat,
+    /// Ways on which packets do not meet our rules.
+    Routing,
     /// What other tools did or would do.
     OtherTools,
     /// Users and groups.

@@ -11,7 +11,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("config", &["policy"]),
     ("probe", &["policy"]),
     ("ruleset", &["policy", "probe"]),
-    ("host", &["ruleset"]),
+    ("host", &["policy", "ruleset"]),
     ("cli", &["exit_code", "ruleset"]),
     (
         "verify",
