@@ -8,6 +8,7 @@
 
 mod edit;
 mod parse;
+pub mod trust;
 
 use std::fmt;
 use std::ops::Range;
@@ -61,7 +62,7 @@ pub const KEYS: [Key; 5] = [
     Key {
         name: "only",
         form: "true or false",
-        meaning: "Whether to leave out the other address of the metadata service. The default is \
+        meaning: "true: lock only this address, not the other address of the metadata service. The default is \
                   false.",
     },
 ];

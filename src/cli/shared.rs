@@ -41,8 +41,8 @@ pub struct CommonArgs {
     /// Layers to install the rules in
     ///
     /// A list of filter, nftables and security, separated by commas. `auto` means filter,nftables;
-    /// nftables alone if iptables is not installed; filter,security if the policy lists groups or the
-    /// kernel has no nf_tables. Ignored by `status` and `remove`, which always use all layers.
+    /// nftables alone if iptables is not installed; filter,security if groups are allowed or the kernel
+    /// has no nf_tables. Ignored by `status` and `remove`, which always use all layers.
     #[arg(
         long,
         global = true,

@@ -1,7 +1,6 @@
-//! One page for each command: arguments -> engine -> output.
+//! One short module for each command: arguments -> engine -> output.
 
 mod apply;
-mod arguments;
 mod disable;
 mod enable;
 mod generate;
@@ -13,29 +12,30 @@ mod verify;
 use std::ffi::OsString;
 use std::io;
 
+use ::trust_policy::BuildError;
 use thiserror::Error;
 
-use self::arguments::Settings;
-use crate::cli::{Cli, Command, asks_for_json};
+use crate::cli::settings::{ArgumentError, Settings, verbosity};
+use crate::cli::{Cli, Command, RoleError, asks_for_json};
 use crate::engine::EngineError;
 use crate::exit_code::ExitCode;
 use crate::output::{Format, Style, json, log};
-use crate::policy::{AddressError, SubjectError};
 use crate::sys;
+use crate::sys::input::InputError;
 
 /// Why a command was not carried out.
 #[derive(Debug, Error)]
 enum CommandError {
     #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error(transparent)]
-    Subject(#[from] SubjectError),
-    #[error("{0} is not valid UTF-8")]
-    NotUtf8(String),
+    Argument(#[from] ArgumentError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
-    TrustPolicy(#[from] trust_policy::TrustPolicyError),
+    Role(#[from] RoleError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Input(#[from] InputError),
     #[error("cannot write to standard output: {0}")]
     Write(#[from] io::Error),
 }
@@ -43,7 +43,7 @@ enum CommandError {
 impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Address(_) | Self::Subject(_) | Self::NotUtf8(_) | Self::TrustPolicy(_) => {
+            Self::Argument(_) | Self::Role(_) | Self::Build(_) | Self::Input(_) => {
                 ExitCode::BadInput
             }
             Self::Engine(error) => error.exit_code(),
@@ -53,11 +53,11 @@ impl CommandError {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::Address(error) => error.help(),
-            Self::Subject(error) => error.help(),
+            Self::Argument(error) => error.help(),
             Self::Engine(error) => error.help(),
-            Self::TrustPolicy(error) => error.help(),
-            Self::NotUtf8(_) | Self::Write(_) => None,
+            Self::Role(error) => error.help(),
+            Self::Input(error) => Some(error.help()),
+            Self::Build(_) | Self::Write(_) => None,
         }
     }
 }
@@ -68,7 +68,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     match Cli::from_arguments(arguments.to_vec()) {
         Err(error) => bad_arguments(arguments, &error),
         Ok(cli) => {
-            log::start(arguments::verbosity(&cli.common));
+            log::start(verbosity(&cli.common));
             let style = Style::of(&io::stdout());
             sys::clear_environment();
             sys::wait_for_children();

@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::apply::{Applied, conclude, warn_about};
-use super::change::{Outcome, Wanted, change};
+use super::change::{Outcome, change};
 use super::configuration::{self, ConfigFailure};
 use super::error::{EngineError, Failure};
 use super::host::{addresses, open};
 use super::options::Options;
-use crate::policy::floor::{metadata_for_root, not_locked};
+use crate::policy::floor::{before_lookups, without_configuration};
 use crate::policy::resolve::NotResolved;
 use crate::policy::{Policy, Request};
-use crate::ruleset::{Lockdown, Observation, installed, installed_elsewhere, plan};
+use crate::ruleset::plan::Wanted;
+use crate::ruleset::{Lockdown, Observation, installed, installed_policies};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock::{self, Held};
 use crate::verify::{Finding, config_unusable, names_resolved};
@@ -142,7 +143,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
         let (names, seen) = match State::new(configured, names.take(), &seen) {
             State::Unusable(error) => {
                 let finding = config_unusable(&error.to_string(), error.help().as_deref());
-                let policies = without_configuration(&seen);
+                let policies = without_configuration(&installed_policies(&seen));
                 return Ok(Pass {
                     done: install(&policies, seen, firewall, options),
                     finding,
@@ -205,36 +206,12 @@ fn install_floors(
     firewall: &Firewall,
     options: &Options,
 ) -> Observation {
-    let installed = installed_policies(&seen);
-    let floors: Vec<Policy> = requests
-        .iter()
-        .filter_map(|request| {
-            if request.needs_lookups() {
-                not_locked(request.floor(), &installed)
-            } else {
-                Some(request.floor())
-            }
-        })
-        .collect();
+    let floors = before_lookups(requests, &installed_policies(&seen));
     if floors.is_empty() {
         return seen;
     }
     // A failure repeats, and is reported, when the resolved policies are installed.
     install(&floors, seen, firewall, options).seen
-}
-
-/// The policies to install without a usable configuration: the installed ones, and the floor.
-fn without_configuration(seen: &Observation) -> Vec<Policy> {
-    let mut policies = installed_policies(seen);
-    policies.extend(not_locked(metadata_for_root(), &policies));
-    policies
-}
-
-/// The policies that the layers in use or the other variant hold.
-fn installed_policies(seen: &Observation) -> Vec<Policy> {
-    let elsewhere = installed_elsewhere(seen).lockdowns;
-    let all = installed(seen).lockdowns.into_iter().chain(elsewhere);
-    all.map(|lockdown| lockdown.policy).collect()
 }
 
 /// Installs the policies that this host permits; the others are failures.
@@ -244,27 +221,9 @@ fn install(
     firewall: &Firewall,
     options: &Options,
 ) -> Outcome {
-    let mut failures = Vec::new();
-    let mut wanted = Wanted::default();
-    for policy in policies {
-        match plan::lockdown_for(policy, options.layers, &seen) {
-            Ok(lockdown) => wanted.lockdowns.push(lockdown),
-            Err(source) => failures.push(Failure::CannotLock {
-                target: policy.target.clone(),
-                source,
-            }),
-        }
-    }
-    let targets = wanted
-        .lockdowns
-        .iter()
-        .map(|lockdown| &lockdown.policy.target);
-    let targets: Vec<_> = targets.collect();
-    match plan::cut_off_halves(&targets, options.layers, &seen) {
-        Ok(halves) => wanted.halves = halves,
-        Err(error) => failures.push(Failure::HalfLost(error)),
-    }
+    let (wanted, rejected) = Wanted::new(policies, options.layers, &seen);
     let mut done = change(&wanted, seen, options.layers, firewall);
-    done.failures.append(&mut failures);
+    done.failures
+        .extend(rejected.into_iter().map(Failure::from));
     done
 }

@@ -11,6 +11,7 @@ use super::host::open;
 use super::options::Options;
 use super::remove::{Removed, remove};
 use crate::config::{Source, parse, with_lockdown};
+use crate::host::{BOOT_UNIT, UNITS};
 use crate::policy::Request;
 use crate::ruleset::LayerChoice;
 use crate::sys::systemd::SystemdError;
@@ -45,7 +46,7 @@ pub fn enable(
     privileges::need_root()?;
     warn_about_options(options);
     let path = options.config_path();
-    // Errors are reported before the folder is created.
+    // Errors are reported before the directory is created.
     let mut change = edit(&path, request, now)?;
     if change.text.is_some() {
         let _held = lock::folder(&sys::config::folder(&path)?, options.wait)?;
@@ -92,9 +93,9 @@ fn apply_now(refused: Option<SystemdError>, options: &Options) -> Result<Applied
 }
 
 fn enable_units(now: bool, enabled: &mut Enabled) -> Result<(), SystemdError> {
-    enabled.links = Some(systemd::enable()?);
+    enabled.links = Some(systemd::enable(BOOT_UNIT)?);
     if now && systemd::is_running() {
-        systemd::start()?;
+        systemd::start(&UNITS)?;
         enabled.started = true;
     }
     Ok(())
@@ -164,15 +165,15 @@ fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
 fn warn_about_options(options: &Options) {
     if options.config.is_some() {
         warn!(
-            "the boot unit reads {}, not this file; give ip-lockdown.service a drop-in with the \
-             same --config",
+            "the boot unit reads {}, not this file; to change that, add the same --config to its \
+             command lines with `systemctl edit ip-lockdown.service`",
             sys::config::PATH
         );
     }
     if options.layers != LayerChoice::Auto || options.variant.is_some() {
         warn!(
-            "the boot unit chooses variant and layers itself; give ip-lockdown.service a drop-in \
-             with the same options"
+            "the boot unit chooses variant and layers by itself; to change that, add the same options \
+             to its command lines with `systemctl edit ip-lockdown.service`"
         );
     }
 }
@@ -199,13 +200,13 @@ pub fn disable(now: bool, options: &Options) -> Result<Disabled, EngineError> {
     privileges::need_root()?;
     let mut disabled = Disabled {
         path: options.config_path(),
-        links: systemd::disable()?,
+        links: systemd::disable(BOOT_UNIT)?,
         stopped: false,
         removed: None,
     };
     if now {
         if systemd::is_running() {
-            systemd::stop()?;
+            systemd::stop(&UNITS)?;
             disabled.stopped = true;
         }
         disabled.removed = Some(remove(None, options));

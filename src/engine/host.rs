@@ -3,11 +3,10 @@
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
-use crate::host::{FIREWALLD, Flush, Host, nftables_service};
+use crate::host::{BOOT_UNIT, FIREWALLD, Flush, Host, nftables_service};
 use crate::policy::{Address, Family, Target};
 use crate::ruleset::{NotRead, Observation, Readable};
 use crate::sys::firewall::Firewall;
-use crate::sys::systemd::BOOT_UNIT;
 use crate::sys::units::{Units, read_optional};
 use crate::sys::{kernel, network};
 

@@ -3,14 +3,16 @@
 
 use tracing::{debug, info, warn};
 
-use super::change::{Wanted, change, places, run};
+use super::change::{change, places, run};
 use super::configuration;
-use super::error::{EngineError, Failure, exit_code};
+use super::error::{EngineError, Failure, NotPermitted, exit_code};
 use super::host::{locks_at_boot, open};
 use super::options::Options;
 use crate::exit_code::ExitCode;
+use crate::host::SETTLE_UNIT;
 use crate::policy::{Address, Target};
-use crate::ruleset::{Observation, plan};
+use crate::ruleset::Observation;
+use crate::ruleset::plan::{self, Wanted};
 use crate::sys::firewall::Firewall;
 use crate::sys::{lock, systemd};
 
@@ -45,12 +47,9 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
     let mut failures = Vec::new();
     // First, the other half of the IMDS pair becomes a lockdown of its own, with the same list.
     if let Some(target) = target {
-        let halves = plan::cut_off_halves(&[target], options.layers, &seen)?;
-        if !halves.is_empty() {
-            let halves = Wanted {
-                lockdowns: halves,
-                halves: Vec::new(),
-            };
+        let halves =
+            Wanted::halves_without(target, options.layers, &seen).map_err(NotPermitted::new)?;
+        if !halves.lockdowns.is_empty() {
             let kept = change(&halves, seen, options.layers, &firewall);
             failures.extend(kept.failures);
             seen = kept.seen;
@@ -66,7 +65,9 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
         ),
         Ok(false) => {}
         Err(error) => {
-            warn!("{error}; if it is enabled, it locks the configured addresses again at boot");
+            warn!(
+                "{error}; if ip-lockdown.service is enabled, it locks the addresses again at boot"
+            );
         }
     }
     Ok(Removed {
@@ -92,7 +93,7 @@ fn stop_settling(target: Option<&Target>, options: &Options) {
         }
         others = !rest.is_empty();
     }
-    match (systemd::stop_settling(), target) {
+    match (systemd::stop_if_loaded(SETTLE_UNIT), target) {
         (Ok(true), Some(target)) if others => warn!(
             "stopped ip-lockdown-settle.service, which would lock {target} again; it no longer \
              waits for unresolved names. Remove {target} from the configuration, then start it \
@@ -122,8 +123,7 @@ fn remove_rules(
         info!("removing rules from {}", places(&plan));
         debug!(attempt, ?plan, "removing");
         let refusals = run(firewall, &plan, &mut false);
-        let refused = |(place, source)| Failure::Refused { place, source };
-        failures.extend(refusals.into_iter().map(refused));
+        failures.extend(refusals.into_iter().map(Failure::refused));
         seen = firewall.observe(&[]);
     }
     // Layers that could not be read may still hold rules.

@@ -96,7 +96,7 @@ pub enum GroupRef {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SubjectError {
     /// The empty string.
-    #[error("a user or group is empty")]
+    #[error("a user or group name is empty")]
     Empty,
     /// A minus sign before digits.
     #[error("\"{0}\" is negative")]

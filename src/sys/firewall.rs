@@ -1,6 +1,7 @@
 //! Reads and changes the firewall of the host: iptables and nftables together.
 //!
-//! Programs that do not depend on each other run at the same time.
+//! Programs that do not depend on each other run at the same time. [`crate::ruleset::reading`] decides
+//! what is read.
 
 use std::io;
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use super::kernel::{LegacyTables, legacy_tables};
 use super::netlink::{self, State};
 use super::nftables;
 use super::program::Running;
-use crate::policy::{Address, Family, IMDS_V4, IMDS_V6};
+use crate::policy::{Address, Family};
 use crate::ruleset::iptables::render;
-use crate::ruleset::model::{ChainName, Ruleset, Variant};
+use crate::ruleset::model::{Ruleset, Variant};
 use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::nftables::nat::NatTable;
 use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::plan::{Place, Transaction};
+use crate::ruleset::reading::{self, Reading, Tables, UnreadTables};
 use crate::ruleset::{Native, NotRead, Observation, Readable};
 
 /// The firewall of this host.
@@ -26,29 +28,38 @@ pub struct Firewall {
     families: Vec<Family>,
     wait: u32,
     iptables: Option<Iptables>,
+    /// Why it is not known whether this host has iptables.
+    unknown: Option<Arc<FirewallError>>,
 }
+
+/// A program that reads rules of iptables; `None` if there are no rules to read.
+type Started = Result<Option<(Iptables, Running)>, Arc<FirewallError>>;
 
 impl Firewall {
     /// Finds the iptables programs of `variant` for the families; `None` means the variant of `iptables`
     /// on this host. They wait at most `wait` seconds for the xtables lock, at least one second.
     ///
     /// # Errors
-    /// A program is missing, or its variant is unknown. If `variant` is `None`, a host without iptables
-    /// is not an error.
+    /// A program is missing, or its variant is unknown. If `variant` is `None`, neither a host without
+    /// iptables is an error, nor one whose `iptables` cannot be used: its rules are then unread.
     pub fn find(
         variant: Option<Variant>,
         families: &[Family],
         wait: u32,
     ) -> Result<Self, FirewallError> {
-        let variant = match variant {
-            Some(variant) => Some(variant),
-            None => Iptables::host_variant(wait)?,
+        let (variant, unknown) = match variant {
+            Some(variant) => (Some(variant), None),
+            None => match Iptables::host_variant(wait) {
+                Ok(variant) => (variant, None),
+                Err(error) => (None, Some(Arc::new(error))),
+            },
         };
         let iptables = variant.map(|variant| Iptables::find(variant, families, wait));
         Ok(Self {
             families: families.to_vec(),
             wait,
             iptables: iptables.transpose()?,
+            unknown,
         })
     }
 
@@ -94,47 +105,38 @@ impl Firewall {
     pub fn observe(&self, more: &[Address]) -> Observation {
         let kernel = Kernel::read();
         let own = self.start_own(&kernel);
-        // Without iptables, the other variant is legacy: rules of iptables-nft belong to the layers in use.
-        let other = self.variant().map_or(Variant::Legacy, Variant::other);
+        let other = reading::other(self.variant());
         let others: Vec<_> = self
             .families
             .iter()
-            .filter_map(|&family| Some((family, self.start_other(other, family, &kernel)?)))
+            .map(|&family| (family, kernel.tables(family).reading_other(other)))
+            .filter(|(_, reading)| !matches!(reading, Reading::Empty))
+            .map(|(family, reading)| (family, self.start_read(other, family, reading)))
             .collect();
         // The kernel is read while the programs run, for the addresses that are known so far.
         let nftables = kernel.own_table();
-        let known = addresses(more, &nftables, []);
-        let nat = self.nat(&kernel, &known, &|_| false);
+        let own_table = nftables.as_ref().ok().and_then(Option::as_ref);
+        let known = reading::nat_addresses(more, own_table, []);
+        let nat = self.nat(&kernel, &known, &[]);
         let families = self.finish_own(own);
         let other: Vec<_> = others
             .into_iter()
-            .map(|(family, started)| (other, family, finish_other(other, family, started)))
+            .map(|(family, started)| (other, family, finish_read(other, family, started)))
             .collect();
         let rulesets = families.iter().map(|(_, ruleset)| ruleset);
         let rulesets = rulesets.chain(other.iter().map(|(.., ruleset)| ruleset));
-        let all = addresses(more, &nftables, rulesets);
+        let all = reading::nat_addresses(more, own_table, rulesets.flatten());
         // The kernel is asked for tables of iptables-nft that could not be read.
         let own = families
             .iter()
             .map(|(family, read)| (self.variant(), *family, read));
         let others = other.iter();
         let others = others.map(|(variant, family, read)| (Some(*variant), *family, read));
-        let unread: Vec<(Family, Option<&[String]>)> = own
-            .chain(others)
-            .filter(|(variant, ..)| *variant == Some(Variant::Nft))
-            .map(|(_, family, read)| (family, read.as_ref().ok().map(|read| &*read.hidden)))
-            .filter(|(_, hidden)| hidden.is_none_or(|hidden| !hidden.is_empty()))
-            .collect();
-        let is_unread = |chain: &NativeChain| {
-            unread.iter().any(|(family, hidden)| {
-                chain.families == [*family]
-                    && hidden.is_none_or(|hidden| hidden.contains(&chain.table))
-            })
-        };
+        let unread = reading::unread_tables(own.chain(others));
         let nat = if known == all && unread.is_empty() {
             nat
         } else {
-            self.nat(&kernel, &all, &is_unread)
+            self.nat(&kernel, &all, &unread)
         };
         Observation {
             variant: self.variant(),
@@ -167,16 +169,22 @@ impl Firewall {
                 Transaction::Nftables(operations) => of_nftables = Some(operations),
                 Transaction::Iptables(variant, family, tables) => {
                     let input = render::transaction(*family, tables);
-                    started.push((transaction.place(), self.start(*variant, *family, &input)));
+                    let running = self.programs(*variant, *family).and_then(|programs| {
+                        let running = programs.start_transaction(*family, &input)?;
+                        Ok((programs, *family, running))
+                    });
+                    started.push((transaction.place(), running));
                 }
             }
         }
         let of_nftables =
             of_nftables.map(|operations| (Place::Nftables, nftables::run(operations)));
-        let finish = |(place, started): (_, Result<Started<'_>, _>)| {
-            (place, started.and_then(Started::finish))
-        };
-        let of_iptables = started.into_iter().map(finish);
+        let of_iptables = started.into_iter().map(|(place, started)| {
+            let result = started.and_then(|(programs, family, running): (Iptables, _, _)| {
+                programs.finish_transaction(family, running)
+            });
+            (place, result)
+        });
         of_iptables.chain(of_nftables).collect()
     }
 
@@ -188,12 +196,8 @@ impl Firewall {
     pub fn command_line(&self, place: Place) -> Result<Vec<String>, FirewallError> {
         match place {
             Place::Nftables => Ok(["nft", "-f", "-"].map(str::to_owned).to_vec()),
-            Place::Iptables(variant, family) if Some(variant) == self.variant() => {
-                Ok(self.iptables()?.transaction_command(family))
-            }
             Place::Iptables(variant, family) => {
-                let other = Iptables::find(variant, &[family], self.wait)?;
-                Ok(other.transaction_command(family))
+                Ok(self.programs(variant, family)?.transaction_command(family))
             }
         }
     }
@@ -204,93 +208,57 @@ impl Firewall {
     /// # Errors
     /// iptables is missing, could not be run, or failed for another reason.
     pub fn has_table(&self, family: Family, table: &str) -> Result<bool, FirewallError> {
-        self.iptables()?.has_table(family, table)
+        let iptables = self.iptables.as_ref().ok_or_else(Iptables::missing)?;
+        iptables.has_table(family, table)
     }
 
-    fn iptables(&self) -> Result<&Iptables, FirewallError> {
-        self.iptables.as_ref().ok_or_else(Iptables::missing)
-    }
-
-    fn start(
-        &self,
-        variant: Variant,
-        family: Family,
-        input: &str,
-    ) -> Result<Started<'_>, FirewallError> {
-        if Some(variant) == self.variant() {
-            let iptables = self.iptables()?;
-            let running = iptables.start_transaction(family, input)?;
-            Ok(Started::Own(iptables, family, running))
-        } else {
-            let other = Iptables::find(variant, &[family], self.wait)?;
-            let running = other.start_transaction(family, input)?;
-            Ok(Started::Other(other, family, running))
+    /// The programs of the variant.
+    fn programs(&self, variant: Variant, family: Family) -> Result<Iptables, FirewallError> {
+        match &self.iptables {
+            Some(own) if own.variant() == variant => Ok(own.clone()),
+            _ => Iptables::find(variant, &[family], self.wait),
         }
     }
 
-    /// Starts to read the families of the variant in use. If a family has no table, it has no rules, and
-    /// no program is started (`Ok(None)`).
-    fn start_own(&self, kernel: &Kernel) -> Vec<(Family, Result<Option<Running>, FirewallError>)> {
+    /// The variant whose rules are read as those of the layers in use. Without iptables, only chains of
+    /// iptables-nft can be ours.
+    fn own_variant(&self) -> Variant {
+        self.variant().unwrap_or(Variant::Nft)
+    }
+
+    /// Starts to read the families of the variant in use.
+    fn start_own(&self, kernel: &Kernel) -> Vec<(Family, Started)> {
         let start = |family| {
-            let Some(iptables) = &self.iptables else {
-                // Our chains exist, but only iptables can read them.
-                if kernel.has_chain_of_ours(family)? {
-                    return Err(Iptables::missing());
-                }
-                return Ok(None);
-            };
-            match kernel.in_use(iptables.variant(), family) {
-                Ok(false) => Ok(None),
-                Ok(true) => iptables.start_read(family).map(Some),
-                // The list of tables cannot be read. iptables-nft-save reads the kernel itself, and reports
-                // a failure. iptables-legacy-save would print no table.
-                Err(_) if iptables.variant() == Variant::Nft => {
-                    iptables.start_read(family).map(Some)
-                }
-                Err(error) => Err(error),
+            if let Some(error) = &self.unknown {
+                return Err(Arc::clone(error));
             }
+            let reading = kernel.tables(family).reading(self.variant());
+            self.start_read(self.own_variant(), family, reading)
         };
-        self.families
-            .iter()
-            .map(|&family| (family, start(family)))
-            .collect()
+        let families = self.families.iter();
+        families.map(|&family| (family, start(family))).collect()
     }
 
     fn finish_own(
         &self,
-        started: Vec<(Family, Result<Option<Running>, FirewallError>)>,
+        started: Vec<(Family, Started)>,
     ) -> Vec<(Family, Result<Ruleset, NotRead>)> {
-        // Without iptables, only chains of iptables-nft can be ours.
-        let variant = self.variant().unwrap_or(Variant::Nft);
+        let started = started.into_iter();
         started
-            .into_iter()
-            .map(|(family, started)| {
-                let ruleset = started.and_then(|running| match running {
-                    None => Ok(Ruleset::empty(family)),
-                    Some(running) => self.iptables()?.read(family, running),
-                });
-                let ruleset = ruleset.map_err(|error| not_read(variant, family, error));
-                (family, ruleset)
-            })
+            .map(|(family, started)| (family, finish_read(self.own_variant(), family, started)))
             .collect()
     }
 
-    /// Starts to read the variant that is not in use; `None` if it has no tables.
-    fn start_other(
-        &self,
-        variant: Variant,
-        family: Family,
-        kernel: &Kernel,
-    ) -> Option<Result<(Iptables, Running), FirewallError>> {
-        let start = || {
-            let other = Iptables::find(variant, &[family], self.wait)?;
-            let running = other.start_read(family)?;
-            Ok((other, running))
-        };
-        match kernel.in_use(variant, family) {
-            Ok(false) => None,
-            Ok(true) => Some(start()),
-            Err(error) => Some(Err(error)),
+    fn start_read(&self, variant: Variant, family: Family, reading: Reading) -> Started {
+        match reading {
+            Reading::Empty => Ok(None),
+            Reading::Program => {
+                let programs = self.programs(variant, family)?;
+                let running = programs.start_read(family)?;
+                Ok(Some((programs, running)))
+            }
+            Reading::NeedsIptables => Err(Iptables::missing().into()),
+            Reading::Unknown(error) => Err(FirewallError::TablesInUse(error).into()),
         }
     }
 
@@ -300,66 +268,24 @@ impl Firewall {
         &self,
         kernel: &Kernel,
         addresses: &[Address],
-        is_unread: &impl Fn(&NativeChain) -> bool,
+        unread: &[UnreadTables<'_>],
     ) -> Result<Vec<NatTable>, NotRead> {
-        let skip = |chain: &NativeChain| {
-            chain.is_of_iptables() && self.iptables.is_some() && !is_unread(chain)
-        };
+        let skip =
+            |chain: &NativeChain| reading::is_read_by_iptables(chain, self.variant(), unread);
         nftables::nat_tables(kernel.state()?, skip, addresses)
             .map_err(|error| NotRead::new(Readable::NfTables, error))
     }
 }
 
-/// The addresses of the metadata service, all locked addresses, and `more`.
-fn addresses<'a>(
-    more: &[Address],
-    own: &Result<Option<OwnTable>, NotRead>,
-    rulesets: impl IntoIterator<Item = &'a Result<Ruleset, NotRead>>,
-) -> Vec<Address> {
-    let of_own = own.as_ref().ok().and_then(Option::as_ref);
-    let of_own = of_own.map(|own| own.table.locked_addresses());
-    let of_iptables = rulesets
-        .into_iter()
-        .filter_map(|ruleset| ruleset.as_ref().ok());
-    let locked = of_own
-        .into_iter()
-        .chain(of_iptables.map(Ruleset::locked_addresses));
-    let mut all: Vec<Address> = locked.flatten().collect();
-    all.extend([IMDS_V4, IMDS_V6]);
-    all.extend(more);
-    all.sort_unstable();
-    all.dedup();
-    all
-}
-
-/// A transaction that is running.
-enum Started<'a> {
-    Own(&'a Iptables, Family, Running),
-    Other(Iptables, Family, Running),
-}
-
-impl Started<'_> {
-    fn finish(self) -> Result<(), FirewallError> {
-        match self {
-            Self::Own(iptables, family, running) => iptables.finish_transaction(family, running),
-            Self::Other(iptables, family, running) => iptables.finish_transaction(family, running),
-        }
-    }
-}
-
-fn finish_other(
-    variant: Variant,
-    family: Family,
-    started: Result<(Iptables, Running), FirewallError>,
-) -> Result<Ruleset, NotRead> {
-    started
-        .and_then(|(iptables, running)| iptables.read(family, running))
-        .map_err(|error| not_read(variant, family, error))
-}
-
-fn not_read(variant: Variant, family: Family, error: FirewallError) -> NotRead {
-    let help = error.help();
-    NotRead::new(Readable::Iptables(variant, family), error).help(help)
+fn finish_read(variant: Variant, family: Family, started: Started) -> Result<Ruleset, NotRead> {
+    let ruleset = started.and_then(|started| match started {
+        None => Ok(Ruleset::empty(family)),
+        Some((programs, running)) => Ok(programs.read(family, running)?),
+    });
+    ruleset.map_err(|error| {
+        let help = error.help();
+        NotRead::new(Readable::Iptables(variant, family), error).help(help)
+    })
 }
 
 /// The tables and chains of nf_tables; `None` if the kernel has no nf_tables.
@@ -400,30 +326,18 @@ impl Kernel {
         }
     }
 
-    /// Whether the variant has a table of the family.
-    fn in_use(&self, variant: Variant, family: Family) -> Result<bool, FirewallError> {
-        match variant {
-            Variant::Legacy => legacy_tables(family)
-                .map(|tables| tables == LegacyTables::InUse)
-                .map_err(|error| FirewallError::TablesInUse(Arc::new(error))),
-            Variant::Nft => {
-                let mut tables = self.tables_and_chains()?.tables.iter();
-                Ok(tables.any(|table| table.is_of(family)))
-            }
-        }
-    }
-
-    /// Whether a table of the family contains a chain with one of our names.
-    fn has_chain_of_ours(&self, family: Family) -> Result<bool, FirewallError> {
-        let mut chains = self.tables_and_chains()?.chains.iter();
-        Ok(chains
-            .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok()))
-    }
-
-    fn tables_and_chains(&self) -> Result<&State, FirewallError> {
-        match &self.0 {
+    /// The tables of the family.
+    fn tables(&self, family: Family) -> Tables {
+        let state = || match &self.0 {
             Ok(state) => Ok(state.as_ref().unwrap_or(&EMPTY)),
-            Err(error) => Err(FirewallError::TablesInUse(Arc::clone(error))),
+            Err(error) => Err(Arc::clone(error)),
+        };
+        Tables {
+            nft: state().map(|state| reading::has_table(&state.tables, family)),
+            legacy: legacy_tables(family)
+                .map(|tables| tables == LegacyTables::InUse)
+                .map_err(Arc::new),
+            ours: state().map(|state| reading::has_chain_of_ours(&state.chains, family)),
         }
     }
 }

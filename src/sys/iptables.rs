@@ -16,7 +16,7 @@ use crate::ruleset::iptables::parse;
 use crate::ruleset::model::{Ruleset, Variant};
 
 /// The programs of one variant.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Iptables {
     variant: Variant,
     wait: u32,

@@ -1,6 +1,6 @@
 //! One change at a time: every command that changes rules holds a lock file, and so does every
 //! program that it starts. When the command is killed, a transaction that it started continues; the
-//! next change must wait for it. A change of the configuration locks the file's folder instead.
+//! next change must wait for it. A change of the configuration locks the file's directory instead.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -29,10 +29,10 @@ pub enum LockError {
     /// The file cannot be opened.
     #[error("cannot open the lock file {PATH}: {0}")]
     Open(#[source] io::Error),
-    /// The file or folder cannot be locked.
+    /// The file or directory cannot be locked.
     #[error("cannot lock {}: {source}", path.display())]
     Lock {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// The system's reason.
         #[source]
@@ -44,7 +44,7 @@ pub enum LockError {
         path.display()
     )]
     Busy {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// How long this run waited.
         limit: Duration,
@@ -80,7 +80,7 @@ pub fn exclusive(limit: Duration) -> Result<Held, LockError> {
     )
 }
 
-/// Locks a folder, to change a file in it. The lock of [`exclusive`] protects rules, and requires
+/// Locks a directory, to change a file in it. The lock of [`exclusive`] protects rules, and requires
 /// `/run`, which an image may not have.
 ///
 /// # Errors

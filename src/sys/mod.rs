@@ -27,5 +27,5 @@ pub use error::FirewallError;
 pub(crate) use ffi::{clear_environment, wait_for_children};
 pub use program::ProgramError;
 
-/// The only folders in which programs are searched for.
+/// The only directories in which programs are searched for.
 pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

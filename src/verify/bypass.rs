@@ -1,8 +1,8 @@
 //! Whether a foreign rule could accept packets to an address, or rewrite the address.
 //!
 //! Rules are followed in order, as the kernel evaluates them. Conservative: a match that is not
-//! understood may match, and an unknown target may accept. A rule is ruled out only if it certainly
-//! concerns other packets, or if an earlier rule certainly takes all packets to the address.
+//! understood may match, and an unknown iptables target may accept. A rule is ruled out only if it
+//! certainly concerns other packets, or if an earlier rule certainly takes all packets to the address.
 
 use std::collections::HashMap;
 

@@ -30,7 +30,7 @@ pub enum Check {
     NoBypass,
     /// A second layer enforces the lockdown too.
     BackstopPresent,
-    /// No NAT rule rewrites the address before our rules see it.
+    /// No NAT rule rewrites the address before packets reach our rules.
     NatUntouched,
     /// No bridge leads packets of containers and VMs past our rules.
     BridgedRefused,

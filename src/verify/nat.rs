@@ -1,5 +1,5 @@
-//! Whether a rule of another tool could rewrite the address before our rules see it, or lead its
-//! packets to a local socket (TPROXY).
+//! Whether another tool's rule could rewrite the address before packets reach our rules, or lead them
+//! to a local socket (TPROXY).
 //!
 //! Conservative, as [`super::bypass`]: a match that is not understood may match. Only a rule that
 //! certainly concerns other packets is ruled out.
@@ -14,7 +14,7 @@ use crate::ruleset::nftables::nat::{Answer, judge};
 use crate::ruleset::nftables::object::Stage;
 use crate::ruleset::{Lockdown, Observation};
 
-const MAY: &str = "may rewrite the address before our rules see it";
+const MAY: &str = "may rewrite the address before packets reach our rules";
 const HELP: &str = "remove that rule, or protect the service that it leads to";
 
 /// The finding on the rules of both iptables variants and of nftables.

@@ -1,4 +1,4 @@
-//! Whether other tools of this host will remove the lockdown, although it holds now.
+//! Whether other tools of this host will remove the lockdown, although it works now.
 
 use super::finding::{Check, Finding};
 use crate::host::{Flush, Host};
@@ -57,7 +57,7 @@ fn survives_nft_flush(lockdown: &Lockdown, seen: &Observation, host: &Host) -> F
                 file.display()
             );
             Finding::fail(check, message).degraded().help(
-                "`ip-lockdown enable`: a drop-in of our units then applies the lockdown again; or \
+                "run `ip-lockdown enable`: a systemd drop-in then applies the lockdown again; or \
                  flush one table by name, as docs/coexistence.md shows",
             )
         }

@@ -1,7 +1,7 @@
-//! The exact text that `iptables-restore` is given, and what the kernel is told of nftables as the text that `nft`
-//! would be given, for a reader to judge: `tests/pure/golden/*.txt`.
+//! The exact text for `iptables-restore`, and the nftables transaction as text for `nft -f`, for a reader to review:
+//! `tests/pure/golden/*.txt`.
 //!
-//! `BLESS=1 cargo test --test pure golden` writes them anew; the difference is then for review.
+//! `BLESS=1 cargo test --test pure golden` rewrites these files; review their diff.
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

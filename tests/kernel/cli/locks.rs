@@ -1,4 +1,4 @@
-//! Other processes that hold the locks: a bounded wait, then exit code 3 and nothing changed.
+//! Other processes hold the lock files: the program waits for a limited time, then exits with code 3 and changes nothing.
 
 use std::time::Duration;
 

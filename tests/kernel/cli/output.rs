@@ -1,4 +1,4 @@
-//! What goes where: results to standard output, log lines to standard error, quiet by default.
+//! Results go to standard output, log lines to standard error; by default, actions are not logged.
 
 use lab::{Done, Lab, Variant};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Bad input: each with its own message, exit code 2, and nothing changed.
+//! Wrong arguments: each has its own message and exit code 2, and changes nothing.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -102,8 +102,8 @@ fn a_bad_user_is_reported_and_changes_nothing() {
             &[V4, "--group", "10-20"],
             "is a range; groups have no ranges\nhelp: list each group",
         ),
-        (&[V4, ""], "a user or group is empty"),
-        (&[V4, "--group", ""], "a user or group is empty"),
+        (&[V4, ""], "a user or group name is empty"),
+        (&[V4, "--group", ""], "a user or group name is empty"),
         (&[V4, "root;reboot"], "it contains the character ';'"),
         (&[V4, "$(reboot)"], "it contains the character"),
         (&[V4, "`reboot`"], "it contains the character '`'"),

@@ -1,4 +1,4 @@
-//! The configuration: whose files are read, what `apply` and `verify` make of them.
+//! The configuration: which owners and modes of files are accepted, and what `apply` and `verify` do with the entries.
 
 use lab::{IMDS, IMDS_V4, IMDS_V6, Lab, User};
 

@@ -1,4 +1,4 @@
-//! Any policy, any foreign rules, any damage, any packet: dense enough that they meet.
+//! Any policy, any foreign rules, any damage, any packet: from small ranges, so that they often concern each other.
 
 use std::net::IpAddr;
 

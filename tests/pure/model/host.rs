@@ -1,4 +1,4 @@
-//! Both families of a host, and the steps by which the product changes them.
+//! Both families of a host, and the steps in which the program changes them.
 
 use ip_lockdown::host::{self, Flush};
 use ip_lockdown::policy::{Address, Family, Policy};

@@ -1,5 +1,5 @@
-//! `iptables-restore --noflush`, as far as the product uses it (iptables/iptables-restore.c and
-//! xtables-restore.c): lines in order on a copy of the table, which COMMIT puts in place whole.
+//! `iptables-restore --noflush`, as far as the program uses it (iptables/iptables-restore.c and
+//! xtables-restore.c): runs the lines in order on a copy of the table; COMMIT replaces the table with the copy.
 
 use super::kernel::{Chain, Kernel, Rule, Table};
 

@@ -1,4 +1,4 @@
-//! "Could not look is never absent": whatever text comes in, it is understood or it is an error.
+//! A failed read is never "absent": any text is either parsed or an error.
 
 use ip_lockdown::policy::{AccountName, Address, Family, GroupRef, UserRef};
 use ip_lockdown::ruleset::Marker;

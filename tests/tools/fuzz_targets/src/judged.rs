@@ -1,4 +1,4 @@
-//! What is decided from an observation.
+//! Decisions that are based on an observation.
 
 use ip_lockdown::host::{Flush, Host, Network};
 use ip_lockdown::policy::floor::metadata_for_root;
