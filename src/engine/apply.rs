@@ -122,7 +122,7 @@ pub(super) fn conclude(
 ) -> Applied {
     let complete = done.failures.is_empty();
     let judged = installed_instead(&done.lockdowns, complete, &done.seen);
-    let host = host();
+    let host = host(&done.seen);
     let inspection = inspect_patiently(&judged, &mut done.seen, &host, complete, firewall);
     let mut findings = known_findings;
     findings.extend(inspection.findings);

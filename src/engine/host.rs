@@ -8,10 +8,10 @@ use crate::host::{
     self, BOOT_UNIT, CLOUD_INIT, FIREWALLD, Flush, Host, NextBoot, Unit, nftables_service,
 };
 use crate::policy::{Address, Family, Target};
-use crate::ruleset::{NotRead, Readable};
+use crate::ruleset::{NotRead, Observation, Readable};
 use crate::sys::firewall::Firewall;
 use crate::sys::units::{Units, read_optional};
-use crate::sys::{self, kernel};
+use crate::sys::{self, kernel, network};
 
 /// Drops the privileges that are not needed, then finds the firewall of the host.
 pub(super) fn open(options: &Options, probing: bool) -> Result<Firewall, EngineError> {
@@ -31,8 +31,8 @@ pub(super) fn addresses<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Ve
     addresses.copied().collect()
 }
 
-/// Reads which units of this host would remove a lockdown.
-pub(super) fn host() -> Host {
+/// Reads which units of this host would remove a lockdown, and what leads packets past its rules.
+pub(super) fn host(seen: &Observation) -> Host {
     let flush = || -> std::io::Result<Flush> {
         let units = Units::list()?;
         let unit = units.read(nftables_service::UNIT)?;
@@ -52,6 +52,8 @@ pub(super) fn host() -> Host {
         flush: flush().map_err(|e| NotRead::new(Readable::Unit(nftables_service::UNIT), e)),
         firewalld_at_boot: starts_at_boot(FIREWALLD),
         next_boot: next_boot(),
+        network: network::read(&seen.locked_addresses())
+            .map_err(|e| NotRead::new(Readable::Network, e)),
     }
 }
 

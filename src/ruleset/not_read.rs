@@ -17,6 +17,8 @@ pub enum Readable {
     NfTables,
     /// Our nftables table.
     OwnTable,
+    /// The interfaces, routes and settings of the network.
+    Network,
     /// A unit of systemd, with its drop-ins and its configuration.
     Unit(&'static str),
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Readable {
             }
             Self::NfTables => f.write_str("the tables of nf_tables"),
             Self::OwnTable => write!(f, "the nftables table inet {TABLE}"),
+            Self::Network => f.write_str("the interfaces and settings of the network"),
             Self::Unit(name) => f.write_str(name),
         }
     }

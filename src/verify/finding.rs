@@ -32,6 +32,10 @@ pub enum Check {
     BackstopPresent,
     /// No NAT rule rewrites the address before packets reach our rules.
     NatUntouched,
+    /// No bridge leads packets of containers and VMs past our rules.
+    BridgedRefused,
+    /// No packet can reach the address by a source route through this host.
+    NoSourceRoutes,
     /// The other iptables variant holds no lockdown of the same address.
     OtherVariantClear,
     /// The lockdown is installed again at the next boot.
@@ -52,7 +56,7 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::ConfigUsable,
         Self::NamesResolved,
         Self::SomethingLocked,
@@ -63,6 +67,8 @@ impl Check {
         Self::NoBypass,
         Self::BackstopPresent,
         Self::NatUntouched,
+        Self::BridgedRefused,
+        Self::NoSourceRoutes,
         Self::OtherVariantClear,
         Self::SurvivesReboot,
         Self::SurvivesFirewalld,
@@ -85,6 +91,7 @@ impl Check {
             Self::UnlistedRefused | Self::RefusedAtOnce | Self::ListedServed => Group::Packets,
             Self::SurvivesReboot => Group::Boot,
             Self::NatUntouched => Group::Nat,
+            Self::BridgedRefused | Self::NoSourceRoutes => Group::Routing,
             Self::OtherVariantClear | Self::SurvivesFirewalld | Self::SurvivesNftFlush => {
                 Group::OtherTools
             }
@@ -115,6 +122,8 @@ impl Check {
             Self::NoBypass => "no-bypass",
             Self::BackstopPresent => "backstop-present",
             Self::NatUntouched => "nat-untouched",
+            Self::BridgedRefused => "bridged-refused",
+            Self::NoSourceRoutes => "no-source-routes",
             Self::OtherVariantClear => "other-variant-clear",
             Self::SurvivesReboot => "survives-reboot",
             Self::SurvivesFirewalld => "survives-firewalld",
@@ -148,6 +157,8 @@ pub enum Group {
     Boot,
     /// Address translation before our rules.
     Nat,
+    /// Ways on which packets do not meet our rules.
+    Routing,
     /// What other tools did or would do.
     OtherTools,
     /// Users and groups.
