@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::apply::{Applied, apply_policy, resolve};
 use super::configuration::ConfigFailure;
 use super::error::{EngineError, Failure};
-use super::host::open;
+use super::host::{open, refuse_own_addresses};
 use super::options::Options;
 use super::remove::{Removed, remove};
 use crate::config::{Source, parse, with_lockdown};
@@ -121,6 +121,7 @@ fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, Eng
     let mut text = None;
     if let Some(request) = request {
         resolve(request)?;
+        refuse_own_addresses([&request.target])?;
         let name = path.display().to_string();
         let old = old.unwrap_or_else(|| Source {
             name,

@@ -45,6 +45,17 @@ pub enum EngineError {
     /// The host does not permit the policy.
     #[error(transparent)]
     CannotLock(#[from] CannotLock),
+    /// An address of this host itself cannot be locked.
+    #[error(
+        "{address} is an address of this host (interface {interface}), which a lockdown cannot \
+         protect: containers reach it through INPUT, and the answers to listed users would be refused"
+    )]
+    OwnAddress {
+        /// The address.
+        address: Address,
+        /// The interface that has it.
+        interface: String,
+    },
     /// It is not known whether the kernel has IPv6.
     #[error("cannot determine whether this kernel has IPv6: {0}")]
     Ipv6(#[source] io::Error),
@@ -56,6 +67,7 @@ impl EngineError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
+            | Self::OwnAddress { .. }
             | Self::CannotLock(CannotLock::NotForNftables(_))
             | Self::NotResolved(NotResolved::Unknown { .. } | NotResolved::BadId { .. }) => {
                 ExitCode::BadInput
@@ -80,6 +92,10 @@ impl EngineError {
             Self::Firewall(error) => error.help(),
             Self::Systemd(error) => error.help(),
             Self::CannotLock(error) => help_to_lock(error),
+            Self::OwnAddress { .. } => Some(
+                "lock the addresses of other hosts only, and restrict the service on this host itself"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
-use crate::host::{FIREWALLD, Flush, Host, nftables_service};
+use crate::host::{FIREWALLD, Flush, Host, Interfaces, nftables_service};
 use crate::policy::{Address, Family, Target};
 use crate::ruleset::{NotRead, Readable};
 use crate::sys::firewall::Firewall;
@@ -49,7 +49,37 @@ pub(super) fn host() -> Host {
     Host {
         flush: flush().map_err(|e| NotRead::new(Readable::Unit(nftables_service::UNIT), e)),
         firewalld_at_boot: starts_at_boot(FIREWALLD),
+        interfaces: interfaces(),
     }
+}
+
+fn interfaces() -> Result<Interfaces, NotRead> {
+    let addresses = kernel::interface_addresses();
+    addresses
+        .map(Interfaces::new)
+        .map_err(|error| NotRead::new(Readable::Interfaces, error))
+}
+
+/// Refuses a target that this host itself has. If its addresses cannot be read, nothing is refused:
+/// `address-remote` reports it.
+///
+/// # Errors
+/// An interface has an address of the target.
+pub(super) fn refuse_own_addresses<'a>(
+    targets: impl IntoIterator<Item = &'a Target>,
+) -> Result<(), EngineError> {
+    let Ok(interfaces) = interfaces() else {
+        return Ok(());
+    };
+    for address in addresses(targets) {
+        if let Some(interface) = interfaces.having(address.ip()) {
+            return Err(EngineError::OwnAddress {
+                address,
+                interface: interface.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Whether the configuration is applied at boot.

@@ -11,6 +11,7 @@ mod finding;
 mod layer;
 mod names;
 mod nat;
+mod remote;
 mod structure;
 mod survives;
 mod whole;

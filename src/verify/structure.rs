@@ -3,6 +3,7 @@
 use super::finding::{Check, Finding};
 use super::layer::of_layer;
 use super::nat::nat;
+use super::remote::remote;
 use super::survives::survives;
 use crate::host::Host;
 use crate::policy::Address;
@@ -16,6 +17,9 @@ pub fn structure(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Vec<Fi
     let mut findings = Vec::new();
     for &address in lockdown.policy.target.addresses() {
         findings.extend(of_address(lockdown, seen, address));
+        if seen.has(address.family()) {
+            findings.push(remote(address, host));
+        }
     }
     findings.push(other_variants(lockdown, seen));
     findings.extend(survives(lockdown, seen, host));
