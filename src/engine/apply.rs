@@ -93,13 +93,12 @@ pub(super) fn apply_policy(
 }
 
 fn policies(policy: Option<Policy>, options: &Options) -> Result<Vec<Policy>, EngineError> {
-    let policies = match policy {
-        Some(policy) => vec![policy],
-        None => {
-            let requests = configuration::read(options)?;
-            let policies = requests.iter().map(resolve);
-            policies.collect::<Result<_, EngineError>>()?
-        }
+    let policies = if let Some(policy) = policy {
+        vec![policy]
+    } else {
+        let requests = configuration::read(options)?;
+        let policies = requests.iter().map(resolve);
+        policies.collect::<Result<_, EngineError>>()?
     };
     refuse_own_addresses(policies.iter().map(|policy| &policy.target))?;
     Ok(policies)

@@ -417,7 +417,7 @@ mod tests {
 
     /// The results of the same outcomes for every identity: UDP and TCP of the unlisted ones, then of
     /// the listed ones.
-    fn judge(address: Address, outcomes: [Outcome; 4]) -> Vec<Finding> {
+    fn findings(address: Address, outcomes: &[Outcome; 4]) -> Vec<Finding> {
         let sample = sample(&Subjects::new([], [Uid::ROOT.into()], []));
         let mut results = Vec::new();
         for identity in &sample.identities {
@@ -438,8 +438,8 @@ mod tests {
         behaviour(address, &sample, &results)
     }
 
-    fn statuses(address: Address, outcomes: [Outcome; 4]) -> Vec<Status> {
-        let findings = judge(address, outcomes);
+    fn statuses(address: Address, outcomes: &[Outcome; 4]) -> Vec<Status> {
+        let findings = findings(address, outcomes);
         let ids: Vec<&str> = findings.iter().map(|finding| finding.check.id()).collect();
         assert_eq!(
             ids,
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn outcomes_become_findings() {
         use Outcome::{Denied, Held, NoAnswer, NoRoute, Refused, Sent};
-        let judge = |outcomes| statuses(IMDS_V4, outcomes);
+        let judge = |outcomes: [Outcome; 4]| statuses(IMDS_V4, &outcomes);
         assert_eq!(judge([Denied, Refused, Sent, Sent]), [Pass, Pass, Pass]);
         assert_eq!(judge([Sent, Refused, Denied, Refused]), [Fail, Pass, Fail]);
         assert_eq!(judge([Denied, NoAnswer, Sent, Sent]), [Pass, Fail, Pass]);
@@ -471,8 +471,9 @@ mod tests {
     fn at_the_metadata_service_tcp_decides() {
         use Outcome::{Denied, NoAnswer, Refused, Sent};
         let other: Address = "192.0.2.1".parse().unwrap();
-        let served =
-            |address, datagram, connect| statuses(address, [Denied, Refused, datagram, connect])[2];
+        let served = |address, datagram, connect| {
+            statuses(address, &[Denied, Refused, datagram, connect])[2]
+        };
         assert_eq!(served(IMDS_V4, Denied, Sent), Pass);
         assert_eq!(served(IMDS_V4, Sent, Refused), Fail);
         // The rule may drop both, and the service may be absent.

@@ -121,6 +121,7 @@ pub(crate) fn quiet_host() -> host::Host {
     host::Host {
         flush: Ok(Flush::No),
         firewalld_at_boot: Ok(false),
+        interfaces: Ok(host::Interfaces::default()),
     }
 }
 
