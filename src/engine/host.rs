@@ -5,7 +5,8 @@ use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
 use crate::host::{
-    self, BOOT_UNIT, CLOUD_INIT, FIREWALLD, Flush, Host, NextBoot, Unit, nftables_service,
+    self, BOOT_UNIT, CLOUD_INIT, FIREWALLD, Flush, Host, Interfaces, NextBoot, Unit,
+    nftables_service,
 };
 use crate::policy::{Address, Family, Target};
 use crate::ruleset::{NotRead, Observation, Readable};
@@ -52,6 +53,7 @@ pub(super) fn host(seen: &Observation) -> Host {
         flush: flush().map_err(|e| NotRead::new(Readable::Unit(nftables_service::UNIT), e)),
         firewalld_at_boot: starts_at_boot(FIREWALLD),
         next_boot: next_boot(),
+        interfaces: interfaces(),
         network: network::read(&seen.locked_addresses())
             .map_err(|e| NotRead::new(Readable::Network, e)),
     }
@@ -72,6 +74,35 @@ fn next_boot() -> Result<NextBoot, NotRead> {
         Err(error) if error.is_unread() => Err(NotRead::new(Readable::Unit(BOOT_UNIT), error)),
         Err(_) => Ok(NextBoot::MetadataForRoot),
     }
+}
+
+fn interfaces() -> Result<Interfaces, NotRead> {
+    let addresses = kernel::interface_addresses();
+    addresses
+        .map(Interfaces::new)
+        .map_err(|error| NotRead::new(Readable::Interfaces, error))
+}
+
+/// Refuses a target that this host itself has. If its addresses cannot be read, nothing is refused:
+/// `address-remote` reports it.
+///
+/// # Errors
+/// An interface has an address of the target.
+pub(super) fn refuse_own_addresses<'a>(
+    targets: impl IntoIterator<Item = &'a Target>,
+) -> Result<(), EngineError> {
+    let Ok(interfaces) = interfaces() else {
+        return Ok(());
+    };
+    for address in addresses(targets) {
+        if let Some(interface) = interfaces.having(address.ip()) {
+            return Err(EngineError::OwnAddress {
+                address,
+                interface: interface.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Whether the configuration is applied at boot.

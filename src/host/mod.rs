@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 pub mod distribution;
+mod interfaces;
 pub mod iptables;
 pub mod network;
 mod next_boot;
 pub mod nftables_service;
 mod unit;
 
+pub use self::interfaces::Interfaces;
 pub use self::network::Network;
 pub use self::next_boot::{NextBoot, configuration};
 pub use self::nftables_service::Flush;
@@ -41,4 +43,6 @@ pub struct Host {
     pub next_boot: Result<NextBoot, NotRead>,
     /// The interfaces, routes and settings of the network.
     pub network: Result<Network, NotRead>,
+    /// The addresses of this host itself.
+    pub interfaces: Result<Interfaces, NotRead>,
 }

@@ -22,6 +22,8 @@ pub enum Check {
     AsAsked,
     /// At least one layer enforces the whole decision for the address.
     AddressLocked,
+    /// The address belongs to another host.
+    AddressRemote,
     /// Our chains contain exactly the rules that `apply` wrote.
     RulesMatch,
     /// Exactly one rule leads to our chain: our jump, before every foreign rule.
@@ -56,12 +58,13 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ConfigUsable,
         Self::NamesResolved,
         Self::SomethingLocked,
         Self::AsAsked,
         Self::AddressLocked,
+        Self::AddressRemote,
         Self::RulesMatch,
         Self::JumpFirst,
         Self::NoBypass,
@@ -84,9 +87,11 @@ impl Check {
     pub fn group(self) -> Group {
         match self {
             Self::ConfigUsable | Self::SomethingLocked | Self::AsAsked => Group::Lockdown,
-            Self::AddressLocked | Self::RulesMatch | Self::JumpFirst | Self::NoBypass => {
-                Group::Rules
-            }
+            Self::AddressLocked
+            | Self::AddressRemote
+            | Self::RulesMatch
+            | Self::JumpFirst
+            | Self::NoBypass => Group::Rules,
             Self::BackstopPresent => Group::Backstop,
             Self::UnlistedRefused | Self::RefusedAtOnce | Self::ListedServed => Group::Packets,
             Self::SurvivesReboot => Group::Boot,
@@ -117,6 +122,7 @@ impl Check {
             Self::SomethingLocked => "something-locked",
             Self::AsAsked => "as-asked",
             Self::AddressLocked => "address-locked",
+            Self::AddressRemote => "address-remote",
             Self::RulesMatch => "rules-match",
             Self::JumpFirst => "jump-first",
             Self::NoBypass => "no-bypass",

@@ -3,6 +3,7 @@
 use super::finding::{Check, Finding};
 use super::layer::of_layer;
 use super::nat::nat;
+use super::remote::remote;
 use super::routing::routing;
 use super::survives::{survives, survives_reboot};
 use crate::host::Host;
@@ -17,6 +18,9 @@ pub fn structure(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Vec<Fi
     let mut findings = Vec::new();
     for &address in lockdown.policy.target.addresses() {
         findings.extend(of_address(lockdown, seen, host, address));
+        if seen.has(address.family()) {
+            findings.push(remote(address, host));
+        }
         findings.push(survives_reboot(address, host));
     }
     findings.extend(routing(lockdown, host));

@@ -123,6 +123,7 @@ pub(crate) fn quiet_host() -> host::Host {
         firewalld_at_boot: Ok(false),
         next_boot: Ok(host::NextBoot::NotEnabled),
         network: Ok(host::Network::default()),
+        interfaces: Ok(host::Interfaces::default()),
     }
 }
 
