@@ -12,7 +12,7 @@
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
 //! - [`probe`]: who is probed, from which port, and the results
 //! - [`ruleset`]: the firewall as data: desired, observed, plan
-//! - [`host`]: what other tools of the host would do
+//! - [`host`]: what other tools of the host would do, and what its network leads past the rules
 //! - [`verify`]: observations -> findings
 //! - [`exit_code`]: what the result means to a script
 //!

@@ -119,7 +119,12 @@ fn bad_arguments(arguments: &[OsString], error: &clap::Error) -> ExitCode {
 
 /// Prints the help or the version.
 fn print_help(error: &clap::Error) -> ExitCode {
-    let text = Style::of(&io::stdout()).styled(&error.render());
+    let text = error.render();
+    let text = if Style::of(&io::stdout()).is_coloured() {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
     match print(text.as_bytes()) {
         Ok(()) => ExitCode::Success,
         Err(error) => {

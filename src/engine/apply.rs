@@ -8,7 +8,7 @@ use tracing::warn;
 use super::change::{Outcome, change};
 use super::configuration;
 use super::error::{EngineError, Failure, NotPermitted, exit_code};
-use super::host::{addresses, host, open};
+use super::host::{addresses, host, open, refuse_own_addresses};
 use super::inspect::{Inspection, inspect};
 use super::options::Options;
 use crate::exit_code::ExitCode;
@@ -94,10 +94,15 @@ pub(super) fn apply_policy(
 }
 
 fn policies(policy: Option<Policy>, options: &Options) -> Result<Vec<Policy>, EngineError> {
-    match policy {
-        Some(policy) => Ok(vec![policy]),
-        None => configuration::read(options)?.iter().map(resolve).collect(),
-    }
+    let policies = if let Some(policy) = policy {
+        vec![policy]
+    } else {
+        let requests = configuration::read(options)?;
+        let policies = requests.iter().map(resolve);
+        policies.collect::<Result<_, EngineError>>()?
+    };
+    refuse_own_addresses(policies.iter().map(|policy| &policy.target))?;
+    Ok(policies)
 }
 
 fn wanted(
@@ -122,7 +127,7 @@ pub(super) fn conclude(
 ) -> Applied {
     let complete = done.failures.is_empty();
     let judged = installed_instead(&done.lockdowns, complete, &done.seen);
-    let host = host();
+    let host = host(&done.seen);
     let inspection = inspect_patiently(&judged, &mut done.seen, &host, complete, firewall);
     let mut findings = known_findings;
     findings.extend(inspection.findings);
@@ -194,11 +199,6 @@ pub(super) fn warn_about(policy: &Policy) {
              access to {} too",
             policy.target
         );
-    }
-    for address in policy.target.addresses() {
-        if address.is_loopback() {
-            warn!("{address} is this host itself: services that use it may stop working");
-        }
     }
 }
 

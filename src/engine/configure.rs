@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::apply::{Applied, apply_policy, resolve, warn_about};
 use super::configuration::{self, ConfigFailure};
 use super::error::{EngineError, Failure};
-use super::host::{has_cloud_init, open};
+use super::host::{has_cloud_init, open, refuse_own_addresses};
 use super::options::Options;
 use super::remove::{Removed, remove};
 use crate::config::{Source, parse, with_lockdown};
@@ -123,6 +123,7 @@ fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, Eng
     let mut text = None;
     if let Some(request) = request {
         resolve(request)?;
+        refuse_own_addresses([&request.target])?;
         let name = path.display().to_string();
         let old = old.unwrap_or_else(|| Source {
             name,

@@ -44,6 +44,17 @@ pub enum EngineError {
     /// The host does not permit the policy.
     #[error(transparent)]
     CannotLock(#[from] NotPermitted),
+    /// An address of this host itself cannot be locked.
+    #[error(
+        "{address} is an address of this host (interface {interface}), which a lockdown cannot \
+         protect: containers reach it through INPUT, and the answers to listed users would be refused"
+    )]
+    OwnAddress {
+        /// The address.
+        address: Address,
+        /// The interface that has it.
+        interface: String,
+    },
     /// It is not known whether the kernel has IPv6.
     #[error("cannot determine whether this kernel has IPv6: {0}")]
     Ipv6(#[source] io::Error),
@@ -55,6 +66,7 @@ impl EngineError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
+            | Self::OwnAddress { .. }
             | Self::CannotLock(NotPermitted {
                 source: CannotLock::NotForNftables(_),
                 ..
@@ -77,6 +89,10 @@ impl EngineError {
             Self::Firewall(error) => error.help(),
             Self::Systemd(error) => error.help(),
             Self::CannotLock(error) => error.help.clone(),
+            Self::OwnAddress { .. } => Some(
+                "lock the addresses of other hosts only, and restrict the service on this host itself"
+                    .to_owned(),
+            ),
             Self::WriteConfig(_) | Self::Ipv6(_) => None,
         }
     }

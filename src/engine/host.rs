@@ -6,13 +6,14 @@ use super::options::Options;
 use super::privileges;
 use crate::host::nftables_service::Known;
 use crate::host::{
-    self, BOOT_UNIT, CLOUD_INIT, FIREWALLD, Flush, Host, NextBoot, Unit, nftables_service,
+    self, BOOT_UNIT, CLOUD_INIT, FIREWALLD, Flush, Host, Interfaces, NextBoot, Unit,
+    nftables_service,
 };
 use crate::policy::{Address, Family, Target};
-use crate::ruleset::{NotRead, Readable};
+use crate::ruleset::{NotRead, Observation, Readable};
 use crate::sys::firewall::Firewall;
 use crate::sys::units::{Units, read_optional};
-use crate::sys::{self, kernel, systemd};
+use crate::sys::{self, kernel, network, systemd};
 
 /// Drops the privileges that are not needed, then finds the firewall of the host.
 pub(super) fn open(options: &Options, probing: bool) -> Result<Firewall, EngineError> {
@@ -32,12 +33,15 @@ pub(super) fn addresses<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Ve
     addresses.copied().collect()
 }
 
-/// Reads which units of this host would remove a lockdown.
-pub(super) fn host() -> Host {
+/// Reads which units of this host would remove a lockdown, and what leads packets past its rules.
+pub(super) fn host(seen: &Observation) -> Host {
     Host {
         flush: flush(),
         firewalld_at_boot: starts_at_boot(FIREWALLD),
         next_boot: next_boot(),
+        interfaces: interfaces(),
+        network: network::read(&seen.locked_addresses())
+            .map_err(|e| NotRead::new(Readable::Network, e)),
     }
 }
 
@@ -86,6 +90,35 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     move |error| NotRead::new(Readable::Unit(name), error)
+}
+
+fn interfaces() -> Result<Interfaces, NotRead> {
+    let addresses = kernel::interface_addresses();
+    addresses
+        .map(Interfaces::new)
+        .map_err(|error| NotRead::new(Readable::Interfaces, error))
+}
+
+/// Refuses a target that this host itself has. If its addresses cannot be read, nothing is refused:
+/// `address-remote` reports it.
+///
+/// # Errors
+/// An interface has an address of the target.
+pub(super) fn refuse_own_addresses<'a>(
+    targets: impl IntoIterator<Item = &'a Target>,
+) -> Result<(), EngineError> {
+    let Ok(interfaces) = interfaces() else {
+        return Ok(());
+    };
+    for address in addresses(targets) {
+        if let Some(interface) = interfaces.having(address.ip()) {
+            return Err(EngineError::OwnAddress {
+                address,
+                interface: interface.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Whether the configuration is applied at boot.

@@ -51,7 +51,7 @@ pub fn status(options: &Options) -> Result<Status, EngineError> {
     let held = lock::shared(options.wait)?;
     let seen = firewall.observe(&[]);
     drop(held);
-    let host = host();
+    let host = host(&seen);
     let found = installed(&seen);
     let mut failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
     if found.lockdowns.is_empty() {

@@ -70,7 +70,7 @@ pub fn verify(
         let lockdowns = lockdowns.iter();
         findings.extend(lockdowns.filter_map(|lockdown| layers_as_asked(lockdown, layers, &seen)));
     }
-    let inspection = inspect(&lockdowns, &seen, &host(), probing);
+    let inspection = inspect(&lockdowns, &seen, &host(&seen), probing);
     drop(held);
     findings.extend(inspection.findings);
     let (findings, code) = conclude(findings);

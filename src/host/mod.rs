@@ -4,12 +4,16 @@
 
 pub mod activity;
 pub mod distribution;
+mod interfaces;
 pub mod iptables;
+pub mod network;
 mod next_boot;
 pub mod nftables_service;
 mod unit;
 
 pub use self::activity::Activity;
+pub use self::interfaces::Interfaces;
+pub use self::network::Network;
 pub use self::next_boot::{NextBoot, configuration};
 pub use self::nftables_service::Flush;
 pub use self::unit::{Unit, service_of};
@@ -30,7 +34,7 @@ pub const FIREWALLD: &str = "firewalld.service";
 /// A unit of cloud-init, which all its versions have.
 pub const CLOUD_INIT: &str = "cloud-init-local.service";
 
-/// What is known about other tools on this host.
+/// What is known about this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// Whether nftables.service flushes the ruleset.
@@ -39,4 +43,8 @@ pub struct Host {
     pub firewalld_at_boot: Result<bool, NotRead>,
     /// What our boot unit locks at the next boot.
     pub next_boot: Result<NextBoot, NotRead>,
+    /// The interfaces, routes and settings of the network.
+    pub network: Result<Network, NotRead>,
+    /// The addresses of this host itself.
+    pub interfaces: Result<Interfaces, NotRead>,
 }

@@ -165,6 +165,7 @@ fn name(group: Group) -> &'static str {
         Group::Packets => "packets",
         Group::Boot => "boot",
         Group::Nat => "nat",
+        Group::Routing => "routing",
         Group::OtherTools => "other tools",
         Group::Names => "names",
     }
@@ -211,7 +212,9 @@ fn summary(group: Group, findings: &[&Finding]) -> Option<(&'static str, String)
         Group::Backstop => &[Check::BackstopPresent],
         Group::Packets => &[Check::UnlistedRefused, Check::ListedServed],
         Group::Boot => &[Check::SurvivesReboot],
-        Group::Lockdown | Group::Nat | Group::OtherTools | Group::Names => return None,
+        Group::Lockdown | Group::Nat | Group::Routing | Group::OtherTools | Group::Names => {
+            return None;
+        }
     };
     let mut texts: Vec<String> = Vec::new();
     for finding in findings

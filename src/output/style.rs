@@ -23,14 +23,10 @@ impl Style {
         }
     }
 
-    /// The text of clap, with its colours if text is coloured.
+    /// Whether text is coloured.
     #[must_use]
-    pub fn styled(self, text: &clap::builder::StyledStr) -> String {
-        if self.coloured {
-            text.ansi().to_string()
-        } else {
-            text.to_string()
-        }
+    pub fn is_coloured(self) -> bool {
+        self.coloured
     }
 
     pub(super) fn good(self, text: impl fmt::Display) -> String {

@@ -8,7 +8,7 @@ use crate::engine::{
 };
 use crate::host::BOOT_UNIT;
 use crate::policy::{Address, Family, Forwarded};
-use crate::probe::{Outcome, ProbeResult};
+use crate::probe::{Outcome, ProbeResult, Via};
 use crate::ruleset::model::{Counters, Variant};
 use crate::ruleset::plan::Transaction;
 use crate::ruleset::{Counted, Layer, Layers, Lockdown};
@@ -104,23 +104,33 @@ pub(super) fn locked(report: &Applied) -> Vec<String> {
     lines
 }
 
-/// What the probes of the lockdown confirm. A probe without a route confirms nothing.
+/// What the probes of the lockdown confirm. A probe that met no rule confirms nothing.
 fn proof(lockdown: &Lockdown, probes: &[ProbeResult]) -> String {
     let own = lockdown.policy.target.addresses();
-    let (idle, made): (Vec<_>, Vec<_>) = probes
-        .iter()
-        .filter(|probe| own.contains(&probe.address))
-        .partition(|probe| probe.outcome == Outcome::NoRoute);
+    let probes = probes.iter().filter(|probe| own.contains(&probe.address));
+    let (idle, made): (Vec<_>, Vec<_>) = probes.partition(|probe| probe.outcome.is_without_route());
+    let made: Vec<_> = made
+        .into_iter()
+        .filter(|probe| !matches!(probe.outcome, Outcome::Held | Outcome::NotMade(_)))
+        .collect();
+    let through_lo = made.iter().filter(|probe| probe.via == Via::Lo).count();
+    let made = match (made.len(), through_lo) {
+        (0, _) => String::new(),
+        (made, 0) => format!("confirmed by {made} probes"),
+        (made, lo) if made == lo => format!("confirmed by {made} probes through lo"),
+        (made, lo) => format!("confirmed by {made} probes, {lo} of them through lo"),
+    };
     let mut addresses: Vec<String> = idle.iter().map(|probe| probe.address.to_string()).collect();
     addresses.sort();
     addresses.dedup();
-    match (made.len(), addresses.is_empty()) {
-        (made, true) => format!("confirmed by {made} probes"),
-        (0, false) => format!("not tested: no route to {}", addresses.join(" and ")),
-        (made, false) => format!(
-            "confirmed by {made} probes; not tested: no route to {}",
-            addresses.join(" and ")
-        ),
+    let idle = match addresses.as_slice() {
+        [] => String::new(),
+        addresses => format!("not tested: no route to {}", addresses.join(" and ")),
+    };
+    match (made.is_empty(), idle.is_empty()) {
+        (true, true) => "not confirmed by any probe".to_owned(),
+        (false, false) => format!("{made}; {idle}"),
+        _ => made + &idle,
     }
 }
 

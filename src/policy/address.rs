@@ -63,12 +63,6 @@ impl Address {
         }
     }
 
-    /// Whether the address belongs to this host itself (127.0.0.0/8, `::1`).
-    #[must_use]
-    pub fn is_loopback(self) -> bool {
-        self.0.is_loopback()
-    }
-
     /// Whether this is an address of the metadata service: [`IMDS_V4`] or [`IMDS_V6`].
     #[must_use]
     pub fn is_imds(self) -> bool {

@@ -1,17 +1,20 @@
 //! Probes as data: who sends them, and their results.
 //!
 //! The text of a rule does not prove what the kernel does with a packet. So a child process takes
-//! the identity of a user, allowed or not, and sends one UDP datagram to the address. The kernel
-//! reports at once whether it was sent or denied (EPERM); no server is needed. Identities that are
-//! not allowed also try a TCP connect, which must be refused at once.
+//! the identity of a user, allowed or not, sends one UDP datagram to the address, and tries one TCP
+//! connect. The kernel reports at once whether the datagram was sent or denied (EPERM), and whether
+//! a rule refused the connect; no server is needed.
 #![forbid(unsafe_code)]
 
+mod outcome;
+mod queues;
 mod sample;
 
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-pub use self::sample::{Expected, Identity, Sample, sample};
+pub use self::outcome::Outcome;
+pub use self::queues::{QueueError, Queues, beside_queues};
+pub use self::sample::{Expected, Identity, Listed, Sample, sample};
 use crate::policy::Address;
 
 /// The destination port of all probes, which is that of the metadata service.
@@ -24,7 +27,7 @@ pub const PORT: u16 = 80;
 pub const SOURCE_PORT: u16 = 16925;
 
 /// The transport protocol of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// One datagram.
@@ -47,50 +50,15 @@ impl Transport {
     }
 }
 
-/// The outcome of a probe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The kernel sent the datagram, or the connect was answered.
-    Sent,
-    /// The kernel denied it (EPERM).
-    Denied,
-    /// The connect was refused at once.
-    Refused,
-    /// The connect was not answered within the time limit.
-    NoAnswer,
-    /// There is no route to the address, so nothing could be sent.
-    NoRoute,
-    /// The probe could not be sent, for this reason.
-    NotMade(String),
-}
-
-impl Outcome {
-    /// The outcome of a socket call that failed with this code of errno(3).
-    #[must_use]
-    pub fn of(errno: Errno) -> Self {
-        match errno {
-            Errno::EPERM => Self::Denied,
-            Errno::ECONNREFUSED | Errno::ECONNRESET => Self::Refused,
-            // Routing fails before the kernel checks any rule (ip-route(8)): no route, an
-            // unreachable, prohibit or blackhole route, a link-local address without an interface,
-            // no source address (net.ipv6 disable_ipv6).
-            Errno::ENETUNREACH
-            | Errno::EHOSTUNREACH
-            | Errno::EACCES
-            | Errno::EINVAL
-            | Errno::EADDRNOTAVAIL => Self::NoRoute,
-            errno => Self::NotMade(errno.to_string()),
-        }
-    }
-
-    /// Whether the outcome of a probe from [`SOURCE_PORT`] counts. If not, the probe is repeated from
-    /// another port: this one may be in use, and conntrack may assign a packet to an earlier flow
-    /// between the same ports that a NAT rule redirected.
-    #[must_use]
-    pub fn counts_from_source_port(&self) -> bool {
-        matches!(self, Self::Denied | Self::Refused | Self::NoAnswer)
-    }
+/// The way on which a probe is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// The route to the address, as for every other packet.
+    Route,
+    /// The loopback interface `lo`, because there is no route. The rules of the output hooks apply as
+    /// usual, unless they name an interface; then the kernel discards the packet. IPv4 only.
+    Lo,
 }
 
 /// One probe.
@@ -103,6 +71,8 @@ pub struct ProbeResult {
     pub address: Address,
     /// The transport protocol.
     pub transport: Transport,
+    /// The way on which it was sent.
+    pub via: Via,
     /// The outcome.
     pub outcome: Outcome,
 }

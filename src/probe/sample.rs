@@ -1,10 +1,10 @@
 //! Chooses the identities to probe.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::Serialize;
 
-use super::Transport;
 use crate::policy::{Gid, Subjects, Uid};
 
 /// The largest number of listed ids that are probed. If more are listed, a sample is probed, and the
@@ -27,16 +27,13 @@ pub enum Expected {
     Refused,
 }
 
-impl Expected {
-    /// The transports that are probed. Allowed users send one datagram each, which no service has to
-    /// answer.
-    #[must_use]
-    pub fn transports(self) -> &'static [Transport] {
-        match self {
-            Self::Served => &[Transport::Udp],
-            Self::Refused => &[Transport::Udp, Transport::Tcp],
-        }
-    }
+/// A listed subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Listed {
+    /// A user.
+    User(Uid),
+    /// A group.
+    Group(Gid),
 }
 
 /// A probe identity: the ids that a probe takes.
@@ -50,6 +47,19 @@ pub struct Identity {
     pub groups: Vec<Gid>,
     /// The expected outcome of its probes.
     pub expected: Expected,
+    /// The subject because of which it is allowed.
+    #[serde(skip)]
+    pub listed: Option<Listed>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}", self.uid)?;
+        match self.listed {
+            Some(Listed::Group(group)) => write!(f, " in group {group}"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The identities to probe.
@@ -68,23 +78,28 @@ pub struct Sample {
 #[must_use]
 pub fn sample(subjects: &Subjects) -> Sample {
     let (unlisted, gid) = unlisted(subjects);
-    let identity = |uid, gid, groups, expected| Identity {
+    let identity = |uid, gid, groups, listed: Option<Listed>| Identity {
         uid,
         gid,
         groups,
-        expected,
+        expected: match listed {
+            Some(_) => Expected::Served,
+            None => Expected::Refused,
+        },
+        listed,
     };
     let mut identities: Vec<Identity> = unlisted
         .iter()
-        .map(|&uid| identity(uid, gid, Vec::new(), Expected::Refused))
+        .map(|&uid| identity(uid, gid, Vec::new(), None))
         .collect();
     // With an unlisted uid, so that a probe gets through only because of the group.
     let mut groups = 0;
     if let Some(&uid) = unlisted.first() {
         for &listed in spread(&subjects.groups().keys().collect::<Vec<_>>(), MAX_GROUPS) {
             groups += 1;
-            identities.push(identity(uid, *listed, Vec::new(), Expected::Served));
-            identities.push(identity(uid, gid, vec![*listed], Expected::Served));
+            let group = Some(Listed::Group(*listed));
+            identities.push(identity(uid, *listed, Vec::new(), group));
+            identities.push(identity(uid, gid, vec![*listed], group));
         }
     }
     let ranges = subjects.uid_ranges();
@@ -101,7 +116,7 @@ pub fn sample(subjects: &Subjects) -> Sample {
     }
     identities.extend(
         uids.iter()
-            .map(|&uid| identity(uid, gid, Vec::new(), Expected::Served)),
+            .map(|&uid| identity(uid, gid, Vec::new(), Some(Listed::User(uid)))),
     );
     let all_uids: u64 = ranges.iter().map(|range| range.count()).sum();
     Sample {
@@ -219,6 +234,7 @@ mod tests {
             gid,
             groups,
             expected: Expected::Served,
+            listed: Some(Listed::Group(Gid::new(7).unwrap())),
         };
         assert!(sample.identities.contains(&identity(gid(7), vec![])));
         assert!(

@@ -17,6 +17,10 @@ pub enum Readable {
     NfTables,
     /// Our nftables table.
     OwnTable,
+    /// The interfaces, routes and settings of the network.
+    Network,
+    /// The addresses of the network interfaces.
+    Interfaces,
     /// A unit of systemd, with its drop-ins and its configuration.
     Unit(&'static str),
 }
@@ -29,6 +33,8 @@ impl fmt::Display for Readable {
             }
             Self::NfTables => f.write_str("the tables of nf_tables"),
             Self::OwnTable => write!(f, "the nftables table inet {TABLE}"),
+            Self::Network => f.write_str("the interfaces and settings of the network"),
+            Self::Interfaces => f.write_str("the addresses of this host"),
             Self::Unit(name) => f.write_str(name),
         }
     }

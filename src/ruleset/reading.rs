@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::NotRead;
 use super::model::{ChainName, Ruleset, Variant};
 use super::nftables::OwnTable;
 use super::nftables::object::{NativeChain, NativeTable};
@@ -88,10 +89,42 @@ pub fn has_chain_of_ours(chains: &[NativeChain], family: Family) -> bool {
         .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok())
 }
 
-/// Whether iptables reads this NAT chain, so that it is not read over netlink too.
+/// Tables of iptables-nft that iptables did not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadTables<'a> {
+    family: Family,
+    /// Their names; `None` for all tables of the family.
+    names: Option<&'a [String]>,
+}
+
+/// The tables that iptables-nft did not read: all, or those that `nft` has changed. The variant is
+/// `None` on a host without iptables.
+pub fn unread_tables<'a>(
+    read: impl Iterator<Item = (Option<Variant>, Family, &'a Result<Ruleset, NotRead>)>,
+) -> Vec<UnreadTables<'a>> {
+    read.filter(|(variant, ..)| *variant == Some(Variant::Nft))
+        .map(|(_, family, read)| UnreadTables {
+            family,
+            names: read.as_ref().ok().map(|read| &*read.hidden),
+        })
+        .filter(|unread| unread.names.is_none_or(|names| !names.is_empty()))
+        .collect()
+}
+
+/// Whether iptables reads this chain, so that it is not read over netlink too.
 #[must_use]
-pub fn is_read_by_iptables(chain: &NativeChain, variant: Option<Variant>) -> bool {
-    variant.is_some() && chain.is_nat_of_iptables()
+pub fn is_read_by_iptables(
+    chain: &NativeChain,
+    variant: Option<Variant>,
+    unread: &[UnreadTables<'_>],
+) -> bool {
+    let is_unread = unread.iter().any(|unread| {
+        let named = unread
+            .names
+            .is_none_or(|names| names.contains(&chain.table));
+        named && chain.families == [unread.family]
+    });
+    variant.is_some() && chain.is_of_iptables() && !is_unread
 }
 
 /// The addresses for which NAT rules are read: the metadata service, all locked addresses, and `more`.

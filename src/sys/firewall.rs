@@ -19,7 +19,7 @@ use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::nftables::nat::NatTable;
 use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::plan::{Place, Transaction};
-use crate::ruleset::reading::{self, Reading, Tables};
+use crate::ruleset::reading::{self, Reading, Tables, UnreadTables};
 use crate::ruleset::{Native, NotRead, Observation, Readable};
 
 /// The firewall of this host.
@@ -117,7 +117,7 @@ impl Firewall {
         let nftables = kernel.own_table();
         let own_table = nftables.as_ref().ok().and_then(Option::as_ref);
         let known = reading::nat_addresses(more, own_table, []);
-        let nat = self.nat(&kernel, &known);
+        let nat = self.nat(&kernel, &known, &[]);
         let families = self.finish_own(own);
         let other: Vec<_> = others
             .into_iter()
@@ -126,10 +126,17 @@ impl Firewall {
         let rulesets = families.iter().map(|(_, ruleset)| ruleset);
         let rulesets = rulesets.chain(other.iter().map(|(.., ruleset)| ruleset));
         let all = reading::nat_addresses(more, own_table, rulesets.flatten());
-        let nat = if known == all {
+        // The kernel is asked for tables of iptables-nft that could not be read.
+        let own = families
+            .iter()
+            .map(|(family, read)| (self.variant(), *family, read));
+        let others = other.iter();
+        let others = others.map(|(variant, family, read)| (Some(*variant), *family, read));
+        let unread = reading::unread_tables(own.chain(others));
+        let nat = if known == all && unread.is_empty() {
             nat
         } else {
-            self.nat(&kernel, &all)
+            self.nat(&kernel, &all, &unread)
         };
         Observation {
             variant: self.variant(),
@@ -271,9 +278,16 @@ impl Firewall {
         }
     }
 
-    /// Other tools' NAT tables, with the chains that packets to these addresses can reach.
-    fn nat(&self, kernel: &Kernel, addresses: &[Address]) -> Result<Vec<NatTable>, NotRead> {
-        let skip = |chain: &NativeChain| reading::is_read_by_iptables(chain, self.variant());
+    /// Other tools' tables that may change destinations, with the chains that packets to these addresses
+    /// can reach, and the chains of iptables that it could not read.
+    fn nat(
+        &self,
+        kernel: &Kernel,
+        addresses: &[Address],
+        unread: &[UnreadTables<'_>],
+    ) -> Result<Vec<NatTable>, NotRead> {
+        let skip =
+            |chain: &NativeChain| reading::is_read_by_iptables(chain, self.variant(), unread);
         nftables::nat_tables(kernel.state()?, skip, addresses)
             .map_err(|error| NotRead::new(Readable::NfTables, error))
     }

@@ -1,9 +1,11 @@
 //! Features of this kernel, and the distribution.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::policy::Family;
@@ -36,6 +38,23 @@ pub fn has_ipv6() -> io::Result<bool> {
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// The addresses of all network interfaces, each with the name of its interface.
+///
+/// # Errors
+/// The kernel did not list them.
+pub fn interface_addresses() -> io::Result<Vec<(IpAddr, String)>> {
+    let listed = getifaddrs()?.filter_map(|listed| {
+        let address = listed.address?;
+        let ip: IpAddr = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => v4.ip().into(),
+            (_, Some(v6)) => v6.ip().into(),
+            _ => return None,
+        };
+        Some((ip, listed.interface_name))
+    });
+    Ok(listed.collect())
 }
 
 /// The state of the iptables-legacy tables of one family in this network namespace.

@@ -15,6 +15,7 @@ mod iptables;
 pub mod kernel;
 pub mod lock;
 mod netlink;
+pub mod network;
 mod nftables;
 mod pipe;
 pub mod privileges;

@@ -1,13 +1,13 @@
 //! Whether a foreign rule could accept packets to an address, or rewrite the address.
 //!
-//! Conservative: an unknown match may match, and an unknown iptables target may accept. Only a
-//! rule that certainly concerns other packets is ruled out.
+//! Rules are followed in order, as the kernel evaluates them. Conservative: a match that is not
+//! understood may match, and an unknown iptables target may accept. A rule is ruled out only if it
+//! certainly concerns other packets, or if an earlier rule certainly takes all packets to the address.
 
-use std::collections::HashSet;
-use std::net::IpAddr;
+use std::collections::HashMap;
 
 use crate::policy::Address;
-use crate::ruleset::iptables::tokens::tokens;
+use crate::ruleset::iptables::fit::{Fit, Packets, Reading};
 use crate::ruleset::model::{ObservedRule, Rule, Spec, Table};
 use crate::ruleset::targets::{GOES_ON, REWRITES};
 
@@ -24,91 +24,160 @@ pub(super) fn accepts(
     address: Address,
     policy: Option<&str>,
 ) -> Option<String> {
-    let mut closed = Closed::default();
-    above
-        .iter()
-        .find(|rule| may_accept(table, rule, address, policy, 0, &mut closed))
-        .map(text)
-}
-
-/// The chains that were followed to their ends, and neither accept a packet to the address nor
-/// rewrite it. Without this list, a chain is followed once for each way that leads to it: a table of
-/// 32 chains can have billions of ways.
-type Closed<'a> = HashSet<&'a str>;
-
-fn may_accept<'a>(
-    table: &'a Table,
-    rule: &ObservedRule,
-    address: Address,
-    policy: Option<&str>,
-    depth: usize,
-    closed: &mut Closed<'a>,
-) -> bool {
-    let Spec::Foreign(spec) = &rule.spec else {
-        // No packet to this address takes our jump for another address.
-        return matches!(rule.own(), Some(Rule::Jump(chain)) if chain.address == address);
+    let packets = Packets::all(address);
+    let mut walk = Walk::new(table, packets, Search::Accept);
+    // In the built-in chain, RETURN applies the policy.
+    let returned = if policy == Some("DROP") {
+        Effect::Ends
+    } else {
+        Effect::Found
     };
-    let tokens = tokens(spec);
-    if !may_match(&tokens, address) {
-        return false;
-    }
-    targets(&tokens).any(|(goto, name)| match (table.chain(name), name) {
-        // A chain may have the name of a target that iptables would never give it.
-        (Some(_), _) if goto => true,
-        (Some(chain), _) if closed.contains(&*chain.name) => false,
-        (Some(_), _) if depth >= MAX_DEPTH => true,
-        (Some(chain), _) => {
-            let mut rules = chain.rules.iter();
-            let accepts =
-                rules.any(|rule| may_accept(table, rule, address, policy, depth + 1, closed));
-            if !accepts {
-                closed.insert(&chain.name);
-            }
-            accepts
-        }
-        (None, "DROP" | "REJECT") => false,
-        // In the built-in chain, RETURN applies the policy. In other chains, the kernel continues
-        // in the calling chain.
-        (None, "RETURN") => depth == 0 && policy != Some("DROP"),
-        (None, name) => !GOES_ON.contains(&name),
-    })
+    let way = walk.rules(above, returned, 0);
+    Some(text(above.get(way.found?.place)?))
 }
 
-/// The first rule reachable from `chain` of the table `nat` that may rewrite the address.
+/// The first rule reachable from `chain` of the table that may rewrite the packets' address.
 #[must_use]
-pub(super) fn rewrites(nat: &Table, chain: &str, address: Address) -> Option<String> {
-    rewrites_below(nat, chain, address, 0, &mut Closed::default())
+pub(super) fn rewrites(table: &Table, chain: &str, packets: Packets) -> Option<String> {
+    let mut walk = Walk::new(table, packets, Search::Rewrite);
+    let rules = &table.chain(chain)?.rules;
+    Some(walk.rules(rules, Effect::Ends, 0).found?.rule)
 }
 
-fn rewrites_below<'a>(
-    nat: &'a Table,
-    chain: &str,
-    address: Address,
-    depth: usize,
-    closed: &mut Closed<'a>,
-) -> Option<String> {
-    let chain = nat.chain(chain)?;
-    if closed.contains(&*chain.name) {
-        return None;
-    }
-    let found = chain.rules.iter().find_map(|rule| {
-        let Spec::Foreign(spec) = &rule.spec else {
-            return None;
-        };
-        let tokens = tokens(spec);
-        if !may_match(&tokens, address) || !may_match_service(&tokens, address) {
-            return None;
+/// What is searched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Search {
+    Accept,
+    Rewrite,
+}
+
+/// What a target does with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// What is searched for.
+    Found,
+    /// The packet leaves the table in another way.
+    Ends,
+    /// The packet returns to the calling chain.
+    Returns,
+    /// The packet continues with the next rule.
+    GoesOn,
+}
+
+/// What was found: the rule, and the place of the rule that leads to it in the chain that was
+/// searched.
+struct Found {
+    rule: String,
+    place: usize,
+}
+
+/// The way of the packets through rules.
+struct Way {
+    found: Option<Found>,
+    /// Whether packets may reach the end of the rules, or return.
+    passes: bool,
+}
+
+struct Walk<'a> {
+    table: &'a Table,
+    packets: Packets,
+    search: Search,
+    /// The chains that were searched without a result, and whether packets may pass them. Without
+    /// this list, a chain is followed once for each way that leads to it: a table of 32 chains can
+    /// have billions of ways.
+    closed: HashMap<&'a str, bool>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(table: &'a Table, packets: Packets, search: Search) -> Self {
+        Self {
+            table,
+            packets,
+            search,
+            closed: HashMap::new(),
         }
-        targets(&tokens).find_map(|(_, name)| match name {
-            name if REWRITES.contains(&name) => Some(text(rule)),
-            name if depth < MAX_DEPTH => rewrites_below(nat, name, address, depth + 1, closed),
-            name => nat.chain(name).map(|_| text(rule)),
-        })
-    });
-    if found.is_none() {
-        closed.insert(&chain.name);
     }
-    found
+
+    /// Follows the packets through the rules of a chain. `returned` is the effect of RETURN there.
+    fn rules(&mut self, rules: &'a [ObservedRule], returned: Effect, depth: usize) -> Way {
+        let mut returns = false;
+        for (place, rule) in rules.iter().enumerate() {
+            let found = |rule: String| Way {
+                found: Some(Found { rule, place }),
+                passes: true,
+            };
+            let Spec::Foreign(spec) = &rule.spec else {
+                // No packet to this address takes our jump for another address.
+                let to_ours = matches!(rule.own(), Some(Rule::Jump(chain))
+                    if chain.address == self.packets.address);
+                if to_ours && self.search == Search::Accept {
+                    return found(text(rule));
+                }
+                continue;
+            };
+            let reading = Reading::of(spec, self.packets);
+            if reading.fit == Fit::None {
+                continue;
+            }
+            let certain = reading.is_certain();
+            for (goto, name) in &reading.targets {
+                let effect = match self.chain(name, depth) {
+                    Some(Ok(true)) if *goto => returned,
+                    Some(Ok(true)) => Effect::GoesOn,
+                    Some(Ok(false)) => Effect::Ends,
+                    Some(Err(inner)) => return found(inner.unwrap_or_else(|| text(rule))),
+                    None => match self.effect(name) {
+                        Effect::Returns => returned,
+                        effect => effect,
+                    },
+                };
+                match effect {
+                    Effect::Found => return found(text(rule)),
+                    Effect::Returns => returns = true,
+                    Effect::Ends | Effect::GoesOn => {}
+                }
+                if certain && effect != Effect::GoesOn {
+                    return Way {
+                        found: None,
+                        passes: returns,
+                    };
+                }
+            }
+        }
+        Way {
+            found: None,
+            passes: true,
+        }
+    }
+
+    /// Whether packets may pass the chain; what was found in it, as an error, without a text if it
+    /// is too deep to follow. `None` if there is no such chain. (A chain may have the name of a
+    /// target that iptables would never give it.)
+    fn chain(&mut self, name: &str, depth: usize) -> Option<Result<bool, Option<String>>> {
+        let chain = self.table.chain(name)?;
+        if let Some(passes) = self.closed.get(&*chain.name) {
+            return Some(Ok(*passes));
+        }
+        if depth >= MAX_DEPTH {
+            return Some(Err(None));
+        }
+        let way = self.rules(&chain.rules, Effect::Returns, depth + 1);
+        if let Some(found) = way.found {
+            return Some(Err(Some(found.rule)));
+        }
+        self.closed.insert(&chain.name, way.passes);
+        Some(Ok(way.passes))
+    }
+
+    fn effect(&self, target: &str) -> Effect {
+        match (self.search, target) {
+            (_, "RETURN") => Effect::Returns,
+            (_, "DROP" | "REJECT") | (Search::Rewrite, "ACCEPT") => Effect::Ends,
+            (Search::Accept, name) if !GOES_ON.contains(&name) => Effect::Found,
+            (Search::Rewrite, name) if REWRITES.contains(&name) => Effect::Found,
+            _ => Effect::GoesOn,
+        }
+    }
 }
 
 /// The first foreign rule.
@@ -125,95 +194,10 @@ fn text(rule: &ObservedRule) -> String {
     }
 }
 
-/// Every possible target, and whether it is a goto. A comment can contain `-j`, so there may be
-/// several.
-fn targets(tokens: &[String]) -> impl Iterator<Item = (bool, &str)> {
-    tokens.windows(2).filter_map(|pair| match pair[0].as_str() {
-        "-j" => Some((false, pair[1].as_str())),
-        "-g" => Some((true, pair[1].as_str())),
-        _ => None,
-    })
-}
-
-/// False only if the rule's destination certainly excludes the address.
-fn may_match(tokens: &[String], address: Address) -> bool {
-    tokens.iter().enumerate().all(|(at, option)| {
-        let negated = at > 0 && tokens[at - 1] == "!";
-        let value = tokens.get(at + 1).map(String::as_str);
-        match (option.as_str(), value) {
-            ("-d" | "--destination", Some(network)) => {
-                contains(network, address.ip()).is_none_or(|inside| inside != negated)
-            }
-            // The metadata service is never a local address; another target may be.
-            ("--dst-type", Some("LOCAL")) => !address.is_imds() || negated,
-            ("--dst-type", Some("MULTICAST")) => address.ip().is_multicast() || negated,
-            // Other matches are not interpreted. `-i` never matches packets of this host, but it
-            // does match forwarded ones.
-            _ => true,
-        }
-    })
-}
-
-/// False only if the rule's protocol or port certainly excludes the metadata service, TCP 80.
-fn may_match_service(tokens: &[String], address: Address) -> bool {
-    !address.is_imds()
-        || tokens.iter().enumerate().all(|(at, option)| {
-            let negated = at > 0 && tokens[at - 1] == "!";
-            let value = tokens.get(at + 1).map(String::as_str);
-            match (option.as_str(), value) {
-                ("-p" | "--protocol", Some("tcp" | "6")) => !negated,
-                ("-p" | "--protocol", Some("udp" | "17" | "icmp" | "ipv6-icmp")) => negated,
-                ("--dport" | "--dports", Some(ports)) => ports.split(',').any(is_http) != negated,
-                _ => true,
-            }
-        })
-}
-
-/// Whether `PORT` or `PORT:PORT` includes port 80.
-fn is_http(ports: &str) -> bool {
-    let (first, last) = ports.split_once(':').unwrap_or((ports, ports));
-    match (first.parse::<u16>(), last.parse::<u16>()) {
-        (Ok(first), Ok(last)) => (first..=last).contains(&80),
-        // A service name or an unknown syntax may include port 80.
-        _ => true,
-    }
-}
-
-/// Whether the network contains the address; `None` if that is not known.
-fn contains(network: &str, address: IpAddr) -> Option<bool> {
-    let (base, mask) = network.split_once('/').unwrap_or((network, ""));
-    match (base.parse().ok()?, address) {
-        (IpAddr::V4(base), IpAddr::V4(address)) => {
-            let mask = match mask.parse::<std::net::Ipv4Addr>() {
-                // A mask with holes, such as 255.0.0.255, is printed in full.
-                Ok(mask) => mask.to_bits(),
-                Err(_) => !u32::MAX.checked_shr(bits(mask, 32)?).unwrap_or(0),
-            };
-            Some(base.to_bits() & mask == address.to_bits() & mask)
-        }
-        (IpAddr::V6(base), IpAddr::V6(address)) => {
-            let mask = match mask.parse::<std::net::Ipv6Addr>() {
-                Ok(mask) => mask.to_bits(),
-                Err(_) => !u128::MAX.checked_shr(bits(mask, 128)?).unwrap_or(0),
-            };
-            Some(base.to_bits() & mask == address.to_bits() & mask)
-        }
-        _ => Some(false),
-    }
-}
-
-/// The prefix length; `all` bits without a mask. `None` if it is not valid.
-fn bits(mask: &str, all: u32) -> Option<u32> {
-    match mask {
-        "" => Some(all),
-        mask => mask.parse().ok().filter(|&bits| bits <= all),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Family, IMDS_V4, IMDS_V6};
+    use crate::policy::{Family, IMDS_V4};
     use crate::ruleset::iptables::parse;
 
     fn table(text: &str, family: Family) -> Table {
@@ -276,6 +260,28 @@ mod tests {
             "-j A",
             "-A A -d 10.0.0.1 -j ACCEPT\n-A A -j RETURN\n"
         ));
+        assert!(!opens("-j A", "-A A -j RETURN\n-A A -j ACCEPT\n"));
+        assert!(!opens(
+            "-j A",
+            "-A A -g B\n-A A -j ACCEPT\n-A B -j RETURN\n"
+        ));
+        assert!(!opens("-j A", "-A A -j B\n-A A -j ACCEPT\n-A B -j DROP\n"));
+        assert!(!opens("-j A", "-A A -j DROP\n-A OUTPUT -j ACCEPT\n"));
+        assert!(!opens("-g A", "-A A -j DROP\n"));
+        assert!(!opens("-o lo -j ACCEPT", ""));
+    }
+
+    #[test]
+    fn an_earlier_rule_counts_only_if_it_takes_all_packets() {
+        for rest in [
+            "-A A -m owner --uid-owner 1 -j RETURN\n-A A -j ACCEPT\n",
+            "-A A -p tcp -j DROP\n-A A -j ACCEPT\n",
+            "-A A -j B\n-A A -j ACCEPT\n-A B -m mark --mark 0x1 -j RETURN\n-A B -j DROP\n",
+            "-A A -m recent --name -j DROP -j LOG\n-A A -j ACCEPT\n",
+            "-A A -m state --state NEW -g B\n-A A -j ACCEPT\n-A B -j DROP\n",
+        ] {
+            assert!(opens("-j A", rest), "{rest}");
+        }
     }
 
     #[test]
@@ -284,7 +290,12 @@ mod tests {
             let text = format!(
                 "*nat\n:OUTPUT ACCEPT [0:0]\n:D - [0:0]\n-A OUTPUT {rule}\n-A D -j DNAT --to-destination 10.0.0.1\nCOMMIT\n"
             );
-            rewrites(&table(&text, Family::V4), "OUTPUT", IMDS_V4).is_some()
+            rewrites(
+                &table(&text, Family::V4),
+                "OUTPUT",
+                Packets::of_service(IMDS_V4),
+            )
+            .is_some()
         };
         assert!(nat(
             "-d 169.254.169.254/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8181"
@@ -298,6 +309,21 @@ mod tests {
         assert!(!nat("-p udp -m udp --dport 53 -j D"));
         assert!(!nat("-p tcp -m tcp --dport 443 -j D"));
         assert!(!nat("-o eth0 -j MASQUERADE"));
+        assert!(!nat("-o lo -j D"));
+        assert!(nat("-m recent --set --name -d 10.0.0.1 -j D"));
+        for exempt in [
+            "-d 169.254.0.0/16 -j ACCEPT",
+            "-d 169.254.169.254/32 -p tcp -j RETURN",
+        ] {
+            assert!(
+                !nat(&format!("{exempt}\n-A OUTPUT -p tcp -j D")),
+                "{exempt}"
+            );
+        }
+        assert!(nat(
+            "-m owner --uid-owner 1337 -j RETURN\n-A OUTPUT -p tcp -j D"
+        ));
+        assert!(nat("-p tcp -j D\n-A OUTPUT -d 169.254.0.0/16 -j ACCEPT"));
     }
 
     #[test]
@@ -314,7 +340,11 @@ mod tests {
                 "*nat\n:OUTPUT ACCEPT [0:0]\n{chains}-A OUTPUT -j C0\n{jumps}-A C{} -j {end}\nCOMMIT\n",
                 depth - 1
             );
-            let found = rewrites(&table(&text, Family::V4), "OUTPUT", IMDS_V4);
+            let found = rewrites(
+                &table(&text, Family::V4),
+                "OUTPUT",
+                Packets::of_service(IMDS_V4),
+            );
             assert!(found.is_some(), "{end}");
         }
     }
@@ -334,19 +364,10 @@ mod tests {
             let table = table(&text, Family::V4);
             let output = &table.chain("OUTPUT").unwrap().rules;
             assert_eq!(accepts(&table, output, IMDS_V4, Some("ACCEPT")), None);
-            assert_eq!(rewrites(&table, "OUTPUT", IMDS_V4), None);
+            assert_eq!(
+                rewrites(&table, "OUTPUT", Packets::of_service(IMDS_V4)),
+                None
+            );
         }
-    }
-
-    #[test]
-    fn networks_of_both_families() {
-        let has = |network, address: Address| contains(network, address.ip());
-        assert_eq!(has("fd00:ec2::/32", IMDS_V6), Some(true));
-        assert_eq!(has("::/0", IMDS_V6), Some(true));
-        assert_eq!(has("0.0.0.0/0", IMDS_V4), Some(true));
-        assert_eq!(has("fd00:ec2::253/128", IMDS_V6), Some(false));
-        assert_eq!(has("10.0.0.0/8", IMDS_V6), Some(false));
-        assert_eq!(has("somewhere", IMDS_V4), None);
-        assert_eq!(has("10.0.0.0/33", IMDS_V4), None);
     }
 }

@@ -22,6 +22,8 @@ pub enum Check {
     AsAsked,
     /// At least one layer enforces the whole decision for the address.
     AddressLocked,
+    /// The address belongs to another host.
+    AddressRemote,
     /// Our chains contain exactly the rules that `apply` wrote.
     RulesMatch,
     /// Exactly one rule leads to our chain: our jump, before every foreign rule.
@@ -32,6 +34,10 @@ pub enum Check {
     BackstopPresent,
     /// No NAT rule rewrites the address before packets reach our rules.
     NatUntouched,
+    /// No bridge leads packets of containers and VMs past our rules.
+    BridgedRefused,
+    /// No packet can reach the address by a source route through this host.
+    NoSourceRoutes,
     /// The other iptables variant holds no lockdown of the same address.
     OtherVariantClear,
     /// The lockdown is installed again at the next boot.
@@ -52,17 +58,20 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::ConfigUsable,
         Self::NamesResolved,
         Self::SomethingLocked,
         Self::AsAsked,
         Self::AddressLocked,
+        Self::AddressRemote,
         Self::RulesMatch,
         Self::JumpFirst,
         Self::NoBypass,
         Self::BackstopPresent,
         Self::NatUntouched,
+        Self::BridgedRefused,
+        Self::NoSourceRoutes,
         Self::OtherVariantClear,
         Self::SurvivesReboot,
         Self::SurvivesFirewalld,
@@ -78,13 +87,16 @@ impl Check {
     pub fn group(self) -> Group {
         match self {
             Self::ConfigUsable | Self::SomethingLocked | Self::AsAsked => Group::Lockdown,
-            Self::AddressLocked | Self::RulesMatch | Self::JumpFirst | Self::NoBypass => {
-                Group::Rules
-            }
+            Self::AddressLocked
+            | Self::AddressRemote
+            | Self::RulesMatch
+            | Self::JumpFirst
+            | Self::NoBypass => Group::Rules,
             Self::BackstopPresent => Group::Backstop,
             Self::UnlistedRefused | Self::RefusedAtOnce | Self::ListedServed => Group::Packets,
             Self::SurvivesReboot => Group::Boot,
             Self::NatUntouched => Group::Nat,
+            Self::BridgedRefused | Self::NoSourceRoutes => Group::Routing,
             Self::OtherVariantClear | Self::SurvivesFirewalld | Self::SurvivesNftFlush => {
                 Group::OtherTools
             }
@@ -110,11 +122,14 @@ impl Check {
             Self::SomethingLocked => "something-locked",
             Self::AsAsked => "as-asked",
             Self::AddressLocked => "address-locked",
+            Self::AddressRemote => "address-remote",
             Self::RulesMatch => "rules-match",
             Self::JumpFirst => "jump-first",
             Self::NoBypass => "no-bypass",
             Self::BackstopPresent => "backstop-present",
             Self::NatUntouched => "nat-untouched",
+            Self::BridgedRefused => "bridged-refused",
+            Self::NoSourceRoutes => "no-source-routes",
             Self::OtherVariantClear => "other-variant-clear",
             Self::SurvivesReboot => "survives-reboot",
             Self::SurvivesFirewalld => "survives-firewalld",
@@ -148,6 +163,8 @@ pub enum Group {
     Boot,
     /// Address translation before our rules.
     Nat,
+    /// Ways on which packets do not meet our rules.
+    Routing,
     /// What other tools did or would do.
     OtherTools,
     /// Users and groups.

@@ -17,6 +17,8 @@ struct Problems {
     rules: Vec<String>,
     jumps: Vec<String>,
     bypasses: Vec<String>,
+    /// The tool that puts the rules of a bypass back at each sync.
+    resyncs: Option<&'static str>,
     /// Whether any jump to our chains exists.
     has_jump: bool,
     /// Whether the layer enforces the whole decision by itself.
@@ -33,6 +35,7 @@ pub(super) fn of_layer(
         rules: Vec::new(),
         jumps: Vec::new(),
         bypasses: Vec::new(),
+        resyncs: None,
         has_jump: false,
         enforcing: true,
     };
@@ -50,11 +53,18 @@ pub(super) fn of_layer(
 }
 
 fn findings(problems: Problems) -> Vec<Finding> {
-    let judge = |check, wrong: Vec<String>, right: &str| {
+    let help = match problems.resyncs {
+        None => REAPPLY.to_owned(),
+        Some(tool) => format!(
+            "{tool} moves its rules to the head at each sync: apply the lockdown with `--layers \
+             nftables`, a table which {tool} does not touch"
+        ),
+    };
+    let judge = |check, wrong: Vec<String>, right: &str, help: &str| {
         if wrong.is_empty() {
             Finding::pass(check, right)
         } else {
-            Finding::fail(check, wrong.join("; ")).help(REAPPLY)
+            Finding::fail(check, wrong.join("; ")).help(help)
         }
     };
     let mut findings = vec![
@@ -62,11 +72,13 @@ fn findings(problems: Problems) -> Vec<Finding> {
             Check::RulesMatch,
             problems.rules,
             "the rules are those that were applied",
+            REAPPLY,
         ),
         judge(
             Check::JumpFirst,
             problems.jumps,
-            "packets to the address reach our rules first",
+            "packets to the address reach our rules before any rule can accept them",
+            &help,
         ),
     ];
     // Without a jump, no rule can be above it.
@@ -75,6 +87,7 @@ fn findings(problems: Problems) -> Vec<Finding> {
             Check::NoBypass,
             problems.bypasses,
             "no foreign rule above ours accepts the address",
+            &help,
         ));
     }
     findings
@@ -122,7 +135,11 @@ fn check_hook(
         .filter(|lead| lead.holder == hook.chain() && matches!(lead.spec, Spec::Own(_)))
         .map(|lead| lead.position)
         .min();
-    if !compare::jump_is_in_place(table, root) {
+    let bypass = bypass_of(locked, hook, layer, first, table);
+    // Rules above our only jump do no harm as long as they cannot accept the address.
+    let harmless = jumps.len() == 1 && first.is_some() && bypass.is_none();
+    let in_place = compare::jump_is_in_place(table, root);
+    if !in_place && (layer == Layer::Nftables || !harmless) {
         let problem = misplaced_jump(&name_in(root, layer), hook, jumps.len(), first, table);
         problems.jumps.push(problem);
     }
@@ -133,24 +150,38 @@ fn check_hook(
     }));
     problems.has_jump |= first.is_some();
 
-    let Some((position, table)) = first.zip(table) else {
+    if first.is_none() || table.is_none_or(|table| table.built_in(hook).is_none()) {
         problems.enforcing = false;
         return;
-    };
-    let Some(built_in) = table.built_in(hook) else {
-        problems.enforcing = false;
-        return;
-    };
+    }
+    if let Some(rule) = bypass {
+        let chain = hook.chain();
+        let position = first.unwrap_or_default();
+        problems.resyncs = problems.resyncs.or(resyncing_tool(table, hook, position));
+        problems
+            .bypasses
+            .push(format!("{chain} has a foreign rule above ours: `{rule}`"));
+    }
+}
+
+/// The first rule above our jump in the built-in chain, at position `first`, that may accept packets
+/// to the address.
+fn bypass_of(
+    locked: &LockedAddress,
+    hook: Hook,
+    layer: Layer,
+    first: Option<usize>,
+    table: Option<&Table>,
+) -> Option<String> {
+    let (position, table) = first.zip(table)?;
+    let built_in = table.built_in(hook)?;
     let above = built_in.rules.get(..position).unwrap_or_default();
-    let bypass = match layer {
+    match layer {
         Layer::Nftables => bypass::first_foreign(above),
         Layer::Filter | Layer::Security => {
             bypass::accepts(table, above, locked.address, built_in.policy.as_deref())
         }
-    };
-    problems.bypasses.extend(
-        bypass.map(|rule| format!("{} has a foreign rule above ours: `{rule}`", hook.chain())),
-    );
+    }
 }
 
 /// What is wrong with the jump to our chain `name`: `count` rules lead to it, `first` is the
@@ -220,34 +251,55 @@ fn foreign_rule(table: Option<&Table>, layer: Layer, hook: Hook) -> Option<Strin
     Some(format!("{} has a foreign rule: `{rule}`", hook.chain()))
 }
 
+/// Tools by a part of their rules' text.
+const TOOLS: [(&str, &str); 11] = [
+    ("cali-", "Calico"),
+    ("CILIUM_", "Cilium"),
+    ("KUBE-ROUTER-", "kube-router"),
+    ("DOCKER", "docker"),
+    ("ufw", "ufw"),
+    ("NETAVARK", "podman"),
+    ("CNI-", "podman"),
+    ("KUBE-", "kube-proxy"),
+    ("LIBVIRT", "libvirt"),
+    ("f2b-", "fail2ban"),
+    ("_direct", "firewalld"),
+];
+/// Those that move their rules to the head of the chain at each sync.
+const RESYNCING: [&str; 3] = ["Calico", "Cilium", "kube-router"];
+
 /// The foreign rules above our jump: the first of them, and the tool that its names point to.
 fn rules_above(table: Option<&Table>, hook: Hook, position: usize) -> String {
-    const TOOLS: [(&str, &str); 8] = [
-        ("DOCKER", "docker"),
-        ("ufw", "ufw"),
-        ("NETAVARK", "podman"),
-        ("CNI-", "podman"),
-        ("KUBE-", "kube-proxy"),
-        ("LIBVIRT", "libvirt"),
-        ("f2b-", "fail2ban"),
-        ("_direct", "firewalld"),
-    ];
+    let foreign = foreign_above(table, hook, position);
+    match (tool_of(&foreign), foreign.first()) {
+        (Some(tool), _) => format!("rules of {tool}, which inserts them at each start"),
+        (None, Some(first)) => format!("`{first}`"),
+        (None, None) => "other rules".to_owned(),
+    }
+}
+
+/// The tool whose rules are above our jump, if it puts them there again at each sync.
+fn resyncing_tool(table: Option<&Table>, hook: Hook, position: usize) -> Option<&'static str> {
+    tool_of(&foreign_above(table, hook, position)).filter(|tool| RESYNCING.contains(tool))
+}
+
+fn tool_of(foreign: &[&str]) -> Option<&'static str> {
+    let by = |mark: &str| foreign.iter().any(|text| text.contains(mark));
+    let tool = TOOLS.iter().find(|(mark, _)| by(mark))?;
+    Some(tool.1)
+}
+
+fn foreign_above(table: Option<&Table>, hook: Hook, position: usize) -> Vec<&str> {
     let chain = table.and_then(|table| table.chain(hook.chain()));
     let above = chain.and_then(|chain| chain.rules.get(..position));
-    let foreign: Vec<&str> = above
+    above
         .unwrap_or_default()
         .iter()
         .filter_map(|rule| match &rule.spec {
             Spec::Foreign(text) => Some(text.as_str()),
             Spec::Own(_) => None,
         })
-        .collect();
-    let by = |mark: &str| foreign.iter().any(|text| text.contains(mark));
-    match (TOOLS.iter().find(|(mark, _)| by(mark)), foreign.first()) {
-        (Some((_, tool)), _) => format!("rules of {tool}, which inserts them at each start"),
-        (None, Some(first)) => format!("`{first}`"),
-        (None, None) => "other rules".to_owned(),
-    }
+        .collect()
 }
 
 /// The first difference between the wanted and the observed rules of a chain, in the syntax of the

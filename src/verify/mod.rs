@@ -12,6 +12,8 @@ mod finding;
 mod layer;
 mod names;
 mod nat;
+mod remote;
+mod routing;
 mod structure;
 mod survives;
 mod whole;

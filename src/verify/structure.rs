@@ -3,6 +3,8 @@
 use super::finding::{Check, Finding};
 use super::layer::of_layer;
 use super::nat::nat;
+use super::remote::remote;
+use super::routing::routing;
 use super::survives::{survives, survives_reboot};
 use crate::host::Host;
 use crate::policy::Address;
@@ -15,15 +17,24 @@ use crate::ruleset::{Layer, Layers, Lockdown, NotRead, Observation, compare};
 pub fn structure(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Vec<Finding> {
     let mut findings = Vec::new();
     for &address in lockdown.policy.target.addresses() {
-        findings.extend(of_address(lockdown, seen, address));
+        findings.extend(of_address(lockdown, seen, host, address));
+        if seen.has(address.family()) {
+            findings.push(remote(address, host));
+        }
         findings.push(survives_reboot(address, host));
     }
+    findings.extend(routing(lockdown, host));
     findings.push(other_variants(lockdown, seen));
     findings.extend(survives(lockdown, seen, host));
     findings
 }
 
-fn of_address(lockdown: &Lockdown, seen: &Observation, address: Address) -> Vec<Finding> {
+fn of_address(
+    lockdown: &Lockdown,
+    seen: &Observation,
+    host: &Host,
+    address: Address,
+) -> Vec<Finding> {
     let family = address.family();
     if !seen.has(family) {
         let message = format!("this kernel has no {family}, so no packet can reach the address");
@@ -43,7 +54,7 @@ fn of_address(lockdown: &Lockdown, seen: &Observation, address: Address) -> Vec<
     let wanted = lockdown.layers.of(family);
     findings.push(address_locked(&layers, wanted).about(address));
     findings.push(backstop(&layers, wanted).about(address));
-    findings.push(nat(lockdown, seen, address));
+    findings.push(nat(lockdown, seen, host, address));
     findings
 }
 

@@ -1,4 +1,5 @@
-//! Other tools' nftables tables with NAT chains, and whether they rewrite an address.
+//! Other tools' nftables tables with chains that may change destinations, and whether they rewrite
+//! an address.
 //!
 //! ```text
 //! (netlink) -> expression, set -> Contents -> judge: does a chain rewrite this address?
@@ -19,32 +20,33 @@ use std::collections::HashMap;
 use self::expression::Expression;
 pub use self::judge::{Answer, Missing, judge, missing};
 pub use self::set::{Elements, Set};
-use super::object::NativeChain;
+use super::decode::is_ours;
+use super::object::{NativeChain, Stage};
 use crate::policy::Family;
 use crate::ruleset::NotRead;
 use crate::ruleset::netlink::OBJECT;
 use crate::ruleset::netlink::attributes::{ANY, each_once, find};
 
-/// An nftables table with NAT chains that iptables does not show.
+/// An nftables table with chains that may change destinations, and that iptables does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatTable {
     /// The IP families whose packets pass it.
     pub families: &'static [Family],
     /// Its name.
     pub name: String,
-    /// Its NAT chains that packets pass before `filter`.
+    /// Its chains that may change destinations before our rules.
     pub chains: Vec<NatChain>,
     /// The part of it that was read, or why it could not be read.
     pub contents: Result<Contents, NotRead>,
 }
 
-/// A base chain that translates destinations.
+/// A base chain that may change destinations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatChain {
     /// Its name.
     pub name: String,
-    /// Whether packets that this host sends pass it; otherwise, those that it receives.
-    pub local: bool,
+    /// Where it does so.
+    pub stage: Stage,
 }
 
 /// The chains and sets of a table that were read so far.
@@ -81,16 +83,16 @@ impl NatRule {
     }
 }
 
-/// The tables with chains that translate destinations, without any content yet. Chains for which
-/// `shown` is true are omitted, because the rulesets of iptables contain them.
+/// The tables with chains that may change destinations, without any content yet: all but our own.
+/// Chains for which `shown` is true are omitted, because the rulesets of iptables contain them.
 #[must_use]
 pub fn tables(chains: &[NativeChain], shown: impl Fn(&NativeChain) -> bool) -> Vec<NatTable> {
     let mut tables: Vec<NatTable> = Vec::new();
     for chain in chains {
-        let Some(local) = chain.translates() else {
+        let Some(stage) = chain.stage() else {
             continue;
         };
-        if shown(chain) {
+        if shown(chain) || is_ours(chain.families, &chain.table) {
             continue;
         }
         let name = chain.name.clone();
@@ -98,11 +100,11 @@ pub fn tables(chains: &[NativeChain], shown: impl Fn(&NativeChain) -> bool) -> V
             .iter_mut()
             .find(|table| table.families == chain.families && table.name == chain.table);
         match known {
-            Some(table) => table.chains.push(NatChain { name, local }),
+            Some(table) => table.chains.push(NatChain { name, stage }),
             None => tables.push(NatTable {
                 families: chain.families,
                 name: chain.table.clone(),
-                chains: vec![NatChain { name, local }],
+                chains: vec![NatChain { name, stage }],
                 contents: Ok(Contents::default()),
             }),
         }

@@ -5,6 +5,7 @@
 
 use nix::libc;
 
+use super::PRIORITY;
 use super::expression::Expression;
 use crate::policy::Family;
 use crate::ruleset::netlink::OBJECT;
@@ -103,33 +104,52 @@ impl NativeChain {
         })
     }
 
-    /// Whether it translates destinations before `filter`: `Some(true)` for packets that this host
-    /// sends (NF_INET_LOCAL_OUT), `Some(false)` for packets that it receives (NF_INET_PRE_ROUTING),
-    /// `None` for none.
+    /// Where it may change destinations before our rules; `None` for a chain that cannot.
     #[must_use]
-    pub fn translates(&self) -> Option<bool> {
+    pub fn stage(&self) -> Option<Stage> {
         let base = self.base.as_ref()?;
-        if base.kind != "nat" || !self.has_rules {
-            return None;
-        }
-        match base.hook {
-            0 => Some(false),
-            3 => Some(true),
-            _ => None,
-        }
+        // NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT
+        let local = match base.hook {
+            0 => false,
+            3 => true,
+            _ => return None,
+        };
+        let translates = base.kind == "nat";
+        // Other chains can write to packets, and lead them to a local socket (`tproxy`). Those that
+        // run after our rules see only packets that these have passed.
+        let early = translates || base.priority < PRIORITY;
+        let stage = Stage { local, translates };
+        (self.has_rules && early).then_some(stage)
     }
 
-    /// Whether its name, hook and priority (NF_IP_PRI_NAT_DST) are those of a chain in the table
-    /// `nat` of iptables-nft.
+    /// Whether its name, type, hook and priority are those of a built-in chain of iptables-nft that
+    /// packets pass before `filter` (linux/netfilter_ipv4.h).
     #[must_use]
-    pub fn is_nat_of_iptables(&self) -> bool {
-        let hook_fits_name = matches!(
-            (&*self.name, self.translates()),
-            ("OUTPUT", Some(true)) | ("PREROUTING", Some(false))
-        );
-        let priority = self.base.as_ref().map(|base| base.priority);
-        self.families.len() == 1 && self.table == "nat" && hook_fits_name && priority == Some(-100)
+    pub fn is_of_iptables(&self) -> bool {
+        let Some(base) = &self.base else {
+            return false;
+        };
+        let (kind, priority) = match (&*self.table, &*self.name) {
+            ("nat", "OUTPUT" | "PREROUTING") => ("nat", -100),
+            ("mangle", "PREROUTING") => ("filter", -150),
+            ("mangle", "OUTPUT") => ("route", -150),
+            ("raw", "OUTPUT" | "PREROUTING") => ("filter", -300),
+            ("filter", "OUTPUT") => ("filter", 0),
+            _ => return false,
+        };
+        let hook = if self.name == "OUTPUT" { 3 } else { 0 };
+        self.families.len() == 1
+            && (&*base.kind, base.hook, base.priority) == (kind, hook, priority)
     }
+}
+
+/// Where a chain may change destinations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// Whether packets that this host sends pass it; otherwise, those that it receives.
+    pub local: bool,
+    /// Whether its type is `nat`.
+    pub translates: bool,
 }
 
 /// A rule of nf_tables.

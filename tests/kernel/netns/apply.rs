@@ -154,14 +154,6 @@ on_every_host! {
         let nothing = lock(lab, &["--dry-run", V4, "root", "dave"]);
         assert!(nothing.stdout.contains("nothing to do"), "{nothing}");
     }
-
-    fn locking_the_loopback_address_warns(lab) {
-        let done = lab.lockdown(&["127.0.0.1", "root"]).expect_code(0);
-        assert!(done.stderr.contains("127.0.0.1 is this host itself"), "{done}");
-        let done = lab.lockdown(&["::1", "root"]).expect_code(0);
-        assert!(done.stderr.contains("::1 is this host itself"), "{done}");
-        verify(lab, 0, &[]);
-    }
 }
 
 on_both_variants! {

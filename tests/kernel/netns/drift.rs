@@ -68,7 +68,6 @@ in_filter_and_security! {
             ("$ipt -A FORWARD -i lo -j $forward", &["jump-first"]),
             ("$ipt -A INPUT -j $forward", &["jump-first"]),
             ("$ipt -D FORWARD -d 169.254.169.254 -j $forward", &["jump-first"]),
-            ("$ipt -I OUTPUT -d 10.0.0.1 -j DROP", &["jump-first"]),
         ]);
     }
 

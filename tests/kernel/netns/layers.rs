@@ -664,6 +664,8 @@ fn the_message_names_docker_for_its_chains_above_ours() {
     for lab in [&Lab::new(Variant::Nft), &Lab::new(Variant::Legacy)] {
         lock(lab, &[V4, "root"]);
         lab.iptables(Family::V4, "-N DOCKER-USER").expect_code(0);
+        lab.iptables(Family::V4, "-A DOCKER-USER -j ACCEPT")
+            .expect_code(0);
         lab.iptables(Family::V4, "-I FORWARD -j DOCKER-USER")
             .expect_code(0);
         verify(lab, 1, &[]).expect_failed("jump-first", "behind rules of docker");

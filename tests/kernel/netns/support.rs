@@ -104,6 +104,25 @@ impl Verdict {
         self
     }
 
+    /// Expects that every finding of this id about the address has this status, and that there is one.
+    #[track_caller]
+    pub(crate) fn expect_status(&self, id: &str, address: &str, status: &str) -> &Self {
+        let of_address = |finding: &&Value| finding["id"] == id && finding["address"] == address;
+        let statuses: Vec<&Value> = self
+            .findings()
+            .iter()
+            .filter(of_address)
+            .map(|finding| &finding["status"])
+            .collect();
+        let all = !statuses.is_empty() && statuses.iter().all(|found| *found == status);
+        assert!(
+            all,
+            "{id} of {address} is {statuses:?}, not {status}: {}",
+            self.done
+        );
+        self
+    }
+
     /// Expects a finding of this id, however it came out, which says `words`.
     #[track_caller]
     pub(crate) fn expect_said(&self, id: &str, words: &str) -> &Self {

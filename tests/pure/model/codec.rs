@@ -489,7 +489,7 @@ proptest! {
         let dump = dump_of(&policy);
         let try_all = |bytes: &[u8]| {
             let _ = NativeTable::read(bytes);
-            let _ = NativeChain::read(bytes).map(|chain| chain.translates());
+            let _ = NativeChain::read(bytes).map(|chain| chain.stage());
             let _ = rule_of(bytes);
         };
         let chain = at.get(&dump.chains).clone();

@@ -122,6 +122,8 @@ pub(crate) fn quiet_host() -> host::Host {
         flush: Ok(Flush::No),
         firewalld_at_boot: Ok(false),
         next_boot: Ok(host::NextBoot::NotEnabled),
+        network: Ok(host::Network::default()),
+        interfaces: Ok(host::Interfaces::default()),
     }
 }
 

@@ -83,14 +83,6 @@ impl Verdict {
             _ => return None,
         })
     }
-
-    /// The chain that it leads to.
-    pub(super) fn chain(&self) -> Option<&str> {
-        match self {
-            Self::Jump(chain) | Self::Goto(chain) => Some(chain),
-            _ => None,
-        }
-    }
 }
 
 /// What a lookup returns.
@@ -437,7 +429,7 @@ fn xt_target(data: &Data<'_>) -> Option<Expression> {
     }
     match name {
         "REJECT" => Some(Expression::Reject),
-        "MASQUERADE" | "SNAT" | "SNPT" => Some(Expression::Harmless(name.to_owned())),
+        "MASQUERADE" | "NFQUEUE" | "SNAT" | "SNPT" => Some(Expression::Harmless(name.to_owned())),
         name if targets::GOES_ON.contains(&name) => Some(Expression::Harmless(name.to_owned())),
         _ => None,
     }

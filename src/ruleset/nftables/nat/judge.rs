@@ -1,14 +1,14 @@
 //! Whether another tool's chain rewrites the destination of packets to an address.
 //!
-//! Conservative: a match that is not understood may match, and only rules that certainly concern
-//! other packets are ruled out. An earlier `accept` or `return` is ignored. So the order of rules
-//! and chains does not matter, and each chain is judged once.
+//! Rules are followed in order, as the kernel evaluates them, and each chain is judged once.
+//! Conservative: a match that is not understood may match. A rule is ruled out only if it certainly
+//! concerns other packets, or if an earlier rule certainly takes all packets to the address.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nix::libc;
 
-use super::expression::{Comparison, Expression, Found, Rewrite, Verdict};
+use super::expression::{Comparison, Expression, Found, Load, Rewrite, Verdict};
 use super::packet::{Packet, Registers, equal, order, within};
 use super::{Contents, NatChain, text};
 use crate::policy::Address;
@@ -70,35 +70,46 @@ pub fn missing(contents: &Contents, chains: &[NatChain], addresses: &[Address]) 
     let mut all = Missing::default();
     for &address in addresses {
         for chain in chains {
+            // What comes before a rule that rewrites may exempt the address.
             let walk = Walk::from(contents, &chain.name, address);
-            if walk.rewritten.is_none() {
-                all.chains.extend(walk.missing.chains);
-                all.sets.extend(walk.missing.sets);
-            }
+            all.chains.extend(walk.missing.chains);
+            all.sets.extend(walk.missing.sets);
         }
     }
     all
 }
 
+/// Expressions after which the rule always continues.
+const ALWAYS_CONTINUE: [&str; 5] = ["counter", "last", "log", "meta set", "notrack"];
+/// How deep nested chains are followed. The kernel allows 16 (NFT_JUMP_STACK_SIZE).
+const MAX_DEPTH: usize = 64;
+
 /// A walk through the chains that packets to an address can reach.
 struct Walk<'a> {
     contents: &'a Contents,
     packet: Packet,
-    /// Chains that remain to be judged.
-    next: Vec<String>,
-    /// Chains that were reached.
-    reached: BTreeSet<String>,
+    /// Chains that were reached, and whether packets may return from them.
+    reached: BTreeMap<String, bool>,
     missing: Missing,
     rewritten: Option<String>,
     unknown: Option<String>,
 }
 
-/// Whether the rule can still affect the packets after an expression.
-enum Step {
-    /// The rule can affect them.
+/// What happens to the packets after an expression or a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// All of them continue with the next expression.
     Continue,
-    /// The rule ends here, or only other packets match.
+    /// Some of them may continue with the next expression, and the others with the next rule.
+    Perhaps,
+    /// All of them continue with the next rule.
+    Rule,
+    /// All of them return to the calling chain.
+    Return,
+    /// None of them continues in this table.
     End,
+    /// Some of them may return to the calling chain; the others continue with the next rule.
+    MayReturn,
 }
 
 impl<'a> Walk<'a> {
@@ -106,39 +117,66 @@ impl<'a> Walk<'a> {
         let mut walk = Self {
             contents,
             packet: Packet::to(address),
-            next: Vec::new(),
-            reached: BTreeSet::new(),
+            reached: BTreeMap::new(),
             missing: Missing::default(),
             rewritten: None,
             unknown: None,
         };
-        walk.lead_to(chain);
-        while let (Some(chain), None) = (walk.next.pop(), &walk.rewritten) {
-            match contents.chains.get(&chain) {
-                None => {
-                    walk.missing.chains.insert(chain);
-                }
-                Some(rules) => rules.iter().for_each(|rule| walk.rule(&rule.expressions)),
-            }
-        }
+        walk.chain(chain, 0);
         walk
     }
 
-    fn lead_to(&mut self, chain: &str) {
-        if !self.reached.contains(chain) {
-            self.reached.insert(chain.to_owned());
-            self.next.push(chain.to_owned());
+    /// Follows the packets through a chain. Returns whether some of them may return from it.
+    fn chain(&mut self, name: &str, depth: usize) -> bool {
+        if self.rewritten.is_some() {
+            return true;
         }
-    }
-
-    fn rule(&mut self, expressions: &[Expression]) {
-        let mut registers = Registers::default();
-        for expression in expressions {
-            match self.expression(expression, &mut registers, expressions) {
-                Step::Continue => {}
-                Step::End => return,
+        if let Some(returns) = self.reached.get(name) {
+            return *returns;
+        }
+        // In a loop, which the kernel does not allow, packets may do anything.
+        self.reached.insert(name.to_owned(), true);
+        let Some(rules) = self.contents.chains.get(name) else {
+            self.missing.chains.insert(name.to_owned());
+            return true;
+        };
+        if depth >= MAX_DEPTH {
+            self.unclear(format!("{} is nested too deep", name.escape_debug()));
+            return true;
+        }
+        let mut returns = false;
+        for rule in rules {
+            let next = self.rule(&rule.expressions, depth);
+            if self.rewritten.is_some() {
+                return true;
+            }
+            match next {
+                Next::Continue | Next::Perhaps | Next::Rule => {}
+                Next::MayReturn => returns = true,
+                Next::Return => return true,
+                Next::End => {
+                    self.reached.insert(name.to_owned(), returns);
+                    return returns;
+                }
             }
         }
+        true
+    }
+
+    fn rule(&mut self, expressions: &[Expression], depth: usize) -> Next {
+        let mut registers = Registers::default();
+        let mut certain = true;
+        for expression in expressions {
+            let next = self.expression(expression, &mut registers, expressions, depth);
+            match next {
+                Next::Continue => {}
+                Next::Perhaps => certain = false,
+                Next::Return if !certain => return Next::MayReturn,
+                Next::End if !certain => return Next::Rule,
+                Next::Rule | Next::MayReturn | Next::Return | Next::End => return next,
+            }
+        }
+        Next::Rule
     }
 
     fn expression(
@@ -146,13 +184,21 @@ impl<'a> Walk<'a> {
         expression: &Expression,
         registers: &mut Registers,
         rule: &[Expression],
-    ) -> Step {
-        let step = |known: Option<bool>| match known {
-            Some(false) => Step::End,
-            Some(true) | None => Step::Continue,
+        depth: usize,
+    ) -> Next {
+        let next = |known: Option<bool>| match known {
+            Some(false) => Next::Rule,
+            Some(true) => Next::Continue,
+            None => Next::Perhaps,
         };
         match expression {
-            Expression::Load(to, load) => registers.load(*to, load, self.packet),
+            Expression::Load(to, load) => {
+                registers.load(*to, load, self.packet);
+                // Some loads end the rule if there is no value, such as `ct` without an entry.
+                if matches!(load, Load::Other(_)) {
+                    return Next::Perhaps;
+                }
+            }
             Expression::Mask {
                 from,
                 to,
@@ -163,15 +209,15 @@ impl<'a> Walk<'a> {
                 registers.set(*to, bytes.iter().copied().map(super::packet::Byte::Is));
             }
             Expression::Compare(from, comparison, value) => {
-                return step(compare(registers, *from, *comparison, value));
+                return next(compare(registers, *from, *comparison, value));
             }
             Expression::Range(from, negated, [first, last]) => {
                 let bytes = registers.get(*from, first.len());
                 let inside = bytes.and_then(|bytes| within(bytes, first, last));
-                return step(inside.map(|inside| inside != *negated));
+                return next(inside.map(|inside| inside != *negated));
             }
-            Expression::Lookup { .. } => return self.look_up(expression, registers, rule),
-            Expression::Verdict(verdict) => return self.verdict(verdict),
+            Expression::Lookup { .. } => return self.look_up(expression, registers, rule, depth),
+            Expression::Verdict(verdict) => return self.verdict(verdict, depth),
             Expression::Rewrite(rewrite) => {
                 let other_family = matches!(
                     rewrite,
@@ -180,41 +226,47 @@ impl<'a> Walk<'a> {
                 if !other_family {
                     self.rewrites(rule);
                 }
+                return Next::Perhaps;
             }
             Expression::Write(part) if self.packet.destination_is_in(*part) => self.rewrites(rule),
             Expression::XtMatch(name, revision, info) => {
-                return step(xt_match(name, *revision, info, self.packet));
+                return next(xt_match(name, *revision, info, self.packet));
             }
-            Expression::Write(_) | Expression::Harmless(_) => {}
-            Expression::Reject => return Step::End,
+            Expression::Write(_) => {}
+            Expression::Harmless(name) if ALWAYS_CONTINUE.contains(&&**name) => {}
+            Expression::Harmless(_) => return Next::Perhaps,
+            Expression::Reject => return Next::End,
             Expression::Unknown(name) => {
                 let reason = format!(
                     "`{}` contains the unknown expression {name}",
                     text::rule(rule)
                 );
-                self.unknown.get_or_insert(reason);
+                self.unclear(reason);
                 // Its effect on the registers is not known either.
                 registers.forget(0);
+                return Next::Perhaps;
             }
         }
-        Step::Continue
+        Next::Continue
     }
 
     fn rewrites(&mut self, rule: &[Expression]) {
         self.rewritten.get_or_insert_with(|| text::rule(rule));
     }
 
-    fn verdict(&mut self, verdict: &Verdict) -> Step {
-        if let Some(chain) = verdict.chain() {
-            self.lead_to(chain);
-        }
+    fn verdict(&mut self, verdict: &Verdict, depth: usize) -> Next {
         match verdict {
-            Verdict::Continue | Verdict::Jump(_) => Step::Continue,
-            Verdict::Break
-            | Verdict::Accept
-            | Verdict::Drop
-            | Verdict::Return
-            | Verdict::Goto(_) => Step::End,
+            Verdict::Continue => Next::Continue,
+            Verdict::Break => Next::Rule,
+            Verdict::Accept | Verdict::Drop => Next::End,
+            Verdict::Return => Next::Return,
+            Verdict::Jump(chain) | Verdict::Goto(chain) => {
+                match (self.chain(chain, depth + 1), verdict) {
+                    (false, _) => Next::End,
+                    (true, Verdict::Goto(_)) => Next::Return,
+                    (true, _) => Next::Rule,
+                }
+            }
         }
     }
 
@@ -223,7 +275,8 @@ impl<'a> Walk<'a> {
         lookup: &Expression,
         registers: &mut Registers,
         rule: &[Expression],
-    ) -> Step {
+        depth: usize,
+    ) -> Next {
         let Expression::Lookup {
             set: name,
             from,
@@ -231,24 +284,23 @@ impl<'a> Walk<'a> {
             negated,
         } = lookup
         else {
-            return Step::Continue;
+            return Next::Continue;
         };
         let Some(set) = self.contents.sets.get(name) else {
             self.missing.sets.insert(name.clone());
-            return Step::End;
+            return Next::Rule;
         };
         let key = registers.get(*from, set.key_length());
         let result = key.filter(|_| set.is_constant()).map(|key| set.find(key));
         let any = result.as_ref().and_then(|result| result.any);
-        match (found, result) {
+        let mut verdicts = Vec::new();
+        match (found, &result) {
             (Found::Membership, _) => {}
             (Found::Value(to), _) => registers.forget(*to),
             (Found::Verdict, Some(result)) => {
-                for element in result.elements {
+                for element in &result.elements {
                     match element.verdict() {
-                        Some(verdict) => {
-                            self.verdict(&verdict);
-                        }
+                        Some(verdict) => verdicts.push(self.verdict(&verdict, depth)),
                         None => self.unclear(format!("the map {name} has an unknown verdict")),
                     }
                 }
@@ -258,9 +310,12 @@ impl<'a> Walk<'a> {
                 self.unclear(format!("the elements of the map {name} in `{rule}` change"));
             }
         }
-        match any {
-            Some(any) if any == *negated => Step::End,
-            _ => Step::Continue,
+        match (any, verdicts.as_slice()) {
+            (Some(any), _) if any == *negated => Next::Rule,
+            (Some(true), [verdict]) => *verdict,
+            (_, verdicts) if verdicts.contains(&Next::Return) => Next::MayReturn,
+            (Some(_), []) if *found != Found::Verdict => Next::Continue,
+            _ => Next::Perhaps,
         }
     }
 
@@ -275,6 +330,13 @@ fn compare(
     comparison: Comparison,
     value: &[u8],
 ) -> Option<bool> {
+    if registers.is_outside(from) && (value == 1_u32.to_ne_bytes() || value.starts_with(b"lo\0")) {
+        return match comparison {
+            Comparison::Equal => Some(false),
+            Comparison::NotEqual => Some(true),
+            _ => None,
+        };
+    }
     let bytes = registers.get(from, value.len())?;
     let order = || order(bytes, value);
     match comparison {
@@ -291,6 +353,9 @@ fn compare(
 /// destination port and on the type of the destination are read (linux/netfilter/xt_tcpudp.h,
 /// xt_addrtype.h).
 fn xt_match(name: &str, revision: u32, info: &[u8], packet: Packet) -> Option<bool> {
+    if name == "comment" {
+        return Some(true);
+    }
     if !packet.is_to_imds() {
         return None;
     }
@@ -300,8 +365,14 @@ fn xt_match(name: &str, revision: u32, info: &[u8], packet: Packet) -> Option<bo
         ("tcp", 0) => {
             let inside = (short(4)?..=short(6)?).contains(&80);
             let ports = inside != (info.get(11)? & 2 != 0);
-            // Its other conditions are not read.
-            (!ports).then_some(false)
+            let any_source = (short(0)?, short(2)?) == (0, u16::MAX) && info.get(11)? & 1 == 0;
+            let no_more = any_source && info.get(8)? | info.get(9)? == 0;
+            match (ports, no_more) {
+                (false, _) => Some(false),
+                (true, true) => Some(true),
+                // Its other conditions are not read.
+                (true, false) => None,
+            }
         }
         ("udp" | "icmp" | "icmp6", _) => Some(false),
         // struct xt_addrtype_info_v1: source, dest, flags; XT_ADDRTYPE_LOCAL, _INVERT_DEST

@@ -179,23 +179,31 @@ impl Part {
 /// The registers of a rule. They may contain anything before the rule loads them: another rule may
 /// have used them.
 #[derive(Debug, Clone)]
-pub(super) struct Registers([Byte; REGISTERS]);
+pub(super) struct Registers {
+    bytes: [Byte; REGISTERS],
+    /// Where the name or the index of an interface is that is not `lo`.
+    outside: Option<Register>,
+}
 
 impl Default for Registers {
     fn default() -> Self {
-        Self([Byte::Any; REGISTERS])
+        Self {
+            bytes: [Byte::Any; REGISTERS],
+            outside: None,
+        }
     }
 }
 
 impl Registers {
     /// The first `length` bytes from a register on; `None` if the registers have fewer.
     pub(super) fn get(&self, from: Register, length: usize) -> Option<&[Byte]> {
-        self.0.get(from..from.checked_add(length)?)
+        self.bytes.get(from..from.checked_add(length)?)
     }
 
     /// Stores a value. The kernel pads it with zeros to a multiple of four bytes.
     pub(super) fn set(&mut self, to: Register, bytes: impl IntoIterator<Item = Byte>) {
-        let places = self.0.get_mut(to..).unwrap_or_default();
+        self.outside = None;
+        let places = self.bytes.get_mut(to..).unwrap_or_default();
         let mut length = 0;
         for (place, byte) in places.iter_mut().zip(bytes) {
             *place = byte;
@@ -208,8 +216,14 @@ impl Registers {
     /// Stores an unknown value. Its length is unknown too, so all later registers become unknown.
     /// (The parts of a concatenation are loaded in the order of their registers.)
     pub(super) fn forget(&mut self, to: Register) {
-        let places = self.0.get_mut(to..).unwrap_or_default();
+        self.outside = None;
+        let places = self.bytes.get_mut(to..).unwrap_or_default();
         places.fill(Byte::Any);
+    }
+
+    /// Whether the register contains the name or the index of an interface that is not `lo`.
+    pub(super) fn is_outside(&self, from: Register) -> bool {
+        self.outside == Some(from)
     }
 
     pub(super) fn load(&mut self, to: Register, load: &Load, packet: Packet) {
@@ -229,6 +243,16 @@ impl Registers {
                     };
                     let [.., high, low] = kind.to_be_bytes();
                     self.set(to, [high, low].map(Byte::Is));
+                }
+                // Packets of this host have no input interface, and forwarded ones come from outside.
+                libc::NFT_META_IIF | libc::NFT_META_IIFNAME => {
+                    self.forget(to);
+                    self.outside = Some(to);
+                }
+                // The metadata service is never behind the loopback interface.
+                libc::NFT_META_OIF | libc::NFT_META_OIFNAME if packet.imds => {
+                    self.forget(to);
+                    self.outside = Some(to);
                 }
                 _ => self.forget(to),
             },

@@ -1,6 +1,6 @@
 //! Decisions that are based on an observation.
 
-use ip_lockdown::host::{Flush, Host, NextBoot};
+use ip_lockdown::host::{Flush, Host, Interfaces, Network, NextBoot};
 use ip_lockdown::policy::floor::metadata_for_root;
 use ip_lockdown::ruleset::iptables::Edit;
 use ip_lockdown::ruleset::plan::{self, Plan, Transaction};
@@ -16,6 +16,8 @@ pub(crate) fn observation(seen: &Observation) {
         flush: Ok(Flush::No),
         firewalld_at_boot: Ok(false),
         next_boot: Ok(NextBoot::NotEnabled),
+        network: Ok(Network::default()),
+        interfaces: Ok(Interfaces::default()),
     };
     let lockdown = installed(seen).lockdowns.pop().unwrap_or_else(metadata);
     let alone = std::slice::from_ref(&lockdown);

@@ -10,7 +10,7 @@ use ip_lockdown::ruleset::nftables::decode;
 use ip_lockdown::ruleset::nftables::nat::{
     Answer, Contents, Elements, NatChain, NatRule, Set, judge, missing, tables,
 };
-use ip_lockdown::ruleset::nftables::object::{NativeChain, NativeRule, NativeTable};
+use ip_lockdown::ruleset::nftables::object::{NativeChain, NativeRule, NativeTable, Stage};
 use ip_lockdown::ruleset::{Native, Observation};
 
 use crate::judged;
@@ -100,7 +100,10 @@ fn own_table(dump: &Dump) {
 fn nat(whole: &Contents, chain: &str, address: Address) {
     let chains = [NatChain {
         name: chain.to_owned(),
-        local: true,
+        stage: Stage {
+            local: true,
+            translates: true,
+        },
     }];
     let mut whole = whole.clone();
     let mut reached = Contents::default();

@@ -10,6 +10,7 @@ use ip_lockdown::ruleset::netlink::messages;
 use ip_lockdown::ruleset::nftables::nat::{
     Answer, Contents, Elements, NatChain, NatRule, Set, judge, missing,
 };
+use ip_lockdown::ruleset::nftables::object::{NativeChain, Stage};
 
 /// NFT_MSG_NEWRULE, _NEWSET, _NEWSETELEM of NFNL_SUBSYS_NFTABLES
 const RULE: u16 = 0x0a06;
@@ -100,7 +101,10 @@ impl CapturedTable {
     pub fn reached(&self, chain: &str, address: Address) -> (Contents, usize) {
         let chains = [NatChain {
             name: chain.to_owned(),
-            local: true,
+            stage: Stage {
+                local: true,
+                translates: true,
+            },
         }];
         let mut contents = Contents::default();
         for turn in 0.. {
@@ -150,7 +154,7 @@ impl Dump {
                 }
                 ELEMENTS => sets.last_mut()?.3.push(Elements::read(object)?),
                 _ => {
-                    let chain = ip_lockdown::ruleset::nftables::object::NativeChain::read(object)?;
+                    let chain = NativeChain::read(object)?;
                     let table = tables.entry(key).or_default();
                     table.contents.chains.entry(chain.name).or_default();
                 }

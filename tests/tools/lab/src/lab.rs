@@ -396,6 +396,17 @@ impl Lab {
         Sink::start(&mut command)
     }
 
+    /// Somebody on the host who takes the packets of NFQUEUE 0, and holds them or, if `accept`, lets each go on.
+    #[track_caller]
+    pub fn queue(&self, accept: bool) -> Sink {
+        let mut command = self.command(lab_program());
+        command.arg("queue");
+        if accept {
+            command.arg("--accept");
+        }
+        Sink::start(&mut command)
+    }
+
     /// Starts to try the addresses without a pause, by TCP and by UDP, from the host. Returns when each was
     /// tried once. It ends by itself after a minute.
     #[track_caller]

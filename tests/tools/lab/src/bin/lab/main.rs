@@ -15,6 +15,7 @@ mod identity;
 mod imds;
 mod pace;
 mod peak;
+mod queue;
 mod requests;
 mod sink;
 mod steady;
@@ -38,6 +39,7 @@ enum Command {
     Without(without::Without),
     Pace(pace::PaceArgs),
     Sink(sink::Sink),
+    Queue(queue::Queue),
     Peak(peak::PeakArgs),
     Dump(dump::DumpArgs),
 }
@@ -53,6 +55,7 @@ fn main() {
         Command::Without(without) => without.run(),
         Command::Pace(pace) => report(pace.run()),
         Command::Sink(sink) => sink.run(),
+        Command::Queue(queue) => queue.run(),
         Command::Peak(peak) => report(peak.run()),
         Command::Dump(dump) => dump.run(),
     }

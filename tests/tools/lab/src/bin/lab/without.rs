@@ -6,7 +6,8 @@ use std::process::Command;
 
 use clap::{Args, ValueEnum};
 use nix::libc::{
-    AF_INET6, AF_NETLINK, EAFNOSUPPORT, EPROTONOSUPPORT, NETLINK_NETFILTER, SYS_socket,
+    AF_INET, AF_INET6, AF_NETLINK, EACCES, EAFNOSUPPORT, EINVAL, EPERM, EPROTONOSUPPORT,
+    NETLINK_NETFILTER, SYS_socket,
 };
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
@@ -31,6 +32,12 @@ enum What {
     NfTables,
     /// Netlink, as in a sandbox that forbids it
     Netlink,
+    /// IPv4, as in a sandbox that answers EPERM
+    Ipv4Eperm,
+    /// IPv4, as in a sandbox that answers EACCES
+    Ipv4Eacces,
+    /// IPv4, as in a sandbox that answers EINVAL
+    Ipv4Einval,
 }
 
 impl Without {
@@ -53,6 +60,9 @@ fn filter(what: What) -> Result<BpfProgram, BackendError> {
     };
     let (conditions, errno) = match what {
         What::Ipv6 => (vec![is(0, AF_INET6)?], EAFNOSUPPORT),
+        What::Ipv4Eperm => (vec![is(0, AF_INET)?], EPERM),
+        What::Ipv4Eacces => (vec![is(0, AF_INET)?], EACCES),
+        What::Ipv4Einval => (vec![is(0, AF_INET)?], EINVAL),
         What::Netlink => (vec![is(0, AF_NETLINK)?], EAFNOSUPPORT),
         What::NfTables => (
             vec![is(0, AF_NETLINK)?, is(2, NETLINK_NETFILTER)?],
