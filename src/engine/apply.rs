@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::change::{Outcome, Wanted, change};
+use super::change::{Outcome, Wanted, change, install_first};
 use super::configuration;
 use super::error::{EngineError, Failure, exit_code};
-use super::host::{addresses, host, open};
+use super::host::{host, observe, observe_again, open};
 use super::inspect::{Inspection, inspect};
 use super::options::Options;
 use crate::exit_code::ExitCode;
@@ -18,7 +18,7 @@ use crate::policy::{Policy, Request};
 use crate::probe::ProbeResult;
 use crate::ruleset::model::Variant;
 use crate::ruleset::plan::{self, Transaction};
-use crate::ruleset::{Lockdown, Observation, installed_for};
+use crate::ruleset::{LayerChoice, Lockdown, Observation, installed_for};
 use crate::sys::accounts::Accounts;
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
@@ -86,9 +86,11 @@ pub(super) fn apply_policy(
     // The configuration may have changed while this run waited.
     let policies = policies(policy, options)?;
     policies.iter().for_each(warn_about);
-    let seen = firewall.observe(&addresses(policies.iter().map(|policy| &policy.target)));
+    let first = install_first(&policies, options.layers, firewall);
+    let targets = policies.iter().map(|policy| &policy.target);
+    let seen = observe(firewall, targets, options.layers);
     let wanted = wanted(&policies, options, &seen)?;
-    let changed = change(&wanted, seen, options.layers, firewall);
+    let changed = change(&wanted, seen, options.layers, firewall).after(first);
     Ok(conclude(changed, Vec::new(), known, firewall))
 }
 
@@ -134,7 +136,9 @@ pub(super) fn conclude(
         })
         .collect();
     let host = host();
-    let inspection = inspect_patiently(&judged, &mut done.seen, &host, complete, firewall);
+    let choice = done.choice;
+    let seen = &mut done.seen;
+    let inspection = inspect_patiently(&judged, seen, choice, &host, complete, firewall);
     let mut findings = known_findings;
     findings.extend(inspection.findings);
     verify::degrade_reported_names(&mut findings);
@@ -161,6 +165,7 @@ pub(super) fn conclude(
 fn inspect_patiently(
     lockdowns: &[Lockdown],
     seen: &mut Observation,
+    choice: LayerChoice,
     host: &Host,
     complete: bool,
     firewall: &Firewall,
@@ -172,7 +177,7 @@ fn inspect_patiently(
         }
         sleep(PAUSE);
         let targets = lockdowns.iter().map(|lockdown| &lockdown.policy.target);
-        *seen = firewall.observe(&addresses(targets));
+        observe_again(firewall, targets, choice, seen);
         inspection = inspect(lockdowns, seen, host, true);
     }
     inspection
@@ -237,9 +242,11 @@ pub fn dry_run(request: Option<&Request>, options: &Options) -> Result<DryRun, E
     let firewall = open(options, true)?;
     let policy = request.map(resolve).transpose()?;
     let policies = policies(policy, options)?;
-    let seen = firewall.observe(&addresses(policies.iter().map(|policy| &policy.target)));
+    let targets = policies.iter().map(|policy| &policy.target);
+    let seen = observe(&firewall, targets, options.layers);
     let lockdowns = wanted(&policies, options, &seen)?.all();
-    let failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
+    let obstacles = plan::obstacles(&lockdowns, &seen).into_iter();
+    let failures: Vec<Failure> = obstacles.cloned().map(Failure::NotRead).collect();
     let plans = [
         plan::install(&lockdowns, &seen),
         plan::clear(&lockdowns, &seen),

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::apply::{Applied, conclude, warn_about};
-use super::change::{Outcome, Wanted, change};
+use super::change::{Outcome, Wanted, change, install_first};
 use super::configuration::{self, ConfigFailure};
 use super::error::{EngineError, Failure};
-use super::host::{addresses, open};
+use super::host::{observe, open};
 use super::options::Options;
 use crate::policy::floor::{metadata_for_root, not_locked};
 use crate::policy::resolve::NotResolved;
@@ -137,14 +137,15 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
         let held = lock::exclusive(options.wait)?;
         // The configuration may have changed while this run waited.
         let configured = configuration::read(options);
+        let first = install_floors_first(configured.as_deref().ok(), firewall, options);
         let targets = configured.iter().flatten().map(|request| &request.target);
-        let seen = firewall.observe(&addresses(targets));
+        let seen = observe(firewall, targets, options.layers);
         let (names, seen) = match State::new(configured, names.take(), &seen) {
             State::Unusable(error) => {
                 let finding = config_unusable(&error.to_string(), error.help().as_deref());
                 let policies = without_configuration(&seen);
                 return Ok(Pass {
-                    done: install(&policies, seen, firewall, options),
+                    done: install(&policies, seen, firewall, options).after(first),
                     finding,
                     unresolved: false,
                     _held: held,
@@ -164,7 +165,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
             State::Resolved(names) => (names, seen),
         };
         return Ok(Pass {
-            done: install(&names.policies, seen, firewall, options),
+            done: install(&names.policies, seen, firewall, options).after(first),
             finding: names_resolved(&names.unresolved),
             unresolved: !names.unresolved.is_empty(),
             _held: held,
@@ -196,6 +197,25 @@ impl Names {
     fn is_for(&self, requests: &[Request], seen: &Observation) -> bool {
         self.requests == requests && self.installed == installed(seen).lockdowns
     }
+}
+
+/// On a host on which nothing is locked, locks every configured address in our own nftables table,
+/// for the subjects that need no lookup; without a usable configuration, the metadata service for root.
+/// Nothing slow is read or run before. Returns whether anything changed.
+fn install_floors_first(
+    requests: Option<&[Request]>,
+    firewall: &Firewall,
+    options: &Options,
+) -> bool {
+    // An installed list with names would refuse those whom the floor does not list.
+    if !firewall.holds_nothing() {
+        return false;
+    }
+    let floors = match requests {
+        Some(requests) => requests.iter().map(Request::floor).collect(),
+        None => vec![metadata_for_root()],
+    };
+    install_first(&floors, options.layers, firewall)
 }
 
 /// Locks every address that is not locked yet, for the subjects that need no lookup.

@@ -5,7 +5,7 @@ use super::options::Options;
 use super::privileges;
 use crate::host::{FIREWALLD, Flush, Host, nftables_service};
 use crate::policy::{Address, Family, Target};
-use crate::ruleset::{NotRead, Readable};
+use crate::ruleset::{LayerChoice, NotRead, Observation, Readable, Reason};
 use crate::sys::firewall::Firewall;
 use crate::sys::kernel;
 use crate::sys::systemd::BOOT_UNIT;
@@ -21,6 +21,33 @@ pub(super) fn open(options: &Options, probing: bool) -> Result<Firewall, EngineE
     };
     let wait = u32::try_from(options.wait.as_secs()).unwrap_or(u32::MAX);
     Ok(Firewall::find(options.variant, families, wait)?)
+}
+
+/// Reads the firewall, for lockdowns of the targets in these layers.
+pub(super) fn observe<'a>(
+    firewall: &Firewall,
+    targets: impl IntoIterator<Item = &'a Target>,
+    choice: LayerChoice,
+) -> Observation {
+    let mut seen = firewall.observe(&addresses(targets));
+    seen.disregard_others(choice);
+    seen
+}
+
+/// Reads the firewall again. What refused our rules before is kept.
+pub(super) fn observe_again<'a>(
+    firewall: &Firewall,
+    targets: impl IntoIterator<Item = &'a Target>,
+    choice: LayerChoice,
+    seen: &mut Observation,
+) {
+    let before = std::mem::take(&mut seen.unusable).into_iter();
+    *seen = observe(firewall, targets, choice);
+    for one in before.filter(|one| matches!(one.reason, Reason::Refused { .. })) {
+        if !seen.unusable.contains(&one) {
+            seen.unusable.push(one);
+        }
+    }
 }
 
 /// The addresses of the targets.

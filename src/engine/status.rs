@@ -51,7 +51,8 @@ pub fn status(options: &Options) -> Result<Status, EngineError> {
     drop(held);
     let host = host();
     let found = installed(&seen);
-    let mut failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
+    let unread = seen.unread_that_may_hold().cloned();
+    let mut failures: Vec<Failure> = unread.map(Failure::NotRead).collect();
     if found.lockdowns.is_empty() {
         // Unread rules of the other variant may hold a lockdown.
         failures.extend(seen.unread_of_other().cloned().map(Failure::NotRead));

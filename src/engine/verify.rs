@@ -3,7 +3,7 @@
 use super::apply;
 use super::configuration::{self, ConfigFailure};
 use super::error::EngineError;
-use super::host::{addresses, host, locks_at_boot, open};
+use super::host::{host, locks_at_boot, observe, open};
 use super::inspect::inspect;
 use super::options::Options;
 use crate::exit_code::ExitCode;
@@ -58,7 +58,8 @@ pub fn verify(
     let held = lock::shared(options.wait)?;
     // The configuration may have changed while this run waited.
     let configured = requested.is_none().then(|| configuration::read(options));
-    let seen = firewall.observe(&addresses(requested.iter().map(|policy| &policy.target)));
+    let targets = requested.iter().map(|policy| &policy.target);
+    let seen = observe(&firewall, targets, options.layers);
     let (lockdowns, mut findings) = match &requested {
         Some(policy) => as_requested(policy, &seen),
         None => all_installed(&seen),

@@ -27,6 +27,7 @@ mod observation;
 pub mod plan;
 pub mod targets;
 mod tree;
+mod unusable;
 
 pub use counters::{Counted, counted};
 pub use installed::{Installed, installed, installed_elsewhere, installed_for};
@@ -35,3 +36,4 @@ pub use lockdown::Lockdown;
 pub use marker::Marker;
 pub use not_read::{NotRead, Readable};
 pub use observation::{Native, Observation};
+pub use unusable::{OwnChain, Reason, Unusable};

@@ -5,20 +5,24 @@
 use std::io;
 use std::sync::Arc;
 
+use tracing::{debug, info};
+
 use super::error::FirewallError;
 use super::iptables::Iptables;
-use super::kernel::{LegacyTables, legacy_tables};
+use super::kernel::{LegacyTables, legacy_table_names, legacy_tables};
 use super::netlink::{self, State};
 use super::nftables;
-use super::program::Running;
+use super::program::{ProgramError, Running};
 use crate::policy::{Address, Family, IMDS_V4, IMDS_V6};
 use crate::ruleset::iptables::render;
-use crate::ruleset::model::{ChainName, Ruleset, Variant};
+use crate::ruleset::model::{ChainName, Hook, Ruleset, Variant};
 use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::nftables::nat::NatTable;
 use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::plan::{Place, Transaction};
-use crate::ruleset::{Native, NotRead, Observation, Readable};
+use crate::ruleset::{
+    Layer, Layers, Native, NotRead, Observation, OwnChain, Readable, Reason, Unusable,
+};
 
 /// The firewall of this host.
 #[derive(Debug)]
@@ -104,8 +108,12 @@ impl Firewall {
         // The kernel is read while the programs run, for the addresses that are known so far.
         let nftables = kernel.own_table();
         let known = addresses(more, &nftables, []);
-        let nat = self.nat(&kernel, &known);
-        let families = self.finish_own(own);
+        let nat = self.nat(&kernel, &known, &[]);
+        let Own {
+            families,
+            unusable,
+            without_nat,
+        } = self.finish_own(own, &kernel, &known);
         let other: Vec<_> = others
             .into_iter()
             .map(|(family, started)| (other, family, finish_other(other, family, started)))
@@ -113,10 +121,10 @@ impl Firewall {
         let rulesets = families.iter().map(|(_, ruleset)| ruleset);
         let rulesets = rulesets.chain(other.iter().map(|(.., ruleset)| ruleset));
         let all = addresses(more, &nftables, rulesets);
-        let nat = if known == all {
+        let nat = if known == all && without_nat.is_empty() {
             nat
         } else {
-            self.nat(&kernel, &all)
+            self.nat(&kernel, &all, &without_nat)
         };
         Observation {
             variant: self.variant(),
@@ -126,8 +134,39 @@ impl Firewall {
                 Ok(Native { tables, nat })
             }),
             families,
+            unusable,
             nftables,
             other,
+        }
+    }
+
+    /// Whether it is known, without any program, that no iptables table and no table of ours holds a
+    /// chain of ours: there is none by name, and no iptables-legacy table exists.
+    #[must_use]
+    pub fn holds_nothing(&self) -> bool {
+        let kernel = Kernel::read();
+        let no_own_table = matches!(kernel.own_table(), Ok(None));
+        let mut families = self.families.iter();
+        let no_chain = families.all(|&family| {
+            let own = kernel.own_chains(family, &Layer::OF_IPTABLES);
+            let legacy = kernel.in_use(Variant::Legacy, family);
+            own.is_ok_and(|own| own.is_empty()) && matches!(legacy, Ok(false))
+        });
+        no_own_table && no_chain
+    }
+
+    /// Reads our nftables table and nothing else.
+    ///
+    /// # Errors
+    /// It could not be read, or the kernel has no nf_tables.
+    pub fn own_table(&self) -> Result<Option<OwnTable>, NotRead> {
+        let kernel = Kernel::read();
+        match kernel.has_nf_tables()? {
+            true => kernel.own_table(),
+            false => {
+                let missing = io::Error::other("this kernel has no nf_tables");
+                Err(NotRead::new(Readable::NfTables, missing))
+            }
         }
     }
 
@@ -136,7 +175,13 @@ impl Firewall {
         let kernel = Kernel::read();
         let own = self.start_own(&kernel);
         seen.nftables = kernel.own_table();
-        seen.families = self.finish_own(own);
+        let known = addresses(&[], &seen.nftables, []);
+        let own = self.finish_own(own, &kernel, &known);
+        seen.families = own.families;
+        let refused = |one: &Unusable| matches!(one.reason, Reason::Refused { .. });
+        seen.unusable.retain(refused);
+        seen.unusable.extend(own.unusable);
+        seen.unusable.dedup();
     }
 
     /// Runs the transactions at the same time.
@@ -144,8 +189,12 @@ impl Firewall {
     pub fn run(&self, transactions: &[Transaction]) -> Vec<(Place, Result<(), FirewallError>)> {
         let mut started = Vec::new();
         let mut of_nftables = None;
+        let mut named = Vec::new();
         for transaction in transactions {
             match transaction {
+                Transaction::Named(family, layer, chains) => {
+                    named.push((transaction.place(), *family, layer.name(), chains));
+                }
                 Transaction::Nftables(operations) => of_nftables = Some(operations),
                 Transaction::Iptables(variant, family, tables) => {
                     let input = render::transaction(*family, tables);
@@ -158,8 +207,12 @@ impl Firewall {
         let finish = |(place, started): (_, Result<Started<'_>, _>)| {
             (place, started.and_then(Started::finish))
         };
+        let named = named.into_iter().map(|(place, family, table, chains)| {
+            (place, nftables::remove_named(family, table, chains))
+        });
+        let named: Vec<_> = named.collect();
         let of_iptables = started.into_iter().map(finish);
-        of_iptables.chain(of_nftables).collect()
+        of_iptables.chain(of_nftables).chain(named).collect()
     }
 
     /// The command line that [`Self::run`] runs for the place. For nftables it is an equivalent one,
@@ -216,11 +269,12 @@ impl Firewall {
         let start = |family| {
             let Some(iptables) = &self.iptables else {
                 // Our chains exist, but only iptables can read them.
-                if kernel.has_chain_of_ours(family)? {
-                    return Err(Iptables::missing());
+                if kernel.own_chains(family, &Layer::OF_IPTABLES)?.is_empty() {
+                    return Ok(None);
                 }
-                return Ok(None);
+                return Err(Iptables::missing());
             };
+            iptables.has_programs(family)?;
             match kernel.in_use(iptables.variant(), family) {
                 Ok(false) => Ok(None),
                 Ok(true) => iptables.start_read(family).map(Some),
@@ -238,23 +292,142 @@ impl Firewall {
             .collect()
     }
 
+    /// Reads the started families. If iptables cannot list a family as a whole, its tables are read one
+    /// by one. `addresses` are those whose chains are looked up by name in a table that iptables cannot
+    /// show.
     fn finish_own(
         &self,
         started: Vec<(Family, Result<Option<Running>, FirewallError>)>,
-    ) -> Vec<(Family, Result<Ruleset, NotRead>)> {
-        // Without iptables, only chains of iptables-nft can be ours.
+        kernel: &Kernel,
+        addresses: &[Address],
+    ) -> Own {
+        let mut own = Own::default();
+        for (family, started) in started {
+            let mut error = None;
+            let ruleset = match started {
+                Ok(None) => Ruleset::empty(family),
+                Ok(Some(running)) => {
+                    let read = self
+                        .iptables()
+                        .and_then(|iptables| iptables.read(family, running));
+                    match read {
+                        Ok(ruleset) => ruleset,
+                        Err(failed) => {
+                            warn_if_slow(&failed);
+                            own.without_nat.push(family);
+                            self.table_by_table(family, kernel, addresses, &mut own.unusable)
+                        }
+                    }
+                }
+                Err(failed) => {
+                    error = Some(failed);
+                    Ruleset::empty(family)
+                }
+            };
+            own.unusable
+                .extend(kernel.misplaced(self.variant(), family));
+            let ruleset = match error {
+                // Only the programs are missing: what the kernel lists by name is known all the same.
+                Some(error @ FirewallError::Missing { .. }) => {
+                    own.without_nat.push(family);
+                    // Without iptables, only chains of iptables-nft can be ours.
+                    let variant = self.variant().unwrap_or(Variant::Nft);
+                    own.unusable.push(Unusable {
+                        family,
+                        layers: Layers::FILTER_AND_SECURITY,
+                        ours: self.ours(family, &Layer::OF_IPTABLES, kernel, addresses),
+                        reason: Reason::NotRead(not_read(variant, family, error)),
+                    });
+                    Ok(ruleset)
+                }
+                Some(error) => {
+                    let variant = self.variant().unwrap_or(Variant::Nft);
+                    Err(not_read(variant, family, error))
+                }
+                None => Ok(ruleset),
+            };
+            own.families.push((family, ruleset));
+        }
+        own
+    }
+
+    /// The tables of a family, read one by one, as far as iptables can show them; the others are
+    /// `unusable`.
+    fn table_by_table(
+        &self,
+        family: Family,
+        kernel: &Kernel,
+        addresses: &[Address],
+        unusable: &mut Vec<Unusable>,
+    ) -> Ruleset {
+        let mut ruleset = Ruleset::empty(family);
         let variant = self.variant().unwrap_or(Variant::Nft);
-        started
-            .into_iter()
-            .map(|(family, started)| {
-                let ruleset = started.and_then(|running| match running {
-                    None => Ok(Ruleset::empty(family)),
-                    Some(running) => self.iptables()?.read(family, running),
-                });
-                let ruleset = ruleset.map_err(|error| not_read(variant, family, error));
-                (family, ruleset)
-            })
-            .collect()
+        for layer in Layer::OF_IPTABLES {
+            let read = match kernel.has_table(variant, family, layer.name()) {
+                Ok(false) => continue,
+                Ok(true) => self
+                    .iptables()
+                    .and_then(|iptables| iptables.table(family, layer.name())),
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(table) => ruleset.tables.push(table),
+                Err(error) => {
+                    let help = error.help();
+                    let place = Readable::Table(variant, family, layer);
+                    unusable.push(Unusable {
+                        family,
+                        layers: Layers::of(layer),
+                        reason: Reason::NotRead(NotRead::new(place, error).help(help)),
+                        ours: self.ours(family, &[layer], kernel, addresses),
+                    });
+                }
+            }
+        }
+        // The kernel itself lists the table nat of iptables-nft.
+        if variant == Variant::Legacy
+            && !matches!(kernel.has_table(variant, family, "nat"), Ok(false))
+        {
+            match self
+                .iptables()
+                .and_then(|iptables| iptables.table(family, "nat"))
+            {
+                Ok(table) => ruleset.tables.push(table),
+                Err(_) => ruleset.hidden.push("nat".to_owned()),
+            }
+        }
+        ruleset
+    }
+
+    /// Our chains in these tables, by name; `None` if they cannot be determined.
+    fn ours(
+        &self,
+        family: Family,
+        layers: &[Layer],
+        kernel: &Kernel,
+        addresses: &[Address],
+    ) -> Option<Vec<OwnChain>> {
+        if self.variant() != Some(Variant::Legacy) {
+            return kernel.own_chains(family, layers).ok();
+        }
+        let mut ours = Vec::new();
+        for &layer in layers {
+            if !kernel
+                .has_table(Variant::Legacy, family, layer.name())
+                .ok()?
+            {
+                continue;
+            }
+            let of_family = addresses.iter().filter(|one| one.family() == family);
+            for &address in of_family {
+                for hook in Hook::ALL {
+                    let root = ChainName::root(hook, address);
+                    let iptables = self.iptables().ok()?;
+                    ours.extend(iptables.own_chains(family, layer, root).ok()?);
+                }
+            }
+        }
+        Some(ours)
     }
 
     /// Starts to read the variant that is not in use; `None` if it has no tables.
@@ -277,9 +450,18 @@ impl Firewall {
     }
 
     /// Other tools' NAT tables, with the chains that packets to these addresses can reach.
-    fn nat(&self, kernel: &Kernel, addresses: &[Address]) -> Result<Vec<NatTable>, NotRead> {
+    fn nat(
+        &self,
+        kernel: &Kernel,
+        addresses: &[Address],
+        without_nat: &[Family],
+    ) -> Result<Vec<NatTable>, NotRead> {
         // iptables has read these chains already.
-        let skip = |chain: &NativeChain| chain.is_nat_of_iptables() && self.iptables.is_some();
+        let skip = |chain: &NativeChain| {
+            chain.is_nat_of_iptables()
+                && self.iptables.is_some()
+                && !without_nat.iter().any(|family| chain.families == [*family])
+        };
         nftables::nat_tables(kernel.state()?, skip, addresses)
             .map_err(|error| NotRead::new(Readable::NfTables, error))
     }
@@ -305,6 +487,25 @@ fn addresses<'a>(
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// What was read of the variant in use.
+#[derive(Default)]
+struct Own {
+    families: Vec<(Family, Result<Ruleset, NotRead>)>,
+    unusable: Vec<Unusable>,
+    /// The families whose table `nat` iptables has not shown.
+    without_nat: Vec<Family>,
+}
+
+/// Logs which program is too slow. Its work is done in another way.
+fn warn_if_slow(error: &FirewallError) {
+    match error {
+        FirewallError::Program(ProgramError::TimedOut { .. }) => {
+            info!("{error}; reading table by table");
+        }
+        _ => debug!("{error}; reading table by table"),
+    }
 }
 
 /// A transaction that is running.
@@ -388,11 +589,73 @@ impl Kernel {
         }
     }
 
-    /// Whether a table of the family contains a chain with one of our names.
-    fn has_chain_of_ours(&self, family: Family) -> Result<bool, FirewallError> {
-        let mut chains = self.tables_and_chains()?.chains.iter();
+    /// Whether the variant has this table of the family.
+    fn has_table(
+        &self,
+        variant: Variant,
+        family: Family,
+        name: &str,
+    ) -> Result<bool, FirewallError> {
+        match variant {
+            Variant::Legacy => {
+                let names = legacy_table_names(family);
+                let names = names.map_err(|error| FirewallError::TablesInUse(Arc::new(error)))?;
+                Ok(names.iter().any(|known| known == name))
+            }
+            Variant::Nft => {
+                let mut tables = self.tables_and_chains()?.tables.iter();
+                Ok(tables.any(|table| table.is_of(family) && table.name == name))
+            }
+        }
+    }
+
+    /// Our chains in these tables of iptables-nft.
+    fn own_chains(&self, family: Family, layers: &[Layer]) -> Result<Vec<OwnChain>, FirewallError> {
+        let chains = self.tables_and_chains()?.chains.iter();
+        let own = |chain: &NativeChain| {
+            let mut layers = layers.iter();
+            Some(OwnChain {
+                layer: *layers.find(|layer| layer.name() == chain.table)?,
+                chain: chain.name.parse().ok()?,
+                jump: false,
+            })
+        };
         Ok(chains
-            .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok()))
+            .filter(|chain| chain.families == [family])
+            .filter_map(own)
+            .collect())
+    }
+
+    /// A chain of table `filter` that has the name of a built-in chain of iptables, and is not at its
+    /// hook: iptables-nft cannot add a rule to it.
+    fn misplaced(&self, variant: Option<Variant>, family: Family) -> Option<Unusable> {
+        if variant != Some(Variant::Nft) {
+            return None;
+        }
+        let mut chains = self.tables_and_chains().ok()?.chains.iter();
+        let chain = chains.find(|chain| {
+            let table = Layer::Filter.name();
+            chain.families == [family] && chain.table == table && chain.is_misplaced()
+        })?;
+        let at = match &chain.base {
+            Some(base) => format!("at priority {} of hook {}", base.priority, base.hook),
+            None => "without a hook".to_owned(),
+        };
+        Some(Unusable {
+            family,
+            layers: Layers::FILTER,
+            reason: Reason::Refused {
+                message: format!(
+                    "iptables-nft cannot use the table filter ({family}), because `nft` made its chain {} {at}",
+                    chain.name
+                ),
+                help:
+                    "move that chain to a table of its own, then apply the lockdown again; or set \
+                       `layers = [\"nftables\"]` in the configuration"
+                        .to_owned(),
+            },
+            ours: self.own_chains(family, &[Layer::Filter]).ok(),
+        })
     }
 
     fn tables_and_chains(&self) -> Result<&State, FirewallError> {

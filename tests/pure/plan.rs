@@ -25,6 +25,7 @@ fn host(variant: Option<Variant>, nf_tables: bool) -> Observation {
         families: Family::ALL
             .map(|family| (family, Ok(Ruleset::empty(family))))
             .to_vec(),
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(nf_tables),
         nftables: Ok(None),
@@ -243,20 +244,20 @@ fn removal_keeps_the_backstop_until_iptables_is_done() {
     let mut seen = after(&fresh, &plan::install(&lockdowns, &fresh));
     let addresses = [IMDS_V4, IMDS_V6];
     assert_eq!(
-        places(&plan::remove(&addresses, true, &seen)),
+        places(&plan::remove(&addresses, true, &[], &seen)),
         [vec![V4, V6]]
     );
     // A table that cannot be read goes only with everything, and last.
     seen.nftables = Err(not_read(Readable::OwnTable));
     assert_eq!(
-        places(&plan::remove(&addresses, true, &seen)),
+        places(&plan::remove(&addresses, true, &[], &seen)),
         [vec![V4, V6], vec![Place::Nftables]]
     );
     assert_eq!(
-        places(&plan::remove(&addresses, false, &seen)),
+        places(&plan::remove(&addresses, false, &[], &seen)),
         [vec![V4, V6]]
     );
-    assert!(plan::remove(&[], false, &fresh).is_empty());
+    assert!(plan::remove(&[], false, &[], &fresh).is_empty());
 }
 
 #[test]

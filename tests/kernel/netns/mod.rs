@@ -16,6 +16,7 @@ mod long_lists;
 mod nat;
 mod native;
 mod own_table;
+mod places;
 mod remove;
 mod status;
 mod support;
