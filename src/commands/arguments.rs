@@ -5,12 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::CommandError;
-use crate::cli::{self, CommonArgs, ForwardedChoice, PolicyArgs, VariantChoice};
+use crate::cli::{self, CommonArgs, ForwardedChoice, PolicyArgs};
 use crate::engine::Options;
 use crate::output::log::Verbosity;
 use crate::output::{Format, Output, Style};
 use crate::policy::{Address, Forwarded, Request, Target};
-use crate::ruleset::model::Variant;
+use crate::ruleset::model::{Variant, VariantChoice};
 
 /// The shared options, resolved once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,11 @@ impl Settings {
     pub(super) fn new(common: &CommonArgs, style: Style) -> Self {
         Self {
             engine: Options {
-                variant: match common.variant {
-                    VariantChoice::Auto => None,
-                    VariantChoice::Nft => Some(Variant::Nft),
-                    VariantChoice::Legacy => Some(Variant::Legacy),
-                },
+                variant: common.variant.map(|choice| match choice {
+                    cli::VariantChoice::Auto => VariantChoice::Auto,
+                    cli::VariantChoice::Nft => VariantChoice::Only(Variant::Nft),
+                    cli::VariantChoice::Legacy => VariantChoice::Only(Variant::Legacy),
+                }),
                 layers: common.layers,
                 config: common.config.clone(),
                 wait: Duration::from_secs(common.wait.into()),

@@ -58,6 +58,8 @@ pub fn apply(request: Option<&Request>, options: &Options) -> Result<Applied, En
     if request.is_none() {
         // Reports a bad configuration before privileges are checked.
         configuration::read(options)?;
+    } else {
+        configuration::warn_if_unusable(options);
     }
     let firewall = open(options, true)?;
     let policy = request.map(resolve).transpose()?;
@@ -86,11 +88,12 @@ pub(super) fn apply_policy(
     // The configuration may have changed while this run waited.
     let policies = policies(policy, options)?;
     policies.iter().for_each(warn_about);
-    let first = install_first(&policies, options.layers, firewall);
+    let layers = configuration::host_settings(options).layers;
+    let first = install_first(&policies, layers, firewall);
     let targets = policies.iter().map(|policy| &policy.target);
-    let seen = observe(firewall, targets, options.layers);
-    let wanted = wanted(&policies, options, &seen)?;
-    let changed = change(&wanted, seen, options.layers, firewall).after(first);
+    let seen = observe(firewall, targets, layers);
+    let wanted = wanted(&policies, layers, &seen)?;
+    let changed = change(&wanted, seen, layers, firewall).after(first);
     Ok(conclude(changed, Vec::new(), known, firewall))
 }
 
@@ -103,15 +106,15 @@ fn policies(policy: Option<Policy>, options: &Options) -> Result<Vec<Policy>, En
 
 fn wanted(
     policies: &[Policy],
-    options: &Options,
+    layers: LayerChoice,
     seen: &Observation,
 ) -> Result<Wanted, EngineError> {
     let lockdowns = policies
         .iter()
-        .map(|policy| plan::lockdown_for(policy, options.layers, seen))
+        .map(|policy| plan::lockdown_for(policy, layers, seen))
         .collect::<Result<Vec<_>, _>>()?;
     let targets: Vec<_> = policies.iter().map(|policy| &policy.target).collect();
-    let halves = plan::cut_off_halves(&targets, options.layers, seen)?;
+    let halves = plan::cut_off_halves(&targets, layers, seen)?;
     Ok(Wanted { lockdowns, halves })
 }
 
@@ -238,13 +241,16 @@ pub struct DryRun {
 pub fn dry_run(request: Option<&Request>, options: &Options) -> Result<DryRun, EngineError> {
     if request.is_none() {
         configuration::read(options)?;
+    } else {
+        configuration::warn_if_unusable(options);
     }
     let firewall = open(options, true)?;
     let policy = request.map(resolve).transpose()?;
     let policies = policies(policy, options)?;
     let targets = policies.iter().map(|policy| &policy.target);
-    let seen = observe(&firewall, targets, options.layers);
-    let lockdowns = wanted(&policies, options, &seen)?.all();
+    let layers = configuration::host_settings(options).layers;
+    let seen = observe(&firewall, targets, layers);
+    let lockdowns = wanted(&policies, layers, &seen)?.all();
     let obstacles = plan::obstacles(&lockdowns, &seen).into_iter();
     let failures: Vec<Failure> = obstacles.cloned().map(Failure::NotRead).collect();
     let plans = [

@@ -20,7 +20,7 @@ use super::options::Options;
 use crate::policy::floor::{metadata_for_root, not_locked};
 use crate::policy::resolve::NotResolved;
 use crate::policy::{Policy, Request};
-use crate::ruleset::{Lockdown, Observation, installed, installed_elsewhere, plan};
+use crate::ruleset::{LayerChoice, Lockdown, Observation, installed, installed_elsewhere, plan};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock::{self, Held};
 use crate::verify::{Finding, config_unusable, names_resolved};
@@ -137,22 +137,23 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
         let held = lock::exclusive(options.wait)?;
         // The configuration may have changed while this run waited.
         let configured = configuration::read(options);
-        let first = install_floors_first(configured.as_deref().ok(), firewall, options);
+        let layers = configuration::host_settings(options).layers;
+        let first = install_floors_first(configured.as_deref().ok(), firewall, layers);
         let targets = configured.iter().flatten().map(|request| &request.target);
-        let seen = observe(firewall, targets, options.layers);
+        let seen = observe(firewall, targets, layers);
         let (names, seen) = match State::new(configured, names.take(), &seen) {
             State::Unusable(error) => {
                 let finding = config_unusable(&error.to_string(), error.help().as_deref());
                 let policies = without_configuration(&seen);
                 return Ok(Pass {
-                    done: install(&policies, seen, firewall, options).after(first),
+                    done: install(&policies, seen, firewall, layers).after(first),
                     finding,
                     unresolved: false,
                     _held: held,
                 });
             }
             State::Unresolved(requests) => {
-                let seen = install_floors(&requests, seen, firewall, options);
+                let seen = install_floors(&requests, seen, firewall, layers);
                 lookups += 1;
                 if lookups < TRIES {
                     // A lookup over the network can take long, and other runs must not wait.
@@ -165,7 +166,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
             State::Resolved(names) => (names, seen),
         };
         return Ok(Pass {
-            done: install(&names.policies, seen, firewall, options).after(first),
+            done: install(&names.policies, seen, firewall, layers).after(first),
             finding: names_resolved(&names.unresolved),
             unresolved: !names.unresolved.is_empty(),
             _held: held,
@@ -205,7 +206,7 @@ impl Names {
 fn install_floors_first(
     requests: Option<&[Request]>,
     firewall: &Firewall,
-    options: &Options,
+    layers: LayerChoice,
 ) -> bool {
     // An installed list with names would refuse those whom the floor does not list.
     if !firewall.holds_nothing() {
@@ -215,7 +216,7 @@ fn install_floors_first(
         Some(requests) => requests.iter().map(Request::floor).collect(),
         None => vec![metadata_for_root()],
     };
-    install_first(&floors, options.layers, firewall)
+    install_first(&floors, layers, firewall)
 }
 
 /// Locks every address that is not locked yet, for the subjects that need no lookup.
@@ -223,7 +224,7 @@ fn install_floors(
     requests: &[Request],
     seen: Observation,
     firewall: &Firewall,
-    options: &Options,
+    layers: LayerChoice,
 ) -> Observation {
     let installed = installed_policies(&seen);
     let floors: Vec<Policy> = requests
@@ -240,7 +241,7 @@ fn install_floors(
         return seen;
     }
     // A failure repeats, and is reported, when the resolved policies are installed.
-    install(&floors, seen, firewall, options).seen
+    install(&floors, seen, firewall, layers).seen
 }
 
 /// The policies to install without a usable configuration: the installed ones, and the floor.
@@ -262,17 +263,22 @@ fn install(
     policies: &[Policy],
     seen: Observation,
     firewall: &Firewall,
-    options: &Options,
+    layers: LayerChoice,
 ) -> Outcome {
     let mut failures = Vec::new();
     let mut wanted = Wanted::default();
     for policy in policies {
-        match plan::lockdown_for(policy, options.layers, &seen) {
+        match plan::lockdown_for(policy, layers, &seen) {
             Ok(lockdown) => wanted.lockdowns.push(lockdown),
-            Err(source) => failures.push(Failure::CannotLock {
-                target: policy.target.clone(),
-                source,
-            }),
+            Err(source) => {
+                failures.push(Failure::CannotLock {
+                    target: policy.target.clone(),
+                    source,
+                });
+                // The address must not stay open because the chosen layers cannot be had.
+                let auto = plan::lockdown_for(policy, LayerChoice::Auto, &seen);
+                wanted.lockdowns.extend(auto);
+            }
         }
     }
     let targets = wanted
@@ -280,11 +286,11 @@ fn install(
         .iter()
         .map(|lockdown| &lockdown.policy.target);
     let targets: Vec<_> = targets.collect();
-    match plan::cut_off_halves(&targets, options.layers, &seen) {
+    match plan::cut_off_halves(&targets, layers, &seen) {
         Ok(halves) => wanted.halves = halves,
         Err(error) => failures.push(Failure::HalfLost(error)),
     }
-    let mut done = change(&wanted, seen, options.layers, firewall);
+    let mut done = change(&wanted, seen, layers, firewall);
     done.failures.append(&mut failures);
     done
 }

@@ -10,9 +10,8 @@ use super::error::{EngineError, Failure};
 use super::host::open;
 use super::options::Options;
 use super::remove::{Removed, remove};
-use crate::config::{Source, parse, with_lockdown};
+use crate::config::{Source, parse, with_host_settings, with_lockdown};
 use crate::policy::Request;
-use crate::ruleset::LayerChoice;
 use crate::sys::systemd::SystemdError;
 use crate::sys::{self, lock, privileges, systemd};
 
@@ -46,11 +45,11 @@ pub fn enable(
     warn_about_options(options);
     let path = options.config_path();
     // Errors are reported before the folder is created.
-    let mut change = edit(&path, request, now)?;
+    let mut change = edit(&path, request, now, options)?;
     if change.text.is_some() {
         let _held = lock::folder(&sys::config::folder(&path)?, options.wait)?;
         // Another run may have written while this one waited.
-        change = edit(&path, request, now)?;
+        change = edit(&path, request, now, options)?;
         if let Some(text) = &change.text {
             sys::config::write(&path, text)?;
             info!("wrote {}", path.display());
@@ -108,8 +107,14 @@ struct Edited {
     merged: Vec<Request>,
 }
 
-/// Adds the request to the text of the configuration. With `now`, all names must resolve.
-fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, EngineError> {
+/// Adds the request, and the layers and the variant of the command line, to the text of the
+/// configuration. With `now`, all names must resolve.
+fn edit(
+    path: &Path,
+    request: Option<&Request>,
+    now: bool,
+    options: &Options,
+) -> Result<Edited, EngineError> {
     let mut sources = match sys::config::read(path) {
         Err(error) if !(error.is_missing() && request.is_some()) => {
             return Err(ConfigFailure::from(error).into());
@@ -119,14 +124,22 @@ fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, Eng
     // The main file may be missing, although the configuration has drop-ins.
     let old = sys::config::read_file(path).map_err(ConfigFailure::from)?;
     let mut text = None;
+    let has_settings = options.layers.is_some() || options.variant.is_some();
     if let Some(request) = request {
         resolve(request)?;
+    }
+    if request.is_some() || has_settings {
         let name = path.display().to_string();
         let old = old.unwrap_or_else(|| Source {
             name,
             text: String::new(),
         });
-        let new = with_lockdown(&old, request).map_err(ConfigFailure::from)?;
+        let mut new = old.clone();
+        if let Some(request) = request {
+            new.text = with_lockdown(&new, request).map_err(ConfigFailure::from)?;
+        }
+        let new = with_host_settings(&new, options.layers, options.variant);
+        let new = new.map_err(ConfigFailure::from)?;
         match sources.iter_mut().find(|source| source.name == old.name) {
             Some(source) => source.text.clone_from(&new),
             None => sources.insert(
@@ -160,19 +173,13 @@ fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
     }
 }
 
-/// Warns about options of this command line that the boot unit does not use.
+/// Warns if the boot unit does not read this configuration file.
 fn warn_about_options(options: &Options) {
     if options.config.is_some() {
         warn!(
             "the boot unit reads {}, not this file; give ip-lockdown.service a drop-in with the \
              same --config",
             sys::config::PATH
-        );
-    }
-    if options.layers != LayerChoice::Auto || options.variant.is_some() {
-        warn!(
-            "the boot unit chooses variant and layers itself; give ip-lockdown.service a drop-in \
-             with the same options"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! The firewall and the other tools of this host.
 
+use super::configuration::host_settings;
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
@@ -20,7 +21,8 @@ pub(super) fn open(options: &Options, probing: bool) -> Result<Firewall, EngineE
         &[Family::V4]
     };
     let wait = u32::try_from(options.wait.as_secs()).unwrap_or(u32::MAX);
-    Ok(Firewall::find(options.variant, families, wait)?)
+    let variant = host_settings(options).variant.variant();
+    Ok(Firewall::find(variant, families, wait)?)
 }
 
 /// Reads the firewall, for lockdowns of the targets in these layers.

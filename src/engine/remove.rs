@@ -36,6 +36,7 @@ pub struct Removed {
 /// The removal could not be tried. Nothing was changed.
 pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, EngineError> {
     let firewall = open(options, false)?;
+    configuration::warn_if_unusable(options);
     let _held = lock::exclusive(options.wait)?;
     if systemd::is_running() {
         stop_settling(target, options);
@@ -44,15 +45,16 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
     let mut addresses = seen.locked_addresses();
     addresses.retain(|address| target.is_none_or(|target| target.addresses().contains(address)));
     let mut failures = Vec::new();
+    let layers = configuration::host_settings(options).layers;
     // First, the other half of the IMDS pair becomes a lockdown of its own, with the same list.
     if let Some(target) = target {
-        let halves = plan::cut_off_halves(&[target], options.layers, &seen)?;
+        let halves = plan::cut_off_halves(&[target], layers, &seen)?;
         if !halves.is_empty() {
             let halves = Wanted {
                 lockdowns: halves,
                 halves: Vec::new(),
             };
-            let kept = change(&halves, seen, options.layers, &firewall);
+            let kept = change(&halves, seen, layers, &firewall);
             failures.extend(kept.failures);
             seen = kept.seen;
         }

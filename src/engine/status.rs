@@ -1,5 +1,6 @@
 //! `status`: what is locked, for whom, by which layers, with counters.
 
+use super::configuration::warn_if_unusable;
 use super::error::{EngineError, Failure, exit_code};
 use super::host::{host, open};
 use super::options::Options;
@@ -46,6 +47,7 @@ pub struct StatusOfLockdown {
 /// The firewall could not be read at all.
 pub fn status(options: &Options) -> Result<Status, EngineError> {
     let firewall = open(options, false)?;
+    warn_if_unusable(options);
     let held = lock::shared(options.wait)?;
     let seen = firewall.observe(&[]);
     drop(held);

@@ -43,6 +43,27 @@ impl fmt::Display for Variant {
     }
 }
 
+/// Which iptables variant to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VariantChoice {
+    /// That of the command `iptables` on this host.
+    #[default]
+    Auto,
+    /// This one.
+    Only(Variant),
+}
+
+impl VariantChoice {
+    /// The chosen variant; `None` for that of the host.
+    #[must_use]
+    pub fn variant(self) -> Option<Variant> {
+        match self {
+            Self::Auto => None,
+            Self::Only(variant) => Some(variant),
+        }
+    }
+}
+
 /// How the last rule of a chain refuses a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
