@@ -9,6 +9,7 @@
 
 mod edit;
 mod parse;
+pub mod trust;
 
 use std::fmt;
 use std::ops::Range;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::change::{Outcome, Wanted, change, install_first};
+use super::change::{Outcome, change, install_first};
 use super::configuration;
-use super::error::{EngineError, Failure, exit_code};
+use super::error::{EngineError, Failure, NotPermitted, exit_code};
 use super::host::{host, observe, observe_again, open};
 use super::inspect::{Inspection, inspect};
 use super::options::Options;
@@ -17,12 +17,12 @@ use crate::policy::resolve::resolve as resolve_names;
 use crate::policy::{Policy, Request};
 use crate::probe::ProbeResult;
 use crate::ruleset::model::Variant;
-use crate::ruleset::plan::{self, Transaction};
+use crate::ruleset::plan::{self, Transaction, Wanted};
 use crate::ruleset::{LayerChoice, Lockdown, Observation, installed_for};
-use crate::sys::accounts::Accounts;
+use crate::sys::accounts::{self, Accounts};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
-use crate::verify::{self, Finding, Status};
+use crate::verify::{self, Finding};
 
 /// How often a lockdown is inspected again if only its probes fail, and the pause before each
 /// inspection: firewalld drops all packets for about a second while it reloads.
@@ -71,7 +71,8 @@ pub fn apply(request: Option<&Request>, options: &Options) -> Result<Applied, En
 /// # Errors
 /// A name has no id.
 pub fn resolve(request: &Request) -> Result<Policy, EngineError> {
-    let subjects = resolve_names(&Accounts::new(), request)?;
+    let subjects = resolve_names(&Accounts::new(), request)
+        .map_err(|error| error.with_similar(accounts::list))?;
     Ok(request.with(subjects))
 }
 
@@ -109,13 +110,11 @@ fn wanted(
     layers: LayerChoice,
     seen: &Observation,
 ) -> Result<Wanted, EngineError> {
-    let lockdowns = policies
-        .iter()
-        .map(|policy| plan::lockdown_for(policy, layers, seen))
-        .collect::<Result<Vec<_>, _>>()?;
-    let targets: Vec<_> = policies.iter().map(|policy| &policy.target).collect();
-    let halves = plan::cut_off_halves(&targets, layers, seen)?;
-    Ok(Wanted { lockdowns, halves })
+    let (wanted, rejected) = Wanted::new(policies, layers, seen);
+    match rejected.into_iter().next() {
+        None => Ok(wanted),
+        Some(rejected) => Err(NotPermitted::new(rejected.reason()).into()),
+    }
 }
 
 /// Inspects the result of a change and reports it. The known findings and failures become part of
@@ -127,26 +126,14 @@ pub(super) fn conclude(
     firewall: &Firewall,
 ) -> Applied {
     let complete = done.failures.is_empty();
-    let judged: Vec<Lockdown> = done
-        .lockdowns
-        .iter()
-        .map(|lockdown| {
-            if complete {
-                return lockdown.clone();
-            }
-            // The failures report what was not done; the findings describe what is installed.
-            installed_for(&lockdown.policy.target, &done.seen).unwrap_or_else(|| lockdown.clone())
-        })
-        .collect();
+    let judged = installed_instead(&done.lockdowns, complete, &done.seen);
     let host = host();
     let choice = done.choice;
     let seen = &mut done.seen;
     let inspection = inspect_patiently(&judged, seen, choice, &host, complete, firewall);
     let mut findings = known_findings;
     findings.extend(inspection.findings);
-    verify::degrade_reported_names(&mut findings);
-    findings.sort_by_key(|finding| finding.address);
-    let found = verify::exit_code(&findings);
+    let (findings, found) = verify::conclude(findings);
     done.failures.extend(known_failures);
     Applied {
         lockdowns: done.lockdowns,
@@ -163,6 +150,16 @@ pub(super) fn conclude(
     }
 }
 
+/// The lockdowns to inspect. If the change is not `complete`, its failures report what was not done, and
+/// the findings describe what is installed.
+fn installed_instead(lockdowns: &[Lockdown], complete: bool, seen: &Observation) -> Vec<Lockdown> {
+    let installed = |lockdown: &Lockdown| {
+        let installed = installed_for(&lockdown.policy.target, seen).filter(|_| !complete);
+        installed.unwrap_or_else(|| lockdown.clone())
+    };
+    lockdowns.iter().map(installed).collect()
+}
+
 /// Inspects again as long as the rules are right and only probes fail: another tool may refuse all
 /// packets for a moment while it reloads.
 fn inspect_patiently(
@@ -175,7 +172,7 @@ fn inspect_patiently(
 ) -> Inspection {
     let mut inspection = inspect(lockdowns, seen, host, true);
     for _ in 0..INSPECTIONS {
-        if !complete || !only_behaviour_fails(&inspection.findings) {
+        if !complete || !verify::only_behaviour_fails(&inspection.findings) {
             break;
         }
         sleep(PAUSE);
@@ -184,14 +181,6 @@ fn inspect_patiently(
         inspection = inspect(lockdowns, seen, host, true);
     }
     inspection
-}
-
-fn only_behaviour_fails(findings: &[Finding]) -> bool {
-    let failed: Vec<&Finding> = findings
-        .iter()
-        .filter(|finding| finding.status == Status::Fail)
-        .collect();
-    !failed.is_empty() && failed.iter().all(|finding| finding.check.is_behaviour())
 }
 
 fn warn_about_variant(firewall: &Firewall) {

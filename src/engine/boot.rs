@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::apply::{Applied, conclude, warn_about};
-use super::change::{Outcome, Wanted, change, install_first};
+use super::change::{Outcome, change, install_first};
 use super::configuration::{self, ConfigFailure};
 use super::error::{EngineError, Failure};
 use super::host::{observe, open};
 use super::options::Options;
-use crate::policy::floor::{metadata_for_root, not_locked};
+use crate::policy::floor::{before_lookups, metadata_for_root, without_configuration};
 use crate::policy::resolve::NotResolved;
 use crate::policy::{Policy, Request};
-use crate::ruleset::{LayerChoice, Lockdown, Observation, installed, installed_elsewhere, plan};
+use crate::ruleset::plan::Wanted;
+use crate::ruleset::{LayerChoice, Lockdown, Observation, installed, installed_policies};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock::{self, Held};
 use crate::verify::{Finding, config_unusable, names_resolved};
@@ -144,7 +145,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
         let (names, seen) = match State::new(configured, names.take(), &seen) {
             State::Unusable(error) => {
                 let finding = config_unusable(&error.to_string(), error.help().as_deref());
-                let policies = without_configuration(&seen);
+                let policies = without_configuration(&installed_policies(&seen));
                 return Ok(Pass {
                     done: install(&policies, seen, firewall, layers).after(first),
                     finding,
@@ -226,36 +227,12 @@ fn install_floors(
     firewall: &Firewall,
     layers: LayerChoice,
 ) -> Observation {
-    let installed = installed_policies(&seen);
-    let floors: Vec<Policy> = requests
-        .iter()
-        .filter_map(|request| {
-            if request.needs_lookups() {
-                not_locked(request.floor(), &installed)
-            } else {
-                Some(request.floor())
-            }
-        })
-        .collect();
+    let floors = before_lookups(requests, &installed_policies(&seen));
     if floors.is_empty() {
         return seen;
     }
     // A failure repeats, and is reported, when the resolved policies are installed.
     install(&floors, seen, firewall, layers).seen
-}
-
-/// The policies to install without a usable configuration: the installed ones, and the floor.
-fn without_configuration(seen: &Observation) -> Vec<Policy> {
-    let mut policies = installed_policies(seen);
-    policies.extend(not_locked(metadata_for_root(), &policies));
-    policies
-}
-
-/// The policies that the layers in use or the other variant hold.
-fn installed_policies(seen: &Observation) -> Vec<Policy> {
-    let elsewhere = installed_elsewhere(seen).lockdowns;
-    let all = installed(seen).lockdowns.into_iter().chain(elsewhere);
-    all.map(|lockdown| lockdown.policy).collect()
 }
 
 /// Installs the policies that this host permits; the others are failures.
@@ -265,32 +242,17 @@ fn install(
     firewall: &Firewall,
     layers: LayerChoice,
 ) -> Outcome {
-    let mut failures = Vec::new();
-    let mut wanted = Wanted::default();
+    let (mut wanted, rejected) = Wanted::new(policies, layers, &seen);
+    // An address must not stay open because the chosen layers cannot be had.
     for policy in policies {
-        match plan::lockdown_for(policy, layers, &seen) {
-            Ok(lockdown) => wanted.lockdowns.push(lockdown),
-            Err(source) => {
-                failures.push(Failure::CannotLock {
-                    target: policy.target.clone(),
-                    source,
-                });
-                // The address must not stay open because the chosen layers cannot be had.
-                let auto = plan::lockdown_for(policy, LayerChoice::Auto, &seen);
-                wanted.lockdowns.extend(auto);
-            }
+        if wanted.covers(policy) {
+            continue;
         }
-    }
-    let targets = wanted
-        .lockdowns
-        .iter()
-        .map(|lockdown| &lockdown.policy.target);
-    let targets: Vec<_> = targets.collect();
-    match plan::cut_off_halves(&targets, layers, &seen) {
-        Ok(halves) => wanted.halves = halves,
-        Err(error) => failures.push(Failure::HalfLost(error)),
+        let (auto, _) = Wanted::new(std::slice::from_ref(policy), LayerChoice::Auto, &seen);
+        wanted.lockdowns.extend(auto.lockdowns);
     }
     let mut done = change(&wanted, seen, layers, firewall);
-    done.failures.append(&mut failures);
+    done.failures
+        .extend(rejected.into_iter().map(Failure::from));
     done
 }

@@ -3,37 +3,15 @@
 //! Fails closed: each table changes at one instant, and nothing is removed before its replacement
 //! is installed. If the wanted lockdowns are installed already, nothing changes.
 
-use std::collections::HashMap;
-
 use tracing::{debug, info, warn};
 
 use super::error::Failure;
 use super::host::observe_again;
 use crate::policy::Policy;
-use crate::ruleset::plan::{self, Place, Plan, Refused};
-use crate::ruleset::{Layer, LayerChoice, Layers, Lockdown, Observation, Reason, Unusable};
+use crate::ruleset::plan::{self, Attempts, Place, Plan, Refused, Wanted};
+use crate::ruleset::{Layer, LayerChoice, Lockdown, Observation, Unusable};
 use crate::sys::FirewallError;
 use crate::sys::firewall::Firewall;
-
-/// How often a change is planned. If another tool changes the rules between the observation and the
-/// change, the transaction fails as a whole, and the change is planned again.
-const TRIES: usize = 4;
-
-/// What should be installed.
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    /// The requested lockdowns.
-    pub(super) lockdowns: Vec<Lockdown>,
-    /// The other halves of IMDS pairs of which a requested lockdown has `--only`.
-    pub(super) halves: Vec<Lockdown>,
-}
-
-impl Wanted {
-    /// The requested lockdowns and the halves.
-    pub(super) fn all(&self) -> Vec<Lockdown> {
-        [self.lockdowns.as_slice(), &self.halves].concat()
-    }
-}
 
 /// The outcome of a change.
 #[derive(Debug)]
@@ -83,16 +61,13 @@ pub(super) fn change(
 /// Installs the lockdowns. Returns whether they are installed afterwards, as far as rules could be
 /// read.
 fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> bool {
-    let mut installed = false;
-    let held = plan::holds_any(&state.lockdowns, &state.seen);
+    let mut attempts = Attempts::new(&state.lockdowns, &state.seen);
     let mut refusals: Vec<(Place, FirewallError)> = Vec::new();
-    // How many times in a row each place refused.
-    let mut times: HashMap<Place, usize> = HashMap::new();
-    for attempt in 1..=TRIES {
+    for attempt in 1..=Attempts::MAX {
         let plan = plan::install(&state.lockdowns, &state.seen);
-        installed = plan.is_empty();
-        if installed {
+        if plan.is_empty() {
             refusals.clear();
+            attempts.record(&[]);
             break;
         }
         info!("installing rules in {}", places(&plan));
@@ -100,28 +75,26 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
         refusals = run(firewall, &plan, &mut state.changed);
         firewall.observe_again(&mut state.seen);
         state.seen.disregard_others(choice);
-        // Only a refused transaction may succeed after a new observation.
-        if !refusals.iter().all(|(_, error)| error.is_refusal()) {
+        let failed = refusals.iter();
+        let failed: Vec<_> = failed
+            .map(|(place, error)| (*place, error.is_refusal()))
+            .collect();
+        if !attempts.record(&failed) {
             break;
         }
-        times.retain(|known, _| refusals.iter().any(|(place, _)| place == known));
         for (place, error) in &refusals {
-            let times = times.entry(*place).or_default();
-            *times += 1;
-            fall_back(state, *place, error, *times, choice, firewall);
+            fall_back(state, *place, error, &attempts, choice, firewall);
         }
     }
-    if !held && refusals.iter().any(|(_, error)| error.is_refusal()) {
-        // One layer is better than none. If a lockdown was installed before, its list stays
-        // unchanged: two different lists refuse everybody who is not on both.
-        let alone = plan::install_alone(&state.lockdowns, Layer::Filter, &state.seen);
+    if let Some(plan) = attempts.last_resort(&state.lockdowns, &state.seen) {
         // Its refusals repeat those above.
-        let _ = run(firewall, &alone, &mut state.changed);
+        let _ = run(firewall, &plan, &mut state.changed);
         firewall.observe_again(&mut state.seen);
         state.seen.disregard_others(choice);
     }
-    let refused = |(place, source)| Failure::Refused { place, source };
-    state.failures.extend(refusals.into_iter().map(refused));
+    state
+        .failures
+        .extend(refusals.into_iter().map(Failure::refused));
     let obstacles = plan::obstacles(&state.lockdowns, &state.seen);
     let obstacles: Vec<Failure> = obstacles
         .into_iter()
@@ -129,7 +102,7 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
         .map(Failure::NotRead)
         .collect();
     state.failures.extend(obstacles);
-    installed || plan::install(&state.lockdowns, &state.seen).is_empty()
+    plan::install(&state.lockdowns, &state.seen).is_empty()
 }
 
 /// Replaces a layer that the host does not support, after a refusal by the place.
@@ -137,7 +110,7 @@ fn fall_back(
     state: &mut Outcome,
     place: Place,
     error: &FirewallError,
-    times: usize,
+    attempts: &Attempts,
     choice: LayerChoice,
     firewall: &Firewall,
 ) {
@@ -154,24 +127,16 @@ fn fall_back(
     };
     let refused = Refused {
         place,
-        times,
+        times: attempts.times(place),
         has_security,
     };
     if let Some(fallback) = plan::fallback(&state.lockdowns, choice, refused, &state.seen) {
-        match fallback.gave_up {
+        if let Some(family) = fallback.gave_up {
             // A finding contains the error.
-            Some(family) => state.seen.unusable.push(Unusable {
-                family,
-                layers: Layers::FILTER,
-                reason: Reason::Refused {
-                    message: format!("iptables refuses our rules: {error}"),
-                    help: "install what iptables lacks, such as a kernel module, then apply the \
-                           lockdown again; or set `layers = [\"nftables\"]` in the configuration"
-                        .to_owned(),
-                },
-                ours: Some(Vec::new()),
-            }),
-            None => warn!("{place}: {}: {error}", fallback.reason),
+            let unusable = Unusable::refused(family, &error.to_string());
+            state.seen.unusable.push(unusable);
+        } else {
+            warn!("{place}: {}: {error}", fallback.reason);
         }
         state.lockdowns = fallback.lockdowns;
     }
@@ -186,8 +151,9 @@ fn clear(state: &mut Outcome, firewall: &Firewall) {
     info!("removing stale rules from {}", places(&plan));
     debug!(?plan, "clearing");
     let refusals = run(firewall, &plan, &mut state.changed);
-    let refused = |(place, source)| Failure::Refused { place, source };
-    state.failures.extend(refusals.into_iter().map(refused));
+    state
+        .failures
+        .extend(refusals.into_iter().map(Failure::refused));
     let targets = state
         .lockdowns
         .iter()

@@ -11,6 +11,7 @@ use super::host::open;
 use super::options::Options;
 use super::remove::{Removed, remove};
 use crate::config::{Source, parse, with_host_settings, with_lockdown};
+use crate::host::{BOOT_UNIT, UNITS};
 use crate::policy::Request;
 use crate::sys::systemd::SystemdError;
 use crate::sys::{self, lock, privileges, systemd};
@@ -91,9 +92,9 @@ fn apply_now(refused: Option<SystemdError>, options: &Options) -> Result<Applied
 }
 
 fn enable_units(now: bool, enabled: &mut Enabled) -> Result<(), SystemdError> {
-    enabled.links = Some(systemd::enable()?);
+    enabled.links = Some(systemd::enable(BOOT_UNIT)?);
     if now && systemd::is_running() {
-        systemd::start()?;
+        systemd::start(&UNITS)?;
         enabled.started = true;
     }
     Ok(())
@@ -206,13 +207,13 @@ pub fn disable(now: bool, options: &Options) -> Result<Disabled, EngineError> {
     privileges::need_root()?;
     let mut disabled = Disabled {
         path: options.config_path(),
-        links: systemd::disable()?,
+        links: systemd::disable(BOOT_UNIT)?,
         stopped: false,
         removed: None,
     };
     if now {
         if systemd::is_running() {
-            systemd::stop()?;
+            systemd::stop(&UNITS)?;
             disabled.stopped = true;
         }
         disabled.removed = Some(remove(None, options));

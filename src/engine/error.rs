@@ -6,12 +6,11 @@ use thiserror::Error;
 
 use super::configuration::ConfigFailure;
 use crate::exit_code::ExitCode;
-use crate::policy::resolve::{NotResolved, near_names};
+use crate::policy::resolve::NotResolved;
 use crate::policy::{Address, Target};
 use crate::ruleset::NotRead;
-use crate::ruleset::plan::{CannotLock, Place};
+use crate::ruleset::plan::{CannotLock, Place, Rejected};
 use crate::sys::FirewallError;
-use crate::sys::accounts;
 use crate::sys::config::WriteError;
 use crate::sys::firewall::Firewall;
 use crate::sys::lock::LockError;
@@ -44,7 +43,7 @@ pub enum EngineError {
     Firewall(#[from] FirewallError),
     /// The host does not permit the policy.
     #[error(transparent)]
-    CannotLock(#[from] CannotLock),
+    CannotLock(#[from] NotPermitted),
     /// It is not known whether the kernel has IPv6.
     #[error("cannot determine whether this kernel has IPv6: {0}")]
     Ipv6(#[source] io::Error),
@@ -56,7 +55,10 @@ impl EngineError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
-            | Self::CannotLock(CannotLock::NotForNftables(_))
+            | Self::CannotLock(NotPermitted {
+                source: CannotLock::NotForNftables(_),
+                ..
+            })
             | Self::NotResolved(NotResolved::Unknown { .. } | NotResolved::BadId { .. }) => {
                 ExitCode::BadInput
             }
@@ -68,19 +70,55 @@ impl EngineError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::NotResolved(NotResolved::Unknown { kind, name }) => {
-                let near = near_names(name, accounts::list(*kind));
-                let names = near.join(", ");
-                (!near.is_empty()).then(|| format!("similar names exist: {names}"))
-            }
-            Self::NotResolved(NotResolved::BadId { source, .. }) => source.help(),
+            Self::NotResolved(error) => error.help(),
             Self::Config(error) => error.help(),
             Self::Privilege(_) => Some("run it as root".to_owned()),
             Self::Lock(error) => error.help(),
             Self::Firewall(error) => error.help(),
             Self::Systemd(error) => error.help(),
-            Self::CannotLock(error) => help_to_lock(error),
-            _ => None,
+            Self::CannotLock(error) => error.help.clone(),
+            Self::WriteConfig(_) | Self::Ipv6(_) => None,
+        }
+    }
+}
+
+/// Why the host does not permit a policy, and what to do about it.
+#[derive(Debug, Error)]
+#[error("{source}")]
+pub struct NotPermitted {
+    /// Why.
+    #[source]
+    source: CannotLock,
+    /// What the user can do about it.
+    help: Option<String>,
+}
+
+impl NotPermitted {
+    /// Reads how this distribution installs iptables, if that helps.
+    pub(super) fn new(source: CannotLock) -> Self {
+        let help = match &source {
+            CannotLock::NotForNftables(_) => {
+                Some("leave nftables out of --layers, or use --layers auto".to_owned())
+            }
+            CannotLock::NeedsIptables(_) | CannotLock::NoIptables => {
+                Firewall::iptables_missing().help()
+            }
+            CannotLock::NoNfTables => Some("use --layers auto".to_owned()),
+            CannotLock::NotRead(error) => error.help.clone(),
+            CannotLock::NoFamily(..) => None,
+        };
+        Self { source, help }
+    }
+}
+
+impl From<Rejected> for Failure {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Lockdown(target, source) => Self::CannotLock {
+                target,
+                source: NotPermitted::new(source),
+            },
+            Rejected::Halves(source) => Self::HalfLost(NotPermitted::new(source)),
         }
     }
 }
@@ -107,11 +145,11 @@ pub enum Failure {
         target: Target,
         /// Why it was not.
         #[source]
-        source: CannotLock,
+        source: NotPermitted,
     },
     /// The half of an IMDS pair that an `--only` leaves cannot be installed here.
     #[error("the other address of the metadata service: {0}")]
-    HalfLost(#[source] CannotLock),
+    HalfLost(#[source] NotPermitted),
     /// A call of systemctl failed.
     #[error(transparent)]
     Systemd(#[from] SystemdError),
@@ -127,12 +165,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The failure of a refused transaction.
+    pub(super) fn refused((place, source): (Place, FirewallError)) -> Self {
+        Self::Refused { place, source }
+    }
+
     /// What the user can do about the failure.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Refused { source, .. } => source.help(),
-            Self::CannotLock { source, .. } | Self::HalfLost(source) => help_to_lock(source),
+            Self::CannotLock { source, .. } | Self::HalfLost(source) => source.help.clone(),
             Self::Systemd(error) => error.help(),
             Self::NotRead(error) => error.help.clone(),
             Self::Reappeared(_) => Some("run it again".to_owned()),
@@ -147,19 +190,6 @@ fn outcome(error: &FirewallError) -> &'static str {
         "existing rules are unchanged"
     } else {
         "it is not known whether rules changed: run `ip-lockdown verify`"
-    }
-}
-
-fn help_to_lock(error: &CannotLock) -> Option<String> {
-    match error {
-        CannotLock::NotForNftables(_) => {
-            Some("leave nftables out of --layers, or use --layers auto".to_owned())
-        }
-        CannotLock::NeedsIptables(_) | CannotLock::NoIptables => {
-            Firewall::iptables_missing().help()
-        }
-        CannotLock::NoNfTables => Some("use --layers auto".to_owned()),
-        CannotLock::NoFamily(..) | CannotLock::NotRead(_) => None,
     }
 }
 

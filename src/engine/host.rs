@@ -4,12 +4,11 @@ use super::configuration::host_settings;
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
-use crate::host::{FIREWALLD, Flush, Host, nftables_service};
+use crate::host::{BOOT_UNIT, FIREWALLD, Flush, Host, nftables_service};
 use crate::policy::{Address, Family, Target};
-use crate::ruleset::{LayerChoice, NotRead, Observation, Readable, Reason};
+use crate::ruleset::{LayerChoice, NotRead, Observation, Readable};
 use crate::sys::firewall::Firewall;
 use crate::sys::kernel;
-use crate::sys::systemd::BOOT_UNIT;
 use crate::sys::units::{Units, read_optional};
 
 /// Drops the privileges that are not needed, then finds the firewall of the host.
@@ -43,13 +42,10 @@ pub(super) fn observe_again<'a>(
     choice: LayerChoice,
     seen: &mut Observation,
 ) {
-    let before = std::mem::take(&mut seen.unusable).into_iter();
+    let before = std::mem::take(&mut seen.unusable);
     *seen = observe(firewall, targets, choice);
-    for one in before.filter(|one| matches!(one.reason, Reason::Refused { .. })) {
-        if !seen.unusable.contains(&one) {
-            seen.unusable.push(one);
-        }
-    }
+    let now = std::mem::replace(&mut seen.unusable, before);
+    seen.read_again(now);
 }
 
 /// The addresses of the targets.

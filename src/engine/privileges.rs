@@ -1,10 +1,11 @@
 //! Which capabilities a command needs; all others are dropped (capabilities(7)).
 
 use caps::{Capability, CapsHashSet};
+use tracing::warn;
 
 use crate::policy::Family;
 use crate::sys::kernel::{LegacyTables, legacy_tables};
-use crate::sys::privileges::{self, PrivilegeError};
+use crate::sys::privileges::{self, PrivilegeError, Reduction};
 
 /// Reading and changing rules needs these capabilities.
 const FOR_RULES: [Capability; 2] = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
@@ -31,7 +32,36 @@ pub(super) fn reduce(probing: bool) -> Result<(), PrivilegeError> {
         missing.sort();
         return Err(PrivilegeError::Missing(missing.join(", ")));
     }
-    privileges::reduce(&keep, &programs, &effective)
+    let surplus = surplus(&privileges::bounding()?, &programs, &effective);
+    if surplus.is_none() {
+        warn!("CAP_SETPCAP is missing: iptables runs with an unchanged bounding set");
+    }
+    privileges::reduce(&Reduction {
+        keep,
+        inherit: inherited(programs, privileges::is_root()),
+        surplus: surplus.unwrap_or_default(),
+    })
+}
+
+/// What the bounding set should lose; `None` if this process may not change that set.
+fn surplus(
+    bounding: &CapsHashSet,
+    programs: &CapsHashSet,
+    effective: &CapsHashSet,
+) -> Option<CapsHashSet> {
+    let surplus: CapsHashSet = bounding.difference(programs).copied().collect();
+    let may_change = effective.contains(&Capability::CAP_SETPCAP);
+    (surplus.is_empty() || may_change).then_some(surplus)
+}
+
+/// The capabilities that programs get by inheritance. A program that root starts gets its capabilities
+/// because it runs as root. Programs of other users need the ambient set.
+fn inherited(programs: CapsHashSet, is_root: bool) -> CapsHashSet {
+    if is_root {
+        CapsHashSet::new()
+    } else {
+        programs
+    }
 }
 
 /// The capabilities that this process keeps, and those that its programs get.
@@ -79,5 +109,20 @@ mod tests {
         assert!(!programs.contains(&Capability::CAP_SETUID));
         let (keep, programs) = needed(true, &none, true);
         assert_eq!((keep.len(), programs.len()), (4, 2));
+    }
+
+    #[test]
+    fn the_bounding_set_is_narrowed_only_with_the_capability_to_do_so() {
+        let all: CapsHashSet = caps::all();
+        let programs: CapsHashSet = FOR_RULES.into();
+        let surplus_of_all = surplus(&all, &programs, &all).unwrap();
+        assert_eq!(surplus_of_all.len(), all.len() - FOR_RULES.len());
+        assert_eq!(surplus(&all, &programs, &programs), None);
+        assert_eq!(
+            surplus(&programs, &programs, &programs),
+            Some(CapsHashSet::new())
+        );
+        assert_eq!(inherited(programs.clone(), true), CapsHashSet::new());
+        assert_eq!(inherited(programs.clone(), false), programs);
     }
 }

@@ -3,14 +3,15 @@
 
 use tracing::{debug, info, warn};
 
-use super::change::{Wanted, change, places, run};
+use super::change::{change, places, run};
 use super::configuration;
-use super::error::{EngineError, Failure, exit_code};
+use super::error::{EngineError, Failure, NotPermitted, exit_code};
 use super::host::{locks_at_boot, open};
 use super::options::Options;
 use crate::exit_code::ExitCode;
+use crate::host::SETTLE_UNIT;
 use crate::policy::{Address, Family, Target};
-use crate::ruleset::plan::{self, Place};
+use crate::ruleset::plan::{self, Place, Wanted};
 use crate::ruleset::{NotRead, Observation};
 use crate::sys::firewall::Firewall;
 use crate::sys::{lock, systemd};
@@ -48,12 +49,8 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
     let layers = configuration::host_settings(options).layers;
     // First, the other half of the IMDS pair becomes a lockdown of its own, with the same list.
     if let Some(target) = target {
-        let halves = plan::cut_off_halves(&[target], layers, &seen)?;
-        if !halves.is_empty() {
-            let halves = Wanted {
-                lockdowns: halves,
-                halves: Vec::new(),
-            };
+        let halves = Wanted::halves_without(target, layers, &seen).map_err(NotPermitted::new)?;
+        if !halves.lockdowns.is_empty() {
             let kept = change(&halves, seen, layers, &firewall);
             failures.extend(kept.failures);
             seen = kept.seen;
@@ -96,7 +93,7 @@ fn stop_settling(target: Option<&Target>, options: &Options) {
         }
         others = !rest.is_empty();
     }
-    match (systemd::stop_settling(), target) {
+    match (systemd::stop_if_loaded(SETTLE_UNIT), target) {
         (Ok(true), Some(target)) if others => warn!(
             "stopped ip-lockdown-settle.service, which would lock {target} again; it no longer \
              waits for unresolved names. Remove {target} from the configuration, then start it \
@@ -132,8 +129,7 @@ fn remove_rules(
             Place::Iptables(_, family) => Some(*family),
             Place::Nftables => None,
         }));
-        let refused = |(place, source)| Failure::Refused { place, source };
-        failures.extend(refusals.into_iter().map(refused));
+        failures.extend(refusals.into_iter().map(Failure::refused));
         seen = firewall.observe(&[]);
     }
     let mut left = seen.locked_addresses();

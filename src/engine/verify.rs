@@ -13,8 +13,8 @@ use crate::ruleset::model::Variant;
 use crate::ruleset::{LayerChoice, Lockdown, Observation, installed};
 use crate::sys::lock;
 use crate::verify::{
-    self as checks, Check, Finding, Status, as_asked, config_unusable, config_usable, exit_code,
-    layers_as_asked, names_resolved, nothing_locked,
+    Check, Finding, Status, as_asked, conclude, config_unusable, config_usable, layers_as_asked,
+    names_resolved, nothing_locked,
 };
 
 /// What is expected to be locked.
@@ -78,11 +78,10 @@ pub fn verify(
     let inspection = inspect(&lockdowns, &seen, &host(), probing);
     drop(held);
     findings.extend(inspection.findings);
-    checks::degrade_reported_names(&mut findings);
-    findings.sort_by_key(|finding| finding.address);
+    let (findings, code) = conclude(findings);
     Ok(Verified {
         variant: firewall.variant(),
-        code: exit_code(&findings),
+        code,
         lockdowns,
         findings,
         probes: inspection.probes,

@@ -3,12 +3,22 @@
 #![forbid(unsafe_code)]
 
 pub mod distribution;
+pub mod iptables;
 pub mod nftables_service;
 mod unit;
 
 pub use self::nftables_service::Flush;
-pub use self::unit::Unit;
+pub use self::unit::{Unit, service_of};
 use crate::ruleset::NotRead;
+
+/// The unit that installs the lockdown at boot. Enabling it enables the other units too (`Also=`).
+pub const BOOT_UNIT: &str = "ip-lockdown.service";
+
+/// The unit that reinstalls rules which other tools remove.
+pub const SETTLE_UNIT: &str = "ip-lockdown-settle.service";
+
+/// The units of ip-lockdown, to start and stop.
+pub const UNITS: [&str; 3] = [BOOT_UNIT, SETTLE_UNIT, "ip-lockdown-verify.timer"];
 
 /// The unit of firewalld, which removes every iptables rule at each start and reload.
 pub const FIREWALLD: &str = "firewalld.service";

@@ -41,9 +41,28 @@ impl Unit {
     }
 }
 
+/// The service unit of a process, by its `/proc/PID/cgroup` (cgroups(7)); `None` if it is in none.
+#[must_use]
+pub fn service_of(cgroup: &str) -> Option<&str> {
+    cgroup
+        .lines()
+        .filter_map(|line| line.rsplit('/').next())
+        .find(|name| name.ends_with(".service"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_control_group_names_the_service() {
+        let of = |line: &str| service_of(line).map(str::to_owned);
+        assert_eq!(
+            of("0::/system.slice/a.service\n"),
+            Some("a.service".to_owned())
+        );
+        assert_eq!(of("1:name=systemd:/user.slice/session-1.scope\n"), None);
+    }
 
     #[test]
     fn an_empty_value_resets_those_before_it() {

@@ -14,6 +14,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::{Style, journal};
+use crate::host::service_of;
 use crate::sys::systemd;
 
 /// The prefix of our field names in the journal: `IP_LOCKDOWN_CHECK`.
@@ -41,7 +42,8 @@ pub fn start(verbosity: Verbosity) {
         .map(|layer| {
             // The journal reads the unit from /proc, where a short-lived process is often gone. It
             // accepts this field from root instead (systemd.journal-fields(7)).
-            let unit = systemd::own_unit().map(|unit| ("OBJECT_SYSTEMD_UNIT", unit));
+            let cgroup = systemd::own_cgroup().unwrap_or_default();
+            let unit = service_of(&cgroup).map(|unit| ("OBJECT_SYSTEMD_UNIT", unit));
             layer
                 .with_field_prefix(Some(FIELD_PREFIX.to_owned()))
                 .with_custom_fields(unit)

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use super::view::{SubjectView, subjects};
 use crate::engine::{Applied, Disabled, DryRun, Enabled, Removed, Status as Report};
+use crate::host::BOOT_UNIT;
 use crate::policy::{Address, Family, Forwarded};
 use crate::probe::{Outcome, ProbeResult};
 use crate::ruleset::model::{Counters, Variant};
 use crate::ruleset::plan::Transaction;
 use crate::ruleset::{Counted, Layer, Layers, Lockdown};
-use crate::sys::systemd::BOOT_UNIT;
 
 /// The maximum number of subjects in a line.
 const SUBJECTS: usize = 10;

@@ -76,8 +76,27 @@ impl From<&Lockdown> for LockdownView {
     }
 }
 
-fn strings(failures: &[Failure]) -> Vec<String> {
-    failures.iter().map(ToString::to_string).collect()
+/// What failed, and what to do about it.
+#[derive(Serialize)]
+struct ErrorsView {
+    errors: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    help: Vec<String>,
+}
+
+impl ErrorsView {
+    fn new(failures: &[Failure]) -> Self {
+        let mut help: Vec<String> = Vec::new();
+        for text in failures.iter().filter_map(Failure::help) {
+            if !help.contains(&text) {
+                help.push(text);
+            }
+        }
+        Self {
+            errors: failures.iter().map(ToString::to_string).collect(),
+            help,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -92,7 +111,8 @@ pub(super) fn applied(report: &Applied) -> impl Serialize {
         locks: Vec<LockdownView>,
         variant: Option<Variant>,
         changed: bool,
-        errors: Vec<String>,
+        #[serde(flatten)]
+        errors: ErrorsView,
         #[serde(flatten)]
         findings: FindingsView<'a>,
     }
@@ -100,7 +120,7 @@ pub(super) fn applied(report: &Applied) -> impl Serialize {
         locks: report.lockdowns.iter().map(LockdownView::from).collect(),
         variant: report.variant,
         changed: report.changed,
-        errors: strings(&report.failures),
+        errors: ErrorsView::new(&report.failures),
         findings: FindingsView {
             findings: &report.findings,
             probes: &report.probes,
@@ -119,7 +139,8 @@ pub(super) fn dry_run(report: &DryRun) -> impl Serialize {
     struct View<'a> {
         dry_run: bool,
         transactions: Vec<TransactionView<'a>>,
-        errors: Vec<String>,
+        #[serde(flatten)]
+        errors: ErrorsView,
     }
     let transactions = report.transactions.iter();
     View {
@@ -134,7 +155,7 @@ pub(super) fn dry_run(report: &DryRun) -> impl Serialize {
                 input: transaction.text(),
             })
             .collect(),
-        errors: strings(&report.failures),
+        errors: ErrorsView::new(&report.failures),
     }
 }
 
@@ -171,7 +192,8 @@ pub(super) fn status(report: &Status) -> impl Serialize {
         locks: Vec<Locked<'a>>,
         damaged: &'a [Address],
         locked_by_other_variant: Vec<Address>,
-        errors: Vec<String>,
+        #[serde(flatten)]
+        errors: ErrorsView,
     }
     let lockdowns = report.lockdowns.iter();
     let elsewhere = report.locked_by_other.iter();
@@ -187,7 +209,7 @@ pub(super) fn status(report: &Status) -> impl Serialize {
             .collect(),
         damaged: &report.damaged,
         locked_by_other_variant: elsewhere.map(|(_, address)| *address).collect(),
-        errors: strings(&report.failures),
+        errors: ErrorsView::new(&report.failures),
     }
 }
 
@@ -195,11 +217,12 @@ pub(super) fn removed(report: &Removed) -> impl Serialize {
     #[derive(Serialize)]
     struct View<'a> {
         removed: &'a [Address],
-        errors: Vec<String>,
+        #[serde(flatten)]
+        errors: ErrorsView,
     }
     View {
         removed: &report.addresses,
-        errors: strings(&report.failures),
+        errors: ErrorsView::new(&report.failures),
     }
 }
 

@@ -53,6 +53,8 @@ pub enum NotResolved {
         kind: Kind,
         /// The name.
         name: AccountName,
+        /// Similar names that exist.
+        near: Vec<String>,
     },
     /// The lookup failed: the name may exist or not.
     #[error("the lookup of {kind} \"{name}\" failed: {source}")]
@@ -79,9 +81,34 @@ pub enum NotResolved {
 }
 
 impl NotResolved {
+    /// With similar names of those that `known` lists.
+    #[must_use]
+    pub fn with_similar(self, known: impl FnOnce(Kind) -> Vec<String>) -> Self {
+        match self {
+            Self::Unknown { kind, name, .. } => Self::Unknown {
+                near: near_names(&name, known(kind)),
+                kind,
+                name,
+            },
+            other => other,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Unknown { near, .. } if !near.is_empty() => {
+                Some(format!("similar names exist: {}", near.join(", ")))
+            }
+            Self::BadId { source, .. } => source.help(),
+            Self::Unknown { .. } | Self::LookupFailed { .. } => None,
+        }
+    }
+
     fn name(&self) -> (Kind, &AccountName) {
         match self {
-            Self::Unknown { kind, name }
+            Self::Unknown { kind, name, .. }
             | Self::LookupFailed { kind, name, .. }
             | Self::BadId { kind, name, .. } => (*kind, name),
         }
@@ -158,7 +185,11 @@ fn id_of(names: &impl Names, kind: Kind, name: &AccountName) -> Result<Option<u3
             name: name(),
             source,
         }),
-        Ok(None) => Err(NotResolved::Unknown { kind, name: name() }),
+        Ok(None) => Err(NotResolved::Unknown {
+            kind,
+            name: name(),
+            near: Vec::new(),
+        }),
         // The reserved id is the same for users and groups.
         Ok(Some(id)) if Uid::new(id).is_none() => Err(NotResolved::BadId {
             kind,
@@ -215,8 +246,7 @@ pub fn look_up_again<'a>(names: &impl Names, subjects: &'a Subjects) -> Vec<Curr
 }
 
 /// Up to three known names similar to the given one, the most similar first.
-#[must_use]
-pub fn near_names(name: &AccountName, known: Vec<String>) -> Vec<String> {
+fn near_names(name: &AccountName, known: Vec<String>) -> Vec<String> {
     let mut scored: Vec<(f64, String)> = known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(name.as_str(), &candidate), candidate))

@@ -33,6 +33,14 @@ pub fn installed_elsewhere(seen: &Observation) -> Installed {
     }))
 }
 
+/// The policies that the layers in use or the other variant hold.
+#[must_use]
+pub fn installed_policies(seen: &Observation) -> Vec<Policy> {
+    let elsewhere = installed_elsewhere(seen).lockdowns;
+    let all = installed(seen).lockdowns.into_iter().chain(elsewhere);
+    all.map(|lockdown| lockdown.policy).collect()
+}
+
 /// The first installed lockdown that covers an address of the target.
 #[must_use]
 pub fn installed_for(target: &Target, seen: &Observation) -> Option<Lockdown> {

@@ -25,12 +25,13 @@ pub mod nftables;
 mod not_read;
 mod observation;
 pub mod plan;
+pub mod reading;
 pub mod targets;
 mod tree;
 mod unusable;
 
 pub use counters::{Counted, counted};
-pub use installed::{Installed, installed, installed_elsewhere, installed_for};
+pub use installed::{Installed, installed, installed_elsewhere, installed_for, installed_policies};
 pub use layers::{Layer, LayerChoice, Layers, LayersByFamily, LayersError};
 pub use lockdown::Lockdown;
 pub use marker::Marker;

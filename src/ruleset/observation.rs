@@ -144,6 +144,17 @@ impl Observation {
         }
     }
 
+    /// Replaces what could not be read. What refused our rules is kept.
+    pub fn read_again(&mut self, unusable: Vec<Unusable>) {
+        let refused = |one: &Unusable| matches!(one.reason, Reason::Refused { .. });
+        self.unusable.retain(refused);
+        for one in unusable {
+            if !self.unusable.contains(&one) {
+                self.unusable.push(one);
+            }
+        }
+    }
+
     /// The layers that could not be read.
     pub fn unread(&self) -> impl Iterator<Item = &NotRead> {
         self.families

@@ -67,6 +67,22 @@ pub struct OwnChain {
 }
 
 impl Unusable {
+    /// The layer `filter` of a family in which iptables refused our rules, and holds none.
+    #[must_use]
+    pub fn refused(family: Family, error: &str) -> Self {
+        Self {
+            family,
+            layers: Layers::FILTER,
+            reason: Reason::Refused {
+                message: format!("iptables refuses our rules: {error}"),
+                help: "install what iptables lacks, such as a kernel module, then apply the \
+                       lockdown again; or set `layers = [\"nftables\"]` in the configuration"
+                    .to_owned(),
+            },
+            ours: Some(Vec::new()),
+        }
+    }
+
     /// Why the layer could not be read; `None` if it is another layer, or could be read.
     #[must_use]
     pub fn not_read(&self, layer: Layer, family: Family) -> Option<&NotRead> {

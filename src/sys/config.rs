@@ -7,7 +7,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -17,6 +16,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use thiserror::Error;
 
 use crate::config::Source;
+use crate::config::trust::{Fault, fault, is_drop_in, link_fault, shown};
 
 /// The configuration file, unless `--config` names another one.
 pub const PATH: &str = "/etc/ip-lockdown/config.toml";
@@ -38,14 +38,12 @@ pub enum ReadError {
     #[error("there is no configuration: {} does not exist", shown(.0))]
     Missing(PathBuf),
     /// Another user can change a file, or a folder or link on the path to it.
-    #[error("{} {fault}, so other users could change who is allowed", shown(path))]
+    #[error("{} {}, so other users could change who is allowed", shown(path), fault.fault)]
     Untrusted {
         /// The file, folder or link.
         path: PathBuf,
-        /// What is wrong, as the rest of a sentence.
-        fault: String,
-        /// What the user can do about it.
-        help: String,
+        /// What is wrong.
+        fault: Fault,
     },
     /// A file is not a text file.
     #[error("{} is {what}", shown(path))]
@@ -78,7 +76,7 @@ impl ReadError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Missing(_) => Some("`ip-lockdown enable ADDRESS USER...` writes it".to_owned()),
-            Self::Untrusted { help, .. } => Some(help.clone()),
+            Self::Untrusted { fault, .. } => Some(fault.help.clone()),
             Self::NotText { .. } | Self::Io { .. } => None,
         }
     }
@@ -90,10 +88,6 @@ impl ReadError {
 pub struct WriteError {
     path: PathBuf,
     source: io::Error,
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string().escape_debug().to_string()
 }
 
 /// Reads the file at `path`, if it exists, then the drop-ins `conf.d/*.toml` beside it, sorted by name.
@@ -163,10 +157,7 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let mut files = Vec::new();
     for entry in entries {
         let file = entry.map_err(failed)?.path();
-        let hidden = file
-            .file_name()
-            .is_some_and(|name| name.as_bytes().starts_with(b"."));
-        if !hidden && file.extension() == Some(OsStr::new("toml")) {
+        if is_drop_in(&file) {
             files.push(file);
         }
     }
@@ -180,71 +171,135 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
 /// Each component is opened from the folder before it. That folder has been checked, so no other user
 /// can replace the component between the check and the opening.
 fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError> {
-    let failed = |errno: Errno| ReadError::Io {
-        path: path.to_owned(),
-        source: errno.into(),
-    };
     if !path.is_absolute() {
-        return Err(failed(Errno::EINVAL));
+        return Err(io_error(path, Errno::EINVAL));
     }
-    let opening = OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let root = || {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC;
-        nix::fcntl::open("/", flags, Mode::empty()).map_err(failed)
-    };
-    let mut folder = root()?;
-    let mut folder_path = PathBuf::from("/");
-    check_trusted(&folder_path, &fstat(&folder).map_err(failed)?)?;
-    let mut rest: Vec<OsString> = components(path);
-    // How many of them are components of `path`. Those of a link are put on top.
-    let mut rest_of_path = rest.len();
-    let mut links = 0;
-    while let Some(name) = rest.pop() {
-        let found_path = folder_path.join(&name);
-        let found = match fstatat(&folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            // A dangling link is an error: the configuration exists, but cannot be read.
-            Err(Errno::ENOENT) if rest.len() < rest_of_path => return Ok(None),
-            found => found.map_err(failed)?,
+    let mut walk = Walk::start(path)?;
+    while let Some(name) = walk.rest.pop() {
+        let Some(found) = walk.stat(&name)? else {
+            return Ok(None);
         };
-        match kind(&found) {
-            SFlag::S_IFLNK => {
-                check_owner(&found_path, &found, "chown -h root")?;
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(failed(Errno::ELOOP));
-                }
-                rest_of_path = rest_of_path.min(rest.len());
-                let target = PathBuf::from(readlinkat(&folder, name.as_os_str()).map_err(failed)?);
-                if target.is_absolute() {
-                    (folder, folder_path) = (root()?, PathBuf::from("/"));
-                }
-                rest.extend(components(&target));
-            }
-            SFlag::S_IFDIR if !rest.is_empty() => {
-                let flags = opening | OFlag::O_DIRECTORY | OFlag::O_PATH;
-                folder = openat(&folder, name.as_os_str(), flags, Mode::empty()).map_err(failed)?;
-                check_trusted(&found_path, &fstat(&folder).map_err(failed)?)?;
-                folder_path = found_path;
-            }
-            kind if kind == wanted && rest.is_empty() => {
-                let file =
-                    openat(&folder, name.as_os_str(), opening, Mode::empty()).map_err(failed)?;
-                check_trusted(&found_path, &fstat(&file).map_err(failed)?)?;
-                return Ok(Some(file));
-            }
-            _ if rest.is_empty() => {
+        let is_last = walk.rest.is_empty();
+        match SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFLNK => walk.follow(&name, &found)?,
+            SFlag::S_IFDIR if !is_last => walk.enter(&name)?,
+            kind if is_last && kind == wanted => return walk.open(&name, OPENING).map(Some),
+            _ if is_last => {
                 return Err(ReadError::NotText {
-                    path: found_path,
+                    path: walk.folder_path.join(&name),
                     what: match wanted {
                         SFlag::S_IFDIR => "not a folder",
                         _ => "not a file",
                     },
                 });
             }
-            _ => return Err(failed(Errno::ENOTDIR)),
+            _ => return Err(io_error(path, Errno::ENOTDIR)),
         }
     }
-    Err(failed(Errno::EISDIR))
+    Err(io_error(path, Errno::EISDIR))
+}
+
+/// How a component is opened.
+const OPENING: OFlag = OFlag::O_CLOEXEC
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_NONBLOCK);
+
+/// The way along a path, from folder to folder.
+struct Walk<'a> {
+    path: &'a Path,
+    folder: OwnedFd,
+    folder_path: PathBuf,
+    /// The components that are left, the next one last.
+    rest: Vec<OsString>,
+    /// How many of them are components of `path`. Those of a link are put on top.
+    rest_of_path: usize,
+    links: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn start(path: &'a Path) -> Result<Self, ReadError> {
+        let folder = open_root(path)?;
+        let found = fstat(&folder).map_err(|errno| io_error(path, errno))?;
+        trusted(Path::new("/"), &found)?;
+        let rest = components(path);
+        Ok(Self {
+            path,
+            folder,
+            folder_path: PathBuf::from("/"),
+            rest_of_path: rest.len(),
+            rest,
+            links: 0,
+        })
+    }
+
+    /// The state of the component; `None` if a component of the path does not exist. A dangling link is
+    /// an error: the configuration exists, but cannot be read.
+    fn stat(&self, name: &OsStr) -> Result<Option<FileStat>, ReadError> {
+        match fstatat(&self.folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) if self.rest.len() < self.rest_of_path => Ok(None),
+            found => found.map(Some).map_err(|errno| io_error(self.path, errno)),
+        }
+    }
+
+    /// Puts the components of the link on top of the rest.
+    fn follow(&mut self, name: &OsStr, found: &FileStat) -> Result<(), ReadError> {
+        let link = self.folder_path.join(name);
+        check(&link, link_fault(&link, found.st_uid))?;
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(io_error(self.path, Errno::ELOOP));
+        }
+        self.rest_of_path = self.rest_of_path.min(self.rest.len());
+        let target = readlinkat(&self.folder, name).map_err(|errno| io_error(self.path, errno))?;
+        let target = PathBuf::from(target);
+        if target.is_absolute() {
+            self.folder = open_root(self.path)?;
+            self.folder_path = PathBuf::from("/");
+        }
+        self.rest.extend(components(&target));
+        Ok(())
+    }
+
+    fn enter(&mut self, name: &OsStr) -> Result<(), ReadError> {
+        self.folder = self.open(name, OPENING | OFlag::O_DIRECTORY | OFlag::O_PATH)?;
+        self.folder_path.push(name);
+        Ok(())
+    }
+
+    /// Opens a file or folder, and checks it.
+    fn open(&self, name: &OsStr, flags: OFlag) -> Result<OwnedFd, ReadError> {
+        let failed = |errno| io_error(self.path, errno);
+        let file = openat(&self.folder, name, flags, Mode::empty()).map_err(failed)?;
+        let found = fstat(&file).map_err(failed)?;
+        trusted(&self.folder_path.join(name), &found)?;
+        Ok(file)
+    }
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, ReadError> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC;
+    nix::fcntl::open("/", flags, Mode::empty()).map_err(|errno| io_error(path, errno))
+}
+
+fn io_error(path: &Path, errno: Errno) -> ReadError {
+    ReadError::Io {
+        path: path.to_owned(),
+        source: errno.into(),
+    }
+}
+
+fn trusted(path: &Path, found: &FileStat) -> Result<(), ReadError> {
+    check(path, fault(path, found.st_uid, found.st_mode))
+}
+
+fn check(path: &Path, fault: Option<Fault>) -> Result<(), ReadError> {
+    match fault {
+        None => Ok(()),
+        Some(fault) => Err(ReadError::Untrusted {
+            path: path.to_owned(),
+            fault,
+        }),
+    }
 }
 
 /// The components of a path, the last one first. `..` is one of them: its folder is checked like any
@@ -257,50 +312,6 @@ fn components(path: &Path) -> Vec<OsString> {
         .collect();
     components.reverse();
     components
-}
-
-fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
-}
-
-/// Checks that no user but root can change a file or folder.
-fn check_trusted(path: &Path, stat: &FileStat) -> Result<(), ReadError> {
-    check_owner(path, stat, "chown root")?;
-    let mode = Mode::from_bits_truncate(stat.st_mode);
-    if !mode.intersects(Mode::S_IWGRP | Mode::S_IWOTH) {
-        return Ok(());
-    }
-    let fault = format!(
-        "is writable by other users (mode {:04o})",
-        stat.st_mode & 0o7777
-    );
-    Err(untrusted(path, stat, fault, "chmod go-w"))
-}
-
-/// Checks that the owner is root. `command` changes the owner. (The mode of a link has no meaning.)
-fn check_owner(path: &Path, stat: &FileStat, command: &str) -> Result<(), ReadError> {
-    match stat.st_uid {
-        0 => Ok(()),
-        uid => Err(untrusted(
-            path,
-            stat,
-            format!("belongs to uid {uid}"),
-            command,
-        )),
-    }
-}
-
-fn untrusted(path: &Path, stat: &FileStat, fault: String, command: &str) -> ReadError {
-    ReadError::Untrusted {
-        path: path.to_owned(),
-        fault,
-        // A folder with the sticky bit, such as /tmp, is writable by all on purpose.
-        help: if Mode::from_bits_truncate(stat.st_mode).contains(Mode::S_ISVTX) {
-            "keep the configuration in another folder".to_owned()
-        } else {
-            format!("run `{command} {}`", shown(path))
-        },
-    }
 }
 
 /// The folder into which [`write()`] writes the file. Creates it if it does not exist.

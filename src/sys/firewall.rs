@@ -1,25 +1,27 @@
 //! Reads and changes the firewall of the host: iptables and nftables together.
 //!
-//! Programs that do not depend on each other run at the same time.
+//! Programs that do not depend on each other run at the same time. [`crate::ruleset::reading`] decides
+//! what is read.
 
 use std::io;
 use std::sync::Arc;
 
-use tracing::{debug, info};
+use tracing::info;
 
 use super::error::FirewallError;
 use super::iptables::Iptables;
 use super::kernel::{LegacyTables, legacy_table_names, legacy_tables};
 use super::netlink::{self, State};
 use super::nftables;
-use super::program::{ProgramError, Running};
-use crate::policy::{Address, Family, IMDS_V4, IMDS_V6};
+use super::program::Running;
+use crate::policy::{Address, Family};
 use crate::ruleset::iptables::render;
 use crate::ruleset::model::{ChainName, Hook, Ruleset, Variant};
 use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::nftables::nat::NatTable;
 use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::plan::{Place, Transaction};
+use crate::ruleset::reading::{self, Reading, Tables};
 use crate::ruleset::{
     Layer, Layers, Native, NotRead, Observation, OwnChain, Readable, Reason, Unusable,
 };
@@ -30,29 +32,38 @@ pub struct Firewall {
     families: Vec<Family>,
     wait: u32,
     iptables: Option<Iptables>,
+    /// Why it is not known whether this host has iptables.
+    unknown: Option<Arc<FirewallError>>,
 }
+
+/// A program that reads rules of iptables; `None` if there are no rules to read.
+type Started = Result<Option<(Iptables, Running)>, Arc<FirewallError>>;
 
 impl Firewall {
     /// Finds the iptables programs of `variant` for the families; `None` means the variant of `iptables`
     /// on this host. They wait at most `wait` seconds for the xtables lock, at least one second.
     ///
     /// # Errors
-    /// A program is missing, or its variant is unknown. If `variant` is `None`, a host without iptables
-    /// is not an error.
+    /// A program is missing, or its variant is unknown. If `variant` is `None`, neither a host without
+    /// iptables is an error, nor one whose `iptables` cannot be used: its rules are then unread.
     pub fn find(
         variant: Option<Variant>,
         families: &[Family],
         wait: u32,
     ) -> Result<Self, FirewallError> {
-        let variant = match variant {
-            Some(variant) => Some(variant),
-            None => Iptables::host_variant(wait)?,
+        let (variant, unknown) = match variant {
+            Some(variant) => (Some(variant), None),
+            None => match Iptables::host_variant(wait) {
+                Ok(variant) => (variant, None),
+                Err(error) => (None, Some(Arc::new(error))),
+            },
         };
         let iptables = variant.map(|variant| Iptables::find(variant, families, wait));
         Ok(Self {
             families: families.to_vec(),
             wait,
             iptables: iptables.transpose()?,
+            unknown,
         })
     }
 
@@ -98,16 +109,18 @@ impl Firewall {
     pub fn observe(&self, more: &[Address]) -> Observation {
         let kernel = Kernel::read();
         let own = self.start_own(&kernel);
-        // Without iptables, the other variant is legacy: rules of iptables-nft belong to the layers in use.
-        let other = self.variant().map_or(Variant::Legacy, Variant::other);
+        let other = reading::other(self.variant());
         let others: Vec<_> = self
             .families
             .iter()
-            .filter_map(|&family| Some((family, self.start_other(other, family, &kernel)?)))
+            .map(|&family| (family, kernel.tables(family).reading_other(other)))
+            .filter(|(_, reading)| !matches!(reading, Reading::Empty))
+            .map(|(family, reading)| (family, self.start_read(other, family, reading)))
             .collect();
         // The kernel is read while the programs run, for the addresses that are known so far.
         let nftables = kernel.own_table();
-        let known = addresses(more, &nftables, []);
+        let own_table = nftables.as_ref().ok().and_then(Option::as_ref);
+        let known = reading::nat_addresses(more, own_table, []);
         let nat = self.nat(&kernel, &known, &[]);
         let Own {
             families,
@@ -116,11 +129,11 @@ impl Firewall {
         } = self.finish_own(own, &kernel, &known);
         let other: Vec<_> = others
             .into_iter()
-            .map(|(family, started)| (other, family, finish_other(other, family, started)))
+            .map(|(family, started)| (other, family, finish_read(other, family, started)))
             .collect();
         let rulesets = families.iter().map(|(_, ruleset)| ruleset);
         let rulesets = rulesets.chain(other.iter().map(|(.., ruleset)| ruleset));
-        let all = addresses(more, &nftables, rulesets);
+        let all = reading::nat_addresses(more, own_table, rulesets.flatten());
         let nat = if known == all && without_nat.is_empty() {
             nat
         } else {
@@ -147,12 +160,7 @@ impl Firewall {
         let kernel = Kernel::read();
         let no_own_table = matches!(kernel.own_table(), Ok(None));
         let mut families = self.families.iter();
-        let no_chain = families.all(|&family| {
-            let own = kernel.own_chains(family, &Layer::OF_IPTABLES);
-            let legacy = kernel.in_use(Variant::Legacy, family);
-            own.is_ok_and(|own| own.is_empty()) && matches!(legacy, Ok(false))
-        });
-        no_own_table && no_chain
+        no_own_table && families.all(|&family| kernel.tables(family).hold_nothing())
     }
 
     /// Reads our nftables table and nothing else.
@@ -161,12 +169,11 @@ impl Firewall {
     /// It could not be read, or the kernel has no nf_tables.
     pub fn own_table(&self) -> Result<Option<OwnTable>, NotRead> {
         let kernel = Kernel::read();
-        match kernel.has_nf_tables()? {
-            true => kernel.own_table(),
-            false => {
-                let missing = io::Error::other("this kernel has no nf_tables");
-                Err(NotRead::new(Readable::NfTables, missing))
-            }
+        if kernel.has_nf_tables()? {
+            kernel.own_table()
+        } else {
+            let missing = io::Error::other("this kernel has no nf_tables");
+            Err(NotRead::new(Readable::NfTables, missing))
         }
     }
 
@@ -175,13 +182,11 @@ impl Firewall {
         let kernel = Kernel::read();
         let own = self.start_own(&kernel);
         seen.nftables = kernel.own_table();
-        let known = addresses(&[], &seen.nftables, []);
+        let own_table = seen.nftables.as_ref().ok().and_then(Option::as_ref);
+        let known = reading::nat_addresses(&[], own_table, []);
         let own = self.finish_own(own, &kernel, &known);
         seen.families = own.families;
-        let refused = |one: &Unusable| matches!(one.reason, Reason::Refused { .. });
-        seen.unusable.retain(refused);
-        seen.unusable.extend(own.unusable);
-        seen.unusable.dedup();
+        seen.read_again(own.unusable);
     }
 
     /// Runs the transactions at the same time.
@@ -193,25 +198,28 @@ impl Firewall {
         for transaction in transactions {
             match transaction {
                 Transaction::Named(family, layer, chains) => {
-                    named.push((transaction.place(), *family, layer.name(), chains));
+                    let result = nftables::remove_named(*family, layer.name(), chains);
+                    named.push((transaction.place(), result));
                 }
                 Transaction::Nftables(operations) => of_nftables = Some(operations),
                 Transaction::Iptables(variant, family, tables) => {
                     let input = render::transaction(*family, tables);
-                    started.push((transaction.place(), self.start(*variant, *family, &input)));
+                    let running = self.programs(*variant, *family).and_then(|programs| {
+                        let running = programs.start_transaction(*family, &input)?;
+                        Ok((programs, *family, running))
+                    });
+                    started.push((transaction.place(), running));
                 }
             }
         }
         let of_nftables =
             of_nftables.map(|operations| (Place::Nftables, nftables::run(operations)));
-        let finish = |(place, started): (_, Result<Started<'_>, _>)| {
-            (place, started.and_then(Started::finish))
-        };
-        let named = named.into_iter().map(|(place, family, table, chains)| {
-            (place, nftables::remove_named(family, table, chains))
+        let of_iptables = started.into_iter().map(|(place, started)| {
+            let result = started.and_then(|(programs, family, running): (Iptables, _, _)| {
+                programs.finish_transaction(family, running)
+            });
+            (place, result)
         });
-        let named: Vec<_> = named.collect();
-        let of_iptables = started.into_iter().map(finish);
         of_iptables.chain(of_nftables).chain(named).collect()
     }
 
@@ -223,12 +231,8 @@ impl Firewall {
     pub fn command_line(&self, place: Place) -> Result<Vec<String>, FirewallError> {
         match place {
             Place::Nftables => Ok(["nft", "-f", "-"].map(str::to_owned).to_vec()),
-            Place::Iptables(variant, family) if Some(variant) == self.variant() => {
-                Ok(self.iptables()?.transaction_command(family))
-            }
             Place::Iptables(variant, family) => {
-                let other = Iptables::find(variant, &[family], self.wait)?;
-                Ok(other.transaction_command(family))
+                Ok(self.programs(variant, family)?.transaction_command(family))
             }
         }
     }
@@ -239,57 +243,35 @@ impl Firewall {
     /// # Errors
     /// iptables is missing, could not be run, or failed for another reason.
     pub fn has_table(&self, family: Family, table: &str) -> Result<bool, FirewallError> {
-        self.iptables()?.has_table(family, table)
+        let iptables = self.iptables.as_ref().ok_or_else(Iptables::missing)?;
+        iptables.has_table(family, table)
     }
 
-    fn iptables(&self) -> Result<&Iptables, FirewallError> {
-        self.iptables.as_ref().ok_or_else(Iptables::missing)
-    }
-
-    fn start(
-        &self,
-        variant: Variant,
-        family: Family,
-        input: &str,
-    ) -> Result<Started<'_>, FirewallError> {
-        if Some(variant) == self.variant() {
-            let iptables = self.iptables()?;
-            let running = iptables.start_transaction(family, input)?;
-            Ok(Started::Own(iptables, family, running))
-        } else {
-            let other = Iptables::find(variant, &[family], self.wait)?;
-            let running = other.start_transaction(family, input)?;
-            Ok(Started::Other(other, family, running))
+    /// The programs of the variant.
+    fn programs(&self, variant: Variant, family: Family) -> Result<Iptables, FirewallError> {
+        match &self.iptables {
+            Some(own) if own.variant() == variant => Ok(own.clone()),
+            _ => Iptables::find(variant, &[family], self.wait),
         }
     }
 
-    /// Starts to read the families of the variant in use. If a family has no table, it has no rules, and
-    /// no program is started (`Ok(None)`).
-    fn start_own(&self, kernel: &Kernel) -> Vec<(Family, Result<Option<Running>, FirewallError>)> {
+    /// The variant whose rules are read as those of the layers in use. Without iptables, only chains of
+    /// iptables-nft can be ours.
+    fn own_variant(&self) -> Variant {
+        self.variant().unwrap_or(Variant::Nft)
+    }
+
+    /// Starts to read the families of the variant in use.
+    fn start_own(&self, kernel: &Kernel) -> Vec<(Family, Started)> {
         let start = |family| {
-            let Some(iptables) = &self.iptables else {
-                // Our chains exist, but only iptables can read them.
-                if kernel.own_chains(family, &Layer::OF_IPTABLES)?.is_empty() {
-                    return Ok(None);
-                }
-                return Err(Iptables::missing());
-            };
-            iptables.has_programs(family)?;
-            match kernel.in_use(iptables.variant(), family) {
-                Ok(false) => Ok(None),
-                Ok(true) => iptables.start_read(family).map(Some),
-                // The list of tables cannot be read. iptables-nft-save reads the kernel itself, and reports
-                // a failure. iptables-legacy-save would print no table.
-                Err(_) if iptables.variant() == Variant::Nft => {
-                    iptables.start_read(family).map(Some)
-                }
-                Err(error) => Err(error),
+            if let Some(error) = &self.unknown {
+                return Err(Arc::clone(error));
             }
+            let reading = kernel.tables(family).reading(self.variant());
+            self.start_read(self.own_variant(), family, reading)
         };
-        self.families
-            .iter()
-            .map(|&family| (family, start(family)))
-            .collect()
+        let families = self.families.iter();
+        families.map(|&family| (family, start(family))).collect()
     }
 
     /// Reads the started families. If iptables cannot list a family as a whole, its tables are read one
@@ -297,77 +279,66 @@ impl Firewall {
     /// show.
     fn finish_own(
         &self,
-        started: Vec<(Family, Result<Option<Running>, FirewallError>)>,
+        started: Vec<(Family, Started)>,
         kernel: &Kernel,
         addresses: &[Address],
     ) -> Own {
         let mut own = Own::default();
+        let variant = self.own_variant();
         for (family, started) in started {
-            let mut error = None;
+            if variant == Variant::Nft && self.iptables.is_some() {
+                let misplaced = kernel.chains().ok();
+                let misplaced = misplaced.and_then(|chains| reading::misplaced(chains, family));
+                own.unusable.extend(misplaced);
+            }
             let ruleset = match started {
-                Ok(None) => Ruleset::empty(family),
-                Ok(Some(running)) => {
-                    let read = self
-                        .iptables()
-                        .and_then(|iptables| iptables.read(family, running));
-                    match read {
-                        Ok(ruleset) => ruleset,
-                        Err(failed) => {
-                            warn_if_slow(&failed);
-                            own.without_nat.push(family);
-                            self.table_by_table(family, kernel, addresses, &mut own.unusable)
-                        }
+                Ok(Some((programs, running))) => match programs.read(family, running) {
+                    Ok(ruleset) => Ok(ruleset),
+                    Err(error) => {
+                        info!("{error}; reading table by table");
+                        own.without_nat.push(family);
+                        let (ruleset, unusable) =
+                            self.table_by_table(&programs, family, kernel, addresses);
+                        own.unusable.extend(unusable);
+                        Ok(ruleset)
                     }
-                }
-                Err(failed) => {
-                    error = Some(failed);
-                    Ruleset::empty(family)
-                }
-            };
-            own.unusable
-                .extend(kernel.misplaced(self.variant(), family));
-            let ruleset = match error {
-                // Only the programs are missing: what the kernel lists by name is known all the same.
-                Some(error @ FirewallError::Missing { .. }) => {
+                },
+                // The programs cannot be run. What the kernel lists by name is known all the same.
+                Err(error) if !matches!(*error, FirewallError::TablesInUse(_)) => {
                     own.without_nat.push(family);
-                    // Without iptables, only chains of iptables-nft can be ours.
-                    let variant = self.variant().unwrap_or(Variant::Nft);
+                    let help = error.help();
+                    let place = Readable::Iptables(variant, family);
                     own.unusable.push(Unusable {
                         family,
                         layers: Layers::FILTER_AND_SECURITY,
+                        reason: Reason::NotRead(NotRead::new(place, error).help(help)),
                         ours: self.ours(family, &Layer::OF_IPTABLES, kernel, addresses),
-                        reason: Reason::NotRead(not_read(variant, family, error)),
                     });
-                    Ok(ruleset)
+                    Ok(Ruleset::empty(family))
                 }
-                Some(error) => {
-                    let variant = self.variant().unwrap_or(Variant::Nft);
-                    Err(not_read(variant, family, error))
-                }
-                None => Ok(ruleset),
+                started => finish_read(variant, family, started),
             };
             own.families.push((family, ruleset));
         }
         own
     }
 
-    /// The tables of a family, read one by one, as far as iptables can show them; the others are
-    /// `unusable`.
+    /// The tables of a family, read one by one, as far as iptables can show them, and the layers that it
+    /// cannot show.
     fn table_by_table(
         &self,
+        programs: &Iptables,
         family: Family,
         kernel: &Kernel,
         addresses: &[Address],
-        unusable: &mut Vec<Unusable>,
-    ) -> Ruleset {
+    ) -> (Ruleset, Vec<Unusable>) {
         let mut ruleset = Ruleset::empty(family);
-        let variant = self.variant().unwrap_or(Variant::Nft);
+        let mut unusable = Vec::new();
+        let variant = programs.variant();
         for layer in Layer::OF_IPTABLES {
             let read = match kernel.has_table(variant, family, layer.name()) {
                 Ok(false) => continue,
-                Ok(true) => self
-                    .iptables()
-                    .and_then(|iptables| iptables.table(family, layer.name())),
+                Ok(true) => programs.table(family, layer.name()),
                 Err(error) => Err(error),
             };
             match read {
@@ -385,18 +356,14 @@ impl Firewall {
             }
         }
         // The kernel itself lists the table nat of iptables-nft.
-        if variant == Variant::Legacy
-            && !matches!(kernel.has_table(variant, family, "nat"), Ok(false))
-        {
-            match self
-                .iptables()
-                .and_then(|iptables| iptables.table(family, "nat"))
-            {
+        let has_nat = kernel.has_table(variant, family, "nat");
+        if variant == Variant::Legacy && !matches!(has_nat, Ok(false)) {
+            match programs.table(family, "nat") {
                 Ok(table) => ruleset.tables.push(table),
                 Err(_) => ruleset.hidden.push("nat".to_owned()),
             }
         }
-        ruleset
+        (ruleset, unusable)
     }
 
     /// Our chains in these tables, by name; `None` if they cannot be determined.
@@ -407,22 +374,23 @@ impl Firewall {
         kernel: &Kernel,
         addresses: &[Address],
     ) -> Option<Vec<OwnChain>> {
-        if self.variant() != Some(Variant::Legacy) {
-            return kernel.own_chains(family, layers).ok();
-        }
+        let iptables = match &self.iptables {
+            Some(iptables) if iptables.variant() == Variant::Legacy => iptables,
+            _ => {
+                let chains = kernel.chains().ok()?;
+                return Some(reading::own_chains(chains, family, layers));
+            }
+        };
         let mut ours = Vec::new();
         for &layer in layers {
-            if !kernel
-                .has_table(Variant::Legacy, family, layer.name())
-                .ok()?
-            {
+            let has_table = kernel.has_table(Variant::Legacy, family, layer.name());
+            if !has_table.ok()? {
                 continue;
             }
             let of_family = addresses.iter().filter(|one| one.family() == family);
             for &address in of_family {
                 for hook in Hook::ALL {
                     let root = ChainName::root(hook, address);
-                    let iptables = self.iptables().ok()?;
                     ours.extend(iptables.own_chains(family, layer, root).ok()?);
                 }
             }
@@ -430,63 +398,32 @@ impl Firewall {
         Some(ours)
     }
 
-    /// Starts to read the variant that is not in use; `None` if it has no tables.
-    fn start_other(
-        &self,
-        variant: Variant,
-        family: Family,
-        kernel: &Kernel,
-    ) -> Option<Result<(Iptables, Running), FirewallError>> {
-        let start = || {
-            let other = Iptables::find(variant, &[family], self.wait)?;
-            let running = other.start_read(family)?;
-            Ok((other, running))
-        };
-        match kernel.in_use(variant, family) {
-            Ok(false) => None,
-            Ok(true) => Some(start()),
-            Err(error) => Some(Err(error)),
+    fn start_read(&self, variant: Variant, family: Family, reading: Reading) -> Started {
+        match reading {
+            Reading::Empty => Ok(None),
+            Reading::Program => {
+                let programs = self.programs(variant, family)?;
+                let running = programs.start_read(family)?;
+                Ok(Some((programs, running)))
+            }
+            Reading::NeedsIptables => Err(Iptables::missing().into()),
+            Reading::Unknown(error) => Err(FirewallError::TablesInUse(error).into()),
         }
     }
 
     /// Other tools' NAT tables, with the chains that packets to these addresses can reach.
+    /// That of iptables-nft is left out, except in the families `without_nat`.
     fn nat(
         &self,
         kernel: &Kernel,
         addresses: &[Address],
         without_nat: &[Family],
     ) -> Result<Vec<NatTable>, NotRead> {
-        // iptables has read these chains already.
-        let skip = |chain: &NativeChain| {
-            chain.is_nat_of_iptables()
-                && self.iptables.is_some()
-                && !without_nat.iter().any(|family| chain.families == [*family])
-        };
+        let skip =
+            |chain: &NativeChain| reading::is_read_by_iptables(chain, self.variant(), without_nat);
         nftables::nat_tables(kernel.state()?, skip, addresses)
             .map_err(|error| NotRead::new(Readable::NfTables, error))
     }
-}
-
-/// The addresses of the metadata service, all locked addresses, and `more`.
-fn addresses<'a>(
-    more: &[Address],
-    own: &Result<Option<OwnTable>, NotRead>,
-    rulesets: impl IntoIterator<Item = &'a Result<Ruleset, NotRead>>,
-) -> Vec<Address> {
-    let of_own = own.as_ref().ok().and_then(Option::as_ref);
-    let of_own = of_own.map(|own| own.table.locked_addresses());
-    let of_iptables = rulesets
-        .into_iter()
-        .filter_map(|ruleset| ruleset.as_ref().ok());
-    let locked = of_own
-        .into_iter()
-        .chain(of_iptables.map(Ruleset::locked_addresses));
-    let mut all: Vec<Address> = locked.flatten().collect();
-    all.extend([IMDS_V4, IMDS_V6]);
-    all.extend(more);
-    all.sort_unstable();
-    all.dedup();
-    all
 }
 
 /// What was read of the variant in use.
@@ -498,44 +435,15 @@ struct Own {
     without_nat: Vec<Family>,
 }
 
-/// Logs which program is too slow. Its work is done in another way.
-fn warn_if_slow(error: &FirewallError) {
-    match error {
-        FirewallError::Program(ProgramError::TimedOut { .. }) => {
-            info!("{error}; reading table by table");
-        }
-        _ => debug!("{error}; reading table by table"),
-    }
-}
-
-/// A transaction that is running.
-enum Started<'a> {
-    Own(&'a Iptables, Family, Running),
-    Other(Iptables, Family, Running),
-}
-
-impl Started<'_> {
-    fn finish(self) -> Result<(), FirewallError> {
-        match self {
-            Self::Own(iptables, family, running) => iptables.finish_transaction(family, running),
-            Self::Other(iptables, family, running) => iptables.finish_transaction(family, running),
-        }
-    }
-}
-
-fn finish_other(
-    variant: Variant,
-    family: Family,
-    started: Result<(Iptables, Running), FirewallError>,
-) -> Result<Ruleset, NotRead> {
-    started
-        .and_then(|(iptables, running)| iptables.read(family, running))
-        .map_err(|error| not_read(variant, family, error))
-}
-
-fn not_read(variant: Variant, family: Family, error: FirewallError) -> NotRead {
-    let help = error.help();
-    NotRead::new(Readable::Iptables(variant, family), error).help(help)
+fn finish_read(variant: Variant, family: Family, started: Started) -> Result<Ruleset, NotRead> {
+    let ruleset = started.and_then(|started| match started {
+        None => Ok(Ruleset::empty(family)),
+        Some((programs, running)) => Ok(programs.read(family, running)?),
+    });
+    ruleset.map_err(|error| {
+        let help = error.help();
+        NotRead::new(Readable::Iptables(variant, family), error).help(help)
+    })
 }
 
 /// The tables and chains of nf_tables; `None` if the kernel has no nf_tables.
@@ -576,16 +484,11 @@ impl Kernel {
         }
     }
 
-    /// Whether the variant has a table of the family.
-    fn in_use(&self, variant: Variant, family: Family) -> Result<bool, FirewallError> {
-        match variant {
-            Variant::Legacy => legacy_tables(family)
-                .map(|tables| tables == LegacyTables::InUse)
-                .map_err(|error| FirewallError::TablesInUse(Arc::new(error))),
-            Variant::Nft => {
-                let mut tables = self.tables_and_chains()?.tables.iter();
-                Ok(tables.any(|table| table.is_of(family)))
-            }
+    /// All chains.
+    fn chains(&self) -> Result<&[NativeChain], Arc<io::Error>> {
+        match &self.0 {
+            Ok(state) => Ok(&state.as_ref().unwrap_or(&EMPTY).chains),
+            Err(error) => Err(Arc::clone(error)),
         }
     }
 
@@ -596,72 +499,31 @@ impl Kernel {
         family: Family,
         name: &str,
     ) -> Result<bool, FirewallError> {
-        match variant {
-            Variant::Legacy => {
-                let names = legacy_table_names(family);
-                let names = names.map_err(|error| FirewallError::TablesInUse(Arc::new(error)))?;
-                Ok(names.iter().any(|known| known == name))
-            }
-            Variant::Nft => {
-                let mut tables = self.tables_and_chains()?.tables.iter();
+        let has_table = match (variant, &self.0) {
+            (Variant::Legacy, _) => legacy_table_names(family)
+                .map(|names| names.iter().any(|known| known == name))
+                .map_err(Arc::new),
+            (Variant::Nft, Ok(state)) => {
+                let mut tables = state.as_ref().unwrap_or(&EMPTY).tables.iter();
                 Ok(tables.any(|table| table.is_of(family) && table.name == name))
             }
-        }
-    }
-
-    /// Our chains in these tables of iptables-nft.
-    fn own_chains(&self, family: Family, layers: &[Layer]) -> Result<Vec<OwnChain>, FirewallError> {
-        let chains = self.tables_and_chains()?.chains.iter();
-        let own = |chain: &NativeChain| {
-            let mut layers = layers.iter();
-            Some(OwnChain {
-                layer: *layers.find(|layer| layer.name() == chain.table)?,
-                chain: chain.name.parse().ok()?,
-                jump: false,
-            })
+            (Variant::Nft, Err(error)) => Err(Arc::clone(error)),
         };
-        Ok(chains
-            .filter(|chain| chain.families == [family])
-            .filter_map(own)
-            .collect())
+        has_table.map_err(FirewallError::TablesInUse)
     }
 
-    /// A chain of table `filter` that has the name of a built-in chain of iptables, and is not at its
-    /// hook: iptables-nft cannot add a rule to it.
-    fn misplaced(&self, variant: Option<Variant>, family: Family) -> Option<Unusable> {
-        if variant != Some(Variant::Nft) {
-            return None;
-        }
-        let mut chains = self.tables_and_chains().ok()?.chains.iter();
-        let chain = chains.find(|chain| {
-            let table = Layer::Filter.name();
-            chain.families == [family] && chain.table == table && chain.is_misplaced()
-        })?;
-        let at = match &chain.base {
-            Some(base) => format!("at priority {} of hook {}", base.priority, base.hook),
-            None => "without a hook".to_owned(),
-        };
-        Some(Unusable {
-            family,
-            layers: Layers::FILTER,
-            reason: Reason::Refused {
-                message: format!(
-                    "iptables-nft cannot use the table filter ({family}), because `nft` made its chain {} {at}",
-                    chain.name
-                ),
-                help:
-                    "move that chain to a table of its own, then apply the lockdown again; or set \
-                       `layers = [\"nftables\"]` in the configuration"
-                        .to_owned(),
-            },
-            ours: self.own_chains(family, &[Layer::Filter]).ok(),
-        })
-    }
-
-    fn tables_and_chains(&self) -> Result<&State, FirewallError> {
-        match &self.0 {
+    /// The tables of the family.
+    fn tables(&self, family: Family) -> Tables {
+        let state = || match &self.0 {
             Ok(state) => Ok(state.as_ref().unwrap_or(&EMPTY)),
-            Err(error) => Err(FirewallError::TablesInUse(Arc::clone(error))),
+            Err(error) => Err(Arc::clone(error)),
+        };
+        Tables {
+            nft: state().map(|state| reading::has_table(&state.tables, family)),
+            legacy: legacy_tables(family)
+                .map(|tables| tables == LegacyTables::InUse)
+                .map_err(Arc::new),
+            ours: state().map(|state| reading::has_chain_of_ours(&state.chains, family)),
         }
     }
 }

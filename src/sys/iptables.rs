@@ -22,7 +22,7 @@ use crate::ruleset::{Layer, OwnChain};
 const SAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The programs of one variant.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Iptables {
     variant: Variant,
     wait: u32,
@@ -185,14 +185,6 @@ impl Iptables {
                 source: std::io::Error::other("a signal killed the program"),
             })),
         }
-    }
-
-    /// Whether the programs of the family exist.
-    ///
-    /// # Errors
-    /// A program is missing.
-    pub(super) fn has_programs(&self, family: Family) -> Result<(), FirewallError> {
-        self.programs(family).map(|_| ())
     }
 
     /// Reads one table: `iptables -S` reads less than `iptables-save`, which reads all tables, and starts

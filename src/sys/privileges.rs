@@ -1,8 +1,8 @@
 //! The capabilities of this process and of the programs that it starts (capabilities(7)).
 
-use caps::{CapSet, Capability, CapsHashSet};
+use caps::{CapSet, CapsHashSet};
 use thiserror::Error;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Why the privileges of this process are not sufficient, or could not be reduced.
 #[derive(Debug, Error)]
@@ -29,10 +29,11 @@ pub enum PrivilegeError {
 /// # Errors
 /// The process has another effective user.
 pub fn need_root() -> Result<(), PrivilegeError> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(PrivilegeError::NotRoot);
+    if is_root() {
+        Ok(())
+    } else {
+        Err(PrivilegeError::NotRoot)
     }
-    Ok(())
 }
 
 /// The effective capabilities of this process.
@@ -43,53 +44,49 @@ pub fn effective() -> Result<CapsHashSet, PrivilegeError> {
     caps::read(None, CapSet::Effective).map_err(failed("read the"))
 }
 
-/// Drops all capabilities but those in `keep`; programs started by this process can get only those
-/// in `programs`. Both are subsets of the effective set.
+/// The bounding set of this process.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn reduce(
-    keep: &CapsHashSet,
-    programs: &CapsHashSet,
-    effective: &CapsHashSet,
-) -> Result<(), PrivilegeError> {
-    narrow_bounding_set(programs, effective).map_err(failed("limit the bounding"))?;
+pub fn bounding() -> Result<CapsHashSet, PrivilegeError> {
+    caps::read(None, CapSet::Bounding).map_err(failed("read the bounding"))
+}
+
+/// Whether the effective user of this process is root.
+#[must_use]
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The capabilities that this process should have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reduction {
+    /// The effective and permitted set.
+    pub keep: CapsHashSet,
+    /// The inheritable and ambient set.
+    pub inherit: CapsHashSet,
+    /// What the bounding set loses.
+    pub surplus: CapsHashSet,
+}
+
+/// Drops all other capabilities.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn reduce(to: &Reduction) -> Result<(), PrivilegeError> {
+    for &capability in &to.surplus {
+        caps::drop(None, CapSet::Bounding, capability).map_err(failed("limit the bounding"))?;
+    }
     caps::clear(None, CapSet::Ambient).map_err(failed("clear the ambient"))?;
-    // A program that root starts gets its capabilities because it runs as root. Programs of other users
-    // need the ambient set.
-    let inherit = if nix::unistd::geteuid().is_root() {
-        CapsHashSet::new()
-    } else {
-        programs.clone()
-    };
     // The effective set must shrink before the permitted set.
-    caps::set(None, CapSet::Effective, keep).map_err(failed("drop effective"))?;
-    caps::set(None, CapSet::Permitted, keep).map_err(failed("drop permitted"))?;
-    caps::set(None, CapSet::Inheritable, &inherit).map_err(failed("set inheritable"))?;
-    caps::set(None, CapSet::Ambient, &inherit).map_err(failed("set ambient"))?;
-    debug!(kept = ?keep, "dropped all other capabilities");
+    caps::set(None, CapSet::Effective, &to.keep).map_err(failed("drop effective"))?;
+    caps::set(None, CapSet::Permitted, &to.keep).map_err(failed("drop permitted"))?;
+    caps::set(None, CapSet::Inheritable, &to.inherit).map_err(failed("set inheritable"))?;
+    caps::set(None, CapSet::Ambient, &to.inherit).map_err(failed("set ambient"))?;
+    debug!(kept = ?to.keep, "dropped all other capabilities");
     Ok(())
 }
 
 fn failed(doing: &'static str) -> impl Fn(caps::errors::CapsError) -> PrivilegeError {
     move |source| PrivilegeError::Caps { doing, source }
-}
-
-fn narrow_bounding_set(
-    keep: &CapsHashSet,
-    effective: &CapsHashSet,
-) -> Result<(), caps::errors::CapsError> {
-    let bounding = caps::read(None, CapSet::Bounding)?;
-    let surplus: Vec<Capability> = bounding.difference(keep).copied().collect();
-    if surplus.is_empty() {
-        return Ok(());
-    }
-    if !effective.contains(&Capability::CAP_SETPCAP) {
-        warn!("CAP_SETPCAP is missing: iptables runs with an unchanged bounding set");
-        return Ok(());
-    }
-    for capability in surplus {
-        caps::drop(None, CapSet::Bounding, capability)?;
-    }
-    Ok(())
 }

@@ -13,9 +13,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 use thiserror::Error;
 use tracing::debug;
 
@@ -241,10 +242,24 @@ fn text(bytes: Vec<u8>) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// The first executable file with this name in `folders`.
-pub(super) fn find(folders: &[&str], name: &str) -> Option<PathBuf> {
-    folders
-        .iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok())
+/// The first executable file with this name in the search path; `None` if no folder contains one.
+///
+/// # Errors
+/// As for execvp(3), a file that cannot be run is an error only if no later folder contains another one.
+pub(super) fn find(name: &str) -> Result<Option<PathBuf>, ProgramError> {
+    let mut unusable = None;
+    for folder in super::SEARCH_PATH {
+        let path = Path::new(folder).join(name);
+        match access(&path, AccessFlags::X_OK) {
+            Ok(()) => return Ok(Some(path)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(errno) => {
+                unusable.get_or_insert(ProgramError::CannotRun {
+                    call: call(&path, &[]),
+                    source: errno.into(),
+                });
+            }
+        }
+    }
+    unusable.map_or(Ok(None), Err)
 }

@@ -1,20 +1,11 @@
-//! Enables, starts and stops the units of ip-lockdown, with systemctl.
+//! Enables, starts and stops units, with systemctl.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::program::{self, ProgramError};
-
-/// The unit that installs the lockdown at boot. Enabling it enables the other units too (`Also=`).
-pub const BOOT_UNIT: &str = "ip-lockdown.service";
-
-/// The units to start and stop.
-const UNITS: [&str; 3] = [BOOT_UNIT, SETTLE_UNIT, "ip-lockdown-verify.timer"];
-
-/// The unit that reinstalls rules which other tools remove.
-const SETTLE_UNIT: &str = "ip-lockdown-settle.service";
 
 /// The time limit of systemctl. To stop a unit that is starting, systemctl waits until it has started.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -58,70 +49,62 @@ pub fn is_running() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// The service unit of this process, by the name of its control group (cgroups(7)); `None` if there is
-/// none, or if the name cannot be read.
+/// The control groups of this process (cgroups(7)); `None` if they cannot be read.
 #[must_use]
-pub fn own_unit() -> Option<String> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    groups
-        .lines()
-        .filter_map(|line| line.rsplit('/').next())
-        .find(|name| name.ends_with(".service"))
-        .map(str::to_owned)
+pub fn own_cgroup() -> Option<String> {
+    std::fs::read_to_string("/proc/self/cgroup").ok()
 }
 
-/// Enables the units, also if systemd is not running. Returns what systemctl printed.
+/// Enables the unit, also if systemd is not running. Returns what systemctl printed.
 ///
 /// # Errors
 /// systemctl failed.
-pub fn enable() -> Result<String, SystemdError> {
-    systemctl(&["enable", BOOT_UNIT])
+pub fn enable(unit: &str) -> Result<String, SystemdError> {
+    systemctl(&["enable", unit])
 }
 
-/// Disables the units. Returns what systemctl printed.
+/// Disables the unit. Returns what systemctl printed.
 ///
 /// # Errors
 /// systemctl failed.
-pub fn disable() -> Result<String, SystemdError> {
-    systemctl(&["disable", BOOT_UNIT])
+pub fn disable(unit: &str) -> Result<String, SystemdError> {
+    systemctl(&["disable", unit])
 }
 
 /// Starts the units without waiting for them: the caller may be a unit of the boot that runs before them.
 ///
 /// # Errors
 /// systemctl failed.
-pub fn start() -> Result<(), SystemdError> {
-    systemctl(&[&["--no-block", "start"], &UNITS[..]].concat()).map(drop)
+pub fn start(units: &[&str]) -> Result<(), SystemdError> {
+    systemctl(&[&["--no-block", "start"], units].concat()).map(drop)
 }
 
-/// Stops the units. The rules stay installed.
+/// Stops the units.
 ///
 /// # Errors
 /// systemctl failed.
-pub fn stop() -> Result<(), SystemdError> {
-    systemctl(&[&["stop"], &UNITS[..]].concat()).map(drop)
+pub fn stop(units: &[&str]) -> Result<(), SystemdError> {
+    systemctl(&[&["stop"], units].concat()).map(drop)
 }
 
-/// Stops the unit that would reinstall rules which are about to be removed, if that unit exists. Returns
-/// whether it was active.
+/// Stops the unit, if it exists. Returns whether it was active. (A unit that is not active may be about
+/// to start, so it is stopped too.)
 ///
 /// # Errors
 /// systemctl failed.
-pub fn stop_settling() -> Result<bool, SystemdError> {
-    let active = match systemctl(&["--quiet", "is-active", SETTLE_UNIT]) {
+pub fn stop_if_loaded(unit: &str) -> Result<bool, SystemdError> {
+    let active = match systemctl(&["--quiet", "is-active", unit]) {
         Err(SystemdError::Failed { .. }) => false,
         result => result.map(|_| true)?,
     };
-    // A unit that is not active may be about to start.
-    match systemctl(&["stop", SETTLE_UNIT]) {
+    match stop(&[unit]) {
         Err(SystemdError::Failed { stderr, .. }) if stderr.contains("not loaded") => Ok(false),
-        result => result.map(|_| active),
+        result => result.map(|()| active),
     }
 }
 
 fn systemctl(args: &[&str]) -> Result<String, SystemdError> {
-    let program: PathBuf =
-        program::find(&super::SEARCH_PATH, "systemctl").ok_or(SystemdError::Missing)?;
+    let program = program::find("systemctl")?.ok_or(SystemdError::Missing)?;
     let output = program::start(&program, args, "", LIMIT)?.finish()?;
     match output.code {
         0 => Ok(output.stderr),

@@ -7,6 +7,7 @@
 
 mod behaviour;
 mod bypass;
+mod conclusion;
 mod finding;
 mod layer;
 mod names;
@@ -16,8 +17,9 @@ mod survives;
 mod whole;
 
 pub use behaviour::{behaviour, not_probed};
+pub use conclusion::{conclude, only_behaviour_fails};
 pub use finding::{Check, Finding, Group, Severity, Status, broken, exit_code};
-pub use names::{degrade_reported_names, names};
+pub use names::names;
 pub use structure::structure;
 pub use whole::{
     as_asked, config_unusable, config_usable, layers_as_asked, names_resolved, nothing_locked,

@@ -33,7 +33,7 @@ pub fn names(current: &[Current<'_>]) -> Finding {
 
 /// If a configured name has no id, [`Check::NamesResolved`] reports this as degraded. The failure
 /// of [`Check::NamesCurrent`] for the id in the rules is a consequence, and becomes degraded too.
-pub fn degrade_reported_names(findings: &mut [Finding]) {
+pub(super) fn degrade_reported_names(findings: &mut [Finding]) {
     let failed =
         |finding: &Finding, check| finding.check == check && finding.status == Status::Fail;
     if findings

@@ -38,6 +38,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "policy",
             "probe",
             "ruleset",
+            "host",
             "verify",
             "sys",
             "engine",

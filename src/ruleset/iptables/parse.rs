@@ -110,12 +110,11 @@ pub fn listing(family: Family, table: &str, output: &str) -> Result<Table, Parse
             _ if text.is_empty() => continue,
             _ => return Err(error(number, text, "is not a rule or chain")),
         };
-        match declared {
-            Some(chain) => chains.push_str(&chain),
-            None => {
-                rules.push_str(text);
-                rules.push('\n');
-            }
+        if let Some(chain) = declared {
+            chains.push_str(&chain);
+        } else {
+            rules.push_str(text);
+            rules.push('\n');
         }
     }
     let saved = ruleset(family, &format!("*{table}\n{chains}{rules}COMMIT\n"))?;

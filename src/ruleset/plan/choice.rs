@@ -29,7 +29,7 @@ pub enum CannotLock {
     /// The chosen layers include `nftables`, and the kernel has no nf_tables.
     #[error("this kernel has no nf_tables, which layer nftables requires")]
     NoNfTables,
-    /// It could not be read whether the kernel has nf_tables.
+    /// It could not be read whether the kernel has nf_tables, or whether the host has iptables.
     #[error(transparent)]
     NotRead(#[from] NotRead),
 }
@@ -51,7 +51,7 @@ pub fn choose_layers(
         (LayerChoice::These(layers), _) => layers,
         (LayerChoice::Auto, Some(why)) => {
             if seen.variant.is_none() {
-                return Err(CannotLock::NeedsIptables(why));
+                return Err(without_iptables(seen, CannotLock::NeedsIptables(why)));
             }
             Layers::FILTER_AND_SECURITY
         }
@@ -64,7 +64,7 @@ pub fn choose_layers(
         },
     };
     if layers.need_iptables() && seen.variant.is_none() {
-        return Err(CannotLock::NoIptables);
+        return Err(without_iptables(seen, CannotLock::NoIptables));
     }
     if layers.has(Layer::Nftables) && !seen.nf_tables.clone()? {
         return Err(CannotLock::NoNfTables);
@@ -114,6 +114,13 @@ pub fn first_lockdown(
         policy: policy.clone(),
         layers: LayersByFamily::both(layers),
     })
+}
+
+/// Why iptables cannot be used: its rules could not be read, else it is not installed.
+fn without_iptables(seen: &Observation, not_installed: CannotLock) -> CannotLock {
+    let mut families = seen.families.iter();
+    let unread = families.find_map(|(_, rules)| rules.as_ref().err());
+    unread.cloned().map_or(not_installed, CannotLock::NotRead)
 }
 
 /// The lockdown of the policy, in the layers that it gets.

@@ -1,25 +1,29 @@
 //! Lockdowns and an observation -> transactions.
 //!
-//! Every change is planned by [`install`], [`clear`] or [`remove`]. The functions of `choice`
-//! decide which layers a lockdown gets ([`choose_layers`]), which half of the IMDS pair an `--only`
+//! Every change is planned by [`install`], [`clear`] or [`remove`]. [`Wanted`] is what policies want on
+//! this host, [`Attempts`] decides what follows a refusal. The functions of `choice` decide which layers a lockdown gets ([`choose_layers`]), which half of the IMDS pair an `--only`
 //! leaves ([`cut_off_halves`]), and what replaces a layer that the host refuses ([`fallback`]).
 //!
 //! New rules are installed before old ones are removed: a caller runs [`install`] until it returns
 //! an empty plan, and only then [`clear`]. Nothing is planned for a place that could not be read,
 //! and the plan for an unchanged host is empty.
 
+mod attempts;
 mod choice;
 mod iptables;
 mod nftables;
+mod wanted;
 
 use std::fmt;
 
+pub use self::attempts::Attempts;
 pub use self::choice::{
     CannotLock, Fallback, Refused, choose_layers, cut_off_halves, fallback, first_lockdown,
     lockdown_for, may_lack_security,
 };
 pub use self::iptables::{edits, removal};
 pub use self::nftables::operations;
+pub use self::wanted::{Rejected, Wanted};
 use super::iptables::{Edit, TableEdits, render};
 use super::model::{ChainName, Rule, Ruleset, Spec, Table, Variant};
 use super::nftables::{Operation, OwnTable};

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::host::distribution::{Package, install_command};
+use crate::host::iptables::{
+    VARIANTS, choose, name, plain_name, variant_of_file, variant_of_version,
+};
 use crate::policy::Family;
 use crate::ruleset::model::Variant;
-use crate::sys::SEARCH_PATH;
 use crate::sys::child::{Child, reports};
 use crate::sys::error::FirewallError;
 use crate::sys::kernel::os_release;
@@ -31,68 +33,57 @@ pub(in crate::sys) struct Programs {
     pub(super) restore: PathBuf,
 }
 
-/// The variant of `iptables`. If there is no program with this name, the variant whose program exists,
-/// nft first.
+/// The variant of `iptables`. If there is no program with this name, the first variant that has one.
 pub(super) fn host_variant(wait: u32) -> Result<Option<Variant>, FirewallError> {
-    match program::find(&SEARCH_PATH, "iptables") {
-        Some(path) => variant_of(&path, wait).map(Some),
-        None => Ok([Variant::Nft, Variant::Legacy]
-            .into_iter()
-            .find(|variant| program::find(&SEARCH_PATH, &format!("iptables-{variant}")).is_some())),
+    if let Some(path) = program::find(plain_name(Family::V4))? {
+        return variant_of(&path, wait).map(Some);
     }
+    for variant in VARIANTS {
+        if program::find(&name(Family::V4, variant))?.is_some() {
+            return Ok(Some(variant));
+        }
+    }
+    Ok(None)
 }
 
 /// The variant of a program: by the name of the file that its links lead to, else by its `--version`.
 fn variant_of(path: &Path, wait: u32) -> Result<Variant, FirewallError> {
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    match real.file_name().and_then(|name| name.to_str()) {
-        Some("xtables-nft-multi") => return Ok(Variant::Nft),
-        Some("xtables-legacy-multi" | "xtables-multi") => return Ok(Variant::Legacy),
-        _ => {}
+    let file = std::fs::canonicalize(path).ok();
+    if let Some(variant) = file.as_deref().and_then(variant_of_file) {
+        return Ok(variant);
     }
     let reply = query(path, "filter", "--version", limit(wait))?;
-    // "iptables v1.8.9 (nf_tables)", "iptables v1.8.9 (legacy)", before 1.8 "iptables v1.6.1".
-    let is_nft = reply.stdout.contains("(nf_tables)");
-    let is_version = reply.code == Some(0) && reply.stdout.contains("tables v1.");
-    if !is_version {
-        return Err(FirewallError::NoVariant {
-            program: path.display().to_string(),
-            reason: match reply.code {
-                Some(0) => "the output of --version is not that of iptables".to_owned(),
-                Some(code) => format!("--version failed with exit code {code}"),
-                None => "a signal killed --version".to_owned(),
-            },
-        });
-    }
-    Ok(if is_nft {
-        Variant::Nft
-    } else {
-        Variant::Legacy
+    variant_of_version(reply.code, &reply.stdout).map_err(|reason| FirewallError::NoVariant {
+        program: path.display().to_string(),
+        reason,
     })
 }
 
+/// The programs of the variant.
 pub(super) fn find(family: Family, variant: Variant, wait: u32) -> Result<Programs, FirewallError> {
-    let plain = match family {
-        Family::V4 => "iptables",
-        Family::V6 => "ip6tables",
-    };
-    let of = |base: &str| {
-        Some(Programs {
-            iptables: program::find(&SEARCH_PATH, base)?,
-            save: program::find(&SEARCH_PATH, &format!("{base}-save"))?,
-            restore: program::find(&SEARCH_PATH, &format!("{base}-restore"))?,
-        })
-    };
-    let suffixed = format!("{plain}-{variant}");
-    if let Some(programs) = of(&suffixed) {
-        return Ok(programs);
+    let named = find_named(&name(family, variant))?;
+    let mut plain = None;
+    if named.is_none()
+        && let Some(programs) = find_named(plain_name(family))?
+    {
+        let found = variant_of(&programs.iptables, wait)?;
+        plain = Some((programs, found));
     }
-    // Distributions with only one variant have only the names without suffix.
-    match of(plain) {
-        Some(programs) if variant_of(&programs.iptables, wait)? == variant => Ok(programs),
-        Some(_) => Err(missing(&suffixed)),
-        None => Err(missing(plain)),
-    }
+    choose(family, variant, named, plain).map_err(|program| missing(&program))
+}
+
+/// The programs with this name; `None` if one is missing.
+fn find_named(name: &str) -> Result<Option<Programs>, FirewallError> {
+    let find = |end: &str| program::find(&format!("{name}{end}"));
+    let programs = (find("")?, find("-save")?, find("-restore")?);
+    Ok(match programs {
+        (Some(iptables), Some(save), Some(restore)) => Some(Programs {
+            iptables,
+            save,
+            restore,
+        }),
+        _ => None,
+    })
 }
 
 pub(super) fn missing(program: &str) -> FirewallError {

@@ -360,6 +360,35 @@ fn the_variant_of_an_unknown_program_is_not_guessed() {
 }
 
 #[test]
+fn a_program_that_cannot_be_run_is_not_a_missing_one() {
+    let locked = Locked::new(Variant::Nft);
+    locked
+        .lab
+        .sh("rm /usr/sbin/iptables; echo > /usr/sbin/iptables; chmod 644 /usr/sbin/iptables")
+        .expect_code(0);
+    let run = |words: &[&str], says: &str| {
+        let mut command = locked.lab.command(lab::lockdown_program());
+        let done = Done::of(command.args(words)).expect_code(3);
+        assert!(done.stderr.contains(says), "{done}");
+    };
+    let says = "cannot run /usr/sbin/iptables: Permission denied";
+    for words in [
+        &[V4, "alice"][..],
+        &["--layers=filter", V4, "alice"],
+        &["--group=staff", V4],
+        &["status"],
+        &["remove"],
+    ] {
+        run(words, says);
+        locked.expect_unchanged();
+    }
+    // Another address, which no layer locks yet, gets the layer that needs no iptables.
+    run(&["10.9.8.7", "root"], says);
+    let table = locked.lab.sh("nft list table inet ip_lockdown").stdout;
+    assert!(table.contains("10.9.8.7"), "{table}");
+}
+
+#[test]
 fn endless_output_is_bounded() {
     let locked = Locked::new(Variant::Nft);
     locked.stub_one(Family::V4, "-save", "exec yes '[0:0] -A OUTPUT -j ACCEPT'");
