@@ -20,7 +20,7 @@ use crate::policy::{Address, AddressError, SubjectError};
 use crate::ruleset::model::VariantChoice;
 use crate::ruleset::{LayerChoice, LayersError};
 
-pub use edit::{with_host_settings, with_lockdown};
+pub use edit::with_lockdown;
 pub use parse::{host_settings, parse};
 
 /// The name of the tables, one for each lockdown.

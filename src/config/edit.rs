@@ -4,8 +4,6 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::{ConfigError, LOCKDOWN, Reason, Source, parse};
 use crate::policy::{Address, Forwarded, GroupRef, Request, Target, UserRef};
-use crate::ruleset::LayerChoice;
-use crate::ruleset::model::VariantChoice;
 
 /// The text of `source`, in which this lockdown replaces the entries for its addresses. If it locks one
 /// address of the metadata service alone, an entry for both addresses is left with the other one.
@@ -49,32 +47,6 @@ pub fn with_lockdown(source: &Source, lockdown: &Request) -> Result<String, Conf
             entry.decor_mut().set_prefix("\n");
         }
         entries.push(entry);
-    }
-    Ok(with_line_endings_of(&source.text, &document.to_string()))
-}
-
-/// The text of `source`, which sets `layers` and `variant` for the host. A key that is `None` stays
-/// unchanged, and one with the default value is removed.
-///
-/// # Errors
-/// The text is not a valid configuration.
-pub fn with_host_settings(
-    source: &Source,
-    layers: Option<LayerChoice>,
-    variant: Option<VariantChoice>,
-) -> Result<String, ConfigError> {
-    parse(std::slice::from_ref(source))?;
-    let mut document = document(source)?;
-    if let Some(layers) = layers {
-        let names = match layers {
-            LayerChoice::Auto => None,
-            LayerChoice::These(layers) => list(layers.iter().map(|layer| layer.name().into())),
-        };
-        set(document.as_table_mut(), "layers", names);
-    }
-    if let Some(variant) = variant {
-        let name = variant.variant().map(|variant| variant.to_string().into());
-        set(document.as_table_mut(), "variant", name);
     }
     Ok(with_line_endings_of(&source.text, &document.to_string()))
 }
@@ -185,7 +157,6 @@ fn group(group: &GroupRef) -> Value {
 mod tests {
     use super::*;
     use crate::policy::{IMDS_V4, IMDS_V6};
-    use crate::ruleset::model::Variant;
     use pretty_assertions::assert_eq;
 
     fn lockdown(address: Address, only: bool, users: &[&str]) -> Request {
@@ -236,41 +207,6 @@ mod tests {
             edited("", &all),
             "[[lockdown]]\naddress = \"fd00:ec2::254\"\ngroups = [\"metadata\", 7]\n\
              forwarded = \"allow\"\nonly = true\n"
-        );
-    }
-
-    #[test]
-    fn settings_of_the_host_stand_above_all_tables() {
-        let text = "# ours\n[[lockdown]]\naddress = \"10.0.0.1\" # here\n";
-        let with = |text: &str, layers: &str, variant| {
-            let source = Source {
-                name: "c".to_owned(),
-                text: text.to_owned(),
-            };
-            with_host_settings(&source, Some(layers.parse().unwrap()), Some(variant)).unwrap()
-        };
-        let set = with(
-            text,
-            "nftables,filter",
-            VariantChoice::Only(Variant::Legacy),
-        );
-        assert!(
-            set.starts_with("layers = [\"filter\", \"nftables\"]\nvariant = \"legacy\"\n"),
-            "{set}"
-        );
-        assert!(set.contains("address = \"10.0.0.1\" # here\n"), "{set}");
-        assert_eq!(
-            with(
-                &set,
-                "filter,nftables",
-                VariantChoice::Only(Variant::Legacy)
-            ),
-            set
-        );
-        let unset = with(&set, "auto", VariantChoice::Auto);
-        assert!(
-            !unset.contains("layers") && !unset.contains("variant"),
-            "{unset}"
         );
     }
 

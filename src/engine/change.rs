@@ -177,6 +177,7 @@ pub(super) fn install_first(policies: &[Policy], choice: LayerChoice, firewall: 
         return false;
     };
     info!("installing rules in nftables first");
+    debug!(?first, "installing");
     firewall
         .run(&[first])
         .iter()

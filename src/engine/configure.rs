@@ -10,7 +10,7 @@ use super::error::{EngineError, Failure};
 use super::host::open;
 use super::options::Options;
 use super::remove::{Removed, remove};
-use crate::config::{Source, parse, with_host_settings, with_lockdown};
+use crate::config::{Source, parse, with_lockdown};
 use crate::host::{BOOT_UNIT, UNITS};
 use crate::policy::Request;
 use crate::sys::systemd::SystemdError;
@@ -46,11 +46,11 @@ pub fn enable(
     warn_about_options(options);
     let path = options.config_path();
     // Errors are reported before the folder is created.
-    let mut change = edit(&path, request, now, options)?;
+    let mut change = edit(&path, request, now)?;
     if change.text.is_some() {
         let _held = lock::folder(&sys::config::folder(&path)?, options.wait)?;
         // Another run may have written while this one waited.
-        change = edit(&path, request, now, options)?;
+        change = edit(&path, request, now)?;
         if let Some(text) = &change.text {
             sys::config::write(&path, text)?;
             info!("wrote {}", path.display());
@@ -108,14 +108,8 @@ struct Edited {
     merged: Vec<Request>,
 }
 
-/// Adds the request, and the layers and the variant of the command line, to the text of the
-/// configuration. With `now`, all names must resolve.
-fn edit(
-    path: &Path,
-    request: Option<&Request>,
-    now: bool,
-    options: &Options,
-) -> Result<Edited, EngineError> {
+/// Adds the request to the text of the configuration. With `now`, all names must resolve.
+fn edit(path: &Path, request: Option<&Request>, now: bool) -> Result<Edited, EngineError> {
     let mut sources = match sys::config::read(path) {
         Err(error) if !(error.is_missing() && request.is_some()) => {
             return Err(ConfigFailure::from(error).into());
@@ -125,22 +119,14 @@ fn edit(
     // The main file may be missing, although the configuration has drop-ins.
     let old = sys::config::read_file(path).map_err(ConfigFailure::from)?;
     let mut text = None;
-    let has_settings = options.layers.is_some() || options.variant.is_some();
     if let Some(request) = request {
         resolve(request)?;
-    }
-    if request.is_some() || has_settings {
         let name = path.display().to_string();
         let old = old.unwrap_or_else(|| Source {
             name,
             text: String::new(),
         });
-        let mut new = old.clone();
-        if let Some(request) = request {
-            new.text = with_lockdown(&new, request).map_err(ConfigFailure::from)?;
-        }
-        let new = with_host_settings(&new, options.layers, options.variant);
-        let new = new.map_err(ConfigFailure::from)?;
+        let new = with_lockdown(&old, request).map_err(ConfigFailure::from)?;
         match sources.iter_mut().find(|source| source.name == old.name) {
             Some(source) => source.text.clone_from(&new),
             None => sources.insert(
@@ -174,12 +160,18 @@ fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
     }
 }
 
-/// Warns if the boot unit does not read this configuration file.
+/// Warns about options of this command line that the boot unit does not use.
 fn warn_about_options(options: &Options) {
     if options.config.is_some() {
         warn!(
             "the boot unit reads {}, not this file; give ip-lockdown.service a drop-in with the \
              same --config",
+            sys::config::PATH
+        );
+    }
+    if options.layers.is_some() || options.variant.is_some() {
+        warn!(
+            "the boot unit takes layers and variant from {}: set `layers` and `variant` there",
             sys::config::PATH
         );
     }

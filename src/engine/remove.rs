@@ -37,7 +37,6 @@ pub struct Removed {
 /// The removal could not be tried. Nothing was changed.
 pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, EngineError> {
     let firewall = open(options, false)?;
-    configuration::warn_if_unusable(options);
     let _held = lock::exclusive(options.wait)?;
     if systemd::is_running() {
         stop_settling(target, options);

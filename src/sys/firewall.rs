@@ -267,6 +267,9 @@ impl Firewall {
             if let Some(error) = &self.unknown {
                 return Err(Arc::clone(error));
             }
+            if let Some(iptables) = &self.iptables {
+                iptables.has_programs(family)?;
+            }
             let reading = kernel.tables(family).reading(self.variant());
             self.start_read(self.own_variant(), family, reading)
         };

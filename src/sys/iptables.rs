@@ -231,8 +231,13 @@ impl Iptables {
             )?;
             match reply.code {
                 Some(0) => Ok(Some(reply.stdout)),
-                // OTHER_PROBLEM (xtables.h): there is no such chain or rule.
-                Some(1) => Ok(None),
+                // OTHER_PROBLEM (xtables.h), which is also the code of other failures.
+                Some(1)
+                    if reply.stderr.contains("by that name")
+                        || reply.stderr.contains("does a matching rule exist") =>
+                {
+                    Ok(None)
+                }
                 code => Err(FirewallError::Failed {
                     program: format!("{} {arguments}", programs.iptables.display()),
                     code: code.unwrap_or(-1),
@@ -261,6 +266,14 @@ impl Iptables {
             next.extend(names.filter(|name: &ChainName| name.address == root.address));
         }
         Ok(found)
+    }
+
+    /// Checks that the programs of the family exist.
+    ///
+    /// # Errors
+    /// A program is missing.
+    pub(super) fn has_programs(&self, family: Family) -> Result<(), FirewallError> {
+        self.programs(family).map(|_| ())
     }
 
     fn programs(&self, family: Family) -> Result<&Programs, FirewallError> {

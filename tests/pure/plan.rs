@@ -238,7 +238,7 @@ fn the_order_of_places_never_leaves_two_lists() {
 }
 
 #[test]
-fn removal_keeps_the_backstop_until_iptables_is_done() {
+fn no_place_waits_for_another_to_be_removed() {
     let fresh = host(Some(Variant::Nft), true);
     let lockdowns = [lockdown(pair(0), Layers::FILTER_AND_NFTABLES)];
     let mut seen = after(&fresh, &plan::install(&lockdowns, &fresh));
@@ -247,11 +247,11 @@ fn removal_keeps_the_backstop_until_iptables_is_done() {
         places(&plan::remove(&addresses, true, &[], &seen)),
         [vec![V4, V6]]
     );
-    // A table that cannot be read goes only with everything, and last.
+    // A table that cannot be read goes only with everything.
     seen.nftables = Err(not_read(Readable::OwnTable));
     assert_eq!(
         places(&plan::remove(&addresses, true, &[], &seen)),
-        [vec![V4, V6], vec![Place::Nftables]]
+        [vec![V4, V6, Place::Nftables]]
     );
     assert_eq!(
         places(&plan::remove(&addresses, false, &[], &seen)),
