@@ -118,8 +118,8 @@ pub fn first_lockdown(
 
 /// Why iptables cannot be used: its rules could not be read, else it is not installed.
 fn without_iptables(seen: &Observation, not_installed: CannotLock) -> CannotLock {
-    let mut families = seen.families.iter();
-    let unread = families.find_map(|(_, rules)| rules.as_ref().err());
+    let mut families = seen.known_families().into_iter();
+    let unread = families.find_map(|family| seen.table(Layer::Filter, family).err());
     unread.cloned().map_or(not_installed, CannotLock::NotRead)
 }
 
