@@ -8,7 +8,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release/ip-lockdown
 
-# Installation folders of `make install`. DESTDIR is put before each of them.
+# Installation directories of `make install`. DESTDIR is put before each of them.
 PREFIX ?= /usr
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR ?= $(PREFIX)/share/man
@@ -26,7 +26,7 @@ PROGRAM ?= $(BIN)
 REAPPLY := nftables iptables ip6tables netfilter-persistent ufw firewalld docker
 REAPPLY_RELOAD := nftables iptables ip6tables firewalld docker
 
-# sudo resets PATH. For `sudo make test`, add the folder of a Rust that is installed in the user's home folder.
+# sudo resets PATH. For `sudo make test`, add the directory of a Rust that is installed in the user's home directory.
 ifdef SUDO_USER
 SUDO_HOME := $(shell getent passwd "$$SUDO_USER" | cut -d: -f6)
 ifneq ($(wildcard $(SUDO_HOME)/.cargo/bin/cargo),)
@@ -201,7 +201,7 @@ advisory-db: $(DENY_NEEDS)
 	@timeout 120 $(DENY_RUN) fetch db || { echo "advisories: NOT CHECKED, the RustSec database could not be fetched" >&2; exit 1; }
 
 # Builds a tool from crates.io: target/tools/NAME-VERSION/bin/NAME. The build is not optimised and has no debug
-# information, which takes a third of the time. The tools share one build folder, and so the crates that they have in common.
+# information, which takes a third of the time. The tools share one build directory, so crates that they have in common are built once.
 $(TARGET)/tools/%:
 	name=$(notdir $@); root=$(patsubst %/bin/,%,$(dir $@)); version=$${root##*/$$name-}; \
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install "$$name" --version "$$version" --locked --debug \

@@ -48,7 +48,8 @@ pub const KEYS: [Key; 5] = [
     Key {
         name: "users",
         form: "[\"NAME\", UID, \"UID-UID\"]",
-        meaning: "Allowed users: names, uids, or ranges of uids. Without users and groups, nobody is \
+        meaning: "Allowed users: names, uids, or ranges of uids. A number is always an id; \
+                  \"name:20001\" is the user whose name is 20001. Without users and groups, nobody is \
                   allowed.",
     },
     Key {
@@ -65,7 +66,7 @@ pub const KEYS: [Key; 5] = [
     Key {
         name: "only",
         form: "true or false",
-        meaning: "Whether to leave out the other address of the metadata service. The default is \
+        meaning: "true: lock only this address, not the other address of the metadata service. The default is \
                   false.",
     },
 ];

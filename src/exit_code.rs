@@ -9,7 +9,7 @@ pub enum ExitCode {
     CheckFailed,
     /// 2: bad usage, configuration or name; nothing was changed.
     BadInput,
-    /// 3: the operation or check could not be completed; existing rules are unchanged where it failed.
+    /// 3: the operation or check could not be completed; a failed change leaves the existing rules installed.
     Incomplete,
     /// 4: locked but degraded.
     Degraded,

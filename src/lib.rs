@@ -6,20 +6,20 @@
 //! system -> observed (firewall, host facts) --------------------------+     |
 //!                              output <- findings <- probes <- read back <--+
 //! ```
-//! Data flows in one direction. Everything left of the plan, and everything that judges, is pure:
+//! Data flows in one direction. Everything before the plan, and every check, is pure:
 //!
-//! - [`cli`]: the command line as types
 //! - [`config`]: the configuration: TOML text -> requests, whose names are not resolved yet
 //! - [`policy`]: address, subjects, policy: validated once, at the edge
-//! - [`probe`]: who is probed, from which port, and what became of it
+//! - [`probe`]: who is probed, from which port, and the results
 //! - [`ruleset`]: the firewall as data: desired, observed, plan
 //! - [`host`]: what other tools of the host would do
 //! - [`verify`]: observations -> findings
 //! - [`exit_code`]: what the result means to a script
 //!
-//! Effects live in [`sys`], which decides nothing. [`engine`] is where deciding meets doing, and
-//! returns reports; [`output`] prints them; [`commands`] joins the three, one page for each command.
-//! Imports go in one direction only: `commands` -> `output`, `engine` -> `sys`, `verify` -> `host`,
+//! Effects live in [`sys`], which decides nothing. [`engine`] calls the pure modules and `sys`, and
+//! returns reports. [`output`] prints the reports. [`cli`] is the command line as types, and resolves it
+//! once into what the two take. [`commands`] has one short module for each command, which connects the three.
+//! Imports go in one direction only: `commands` -> `cli` -> `output`, `engine` -> `sys`, `verify` -> `host`,
 //! `ruleset`, `probe` -> `policy`. The crate `trust_policy`, which builds and checks trust policies of
 //! IAM roles, is independent of all this.
 #![warn(unreachable_pub)]

@@ -1,4 +1,4 @@
-//! argv in, exit code out; nothing else.
+//! Passes the arguments to the library, and returns its exit code.
 
 use std::process::ExitCode;
 

@@ -70,8 +70,8 @@ source "null" "machine" {
 build {
   sources = ["source.amazon-ebs.locked", "source.null.machine"]
 
-  # Put your own provisioners before these. From provision.sh on, only the users above reach the metadata service, in the
-  # rest of the build too.
+  # Put your own provisioners before these. After provision.sh has run, only the users above reach the metadata service,
+  # also in the rest of the build.
   provisioner "file" {
     source      = var.package
     destination = "/tmp/${basename(var.package)}"

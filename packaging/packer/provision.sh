@@ -20,11 +20,11 @@ case ${PACKAGE:-} in
     ;;
 esac
 
-# 4: locked but degraded. The next step decides.
+# Exit code 4 means locked but degraded. The next command decides whether that fails the build.
 # shellcheck disable=SC2086 # a list of users
 ip-lockdown enable --now 169.254.169.254 ${USERS:-root} || [ $? = 4 ]
 
-# Inspects the rules, sends packets as listed and unlisted users, and compares the list. Any code but 0 fails the build.
+# Inspects the rules, sends packets as listed and unlisted users, and compares the list. Every exit code except 0 fails the build.
 # To accept 4, locked but degraded (no backstop, for example): `verify ... || [ $? = 4 ]`.
 # shellcheck disable=SC2086 # a list of users
 ip-lockdown verify 169.254.169.254 ${USERS:-root}

@@ -5,9 +5,9 @@ rm -f /var/lib/ip-lockdown/ip-lockdown
 [ ! -d /var/lib/ip-lockdown ] || rmdir --ignore-fail-on-non-empty /var/lib/ip-lockdown
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload || :
-    # If a lockdown is active, the new program applies it; the old rules stay until then.
+    # If a lockdown is active, the new program applies it again. The old rules stay installed until it succeeds.
     if [ "$1" -gt 1 ] && ! systemctl try-reload-or-restart ip-lockdown.service; then
-        echo "ip-lockdown: reapplying failed, existing rules are unchanged; see: systemctl status ip-lockdown" >&2
+        echo "ip-lockdown: the new version could not reapply the lockdown; the old rules stay installed. See: systemctl status ip-lockdown" >&2
     fi
 fi
 :

@@ -4,10 +4,10 @@
 if [ "$1" -eq 0 ]; then
     # Keep a copy of the program, to open the address later: rpm has no purge.
     if install -D -m 700 /usr/sbin/ip-lockdown /var/lib/ip-lockdown/ip-lockdown; then
-        echo "ip-lockdown: what is locked stays locked until the next boot;" \
-            "to open it: /var/lib/ip-lockdown/ip-lockdown remove"
+        echo "ip-lockdown: locked addresses stay locked until the next boot;" \
+            "to open them, run /var/lib/ip-lockdown/ip-lockdown remove"
     else
-        echo "ip-lockdown: no copy could be kept in /var/lib/ip-lockdown; what is locked stays locked until the next boot" >&2
+        echo "ip-lockdown: cannot keep a copy of the program in /var/lib/ip-lockdown; locked addresses stay locked until the next boot" >&2
     fi
     if command -v systemctl >/dev/null; then
         units="ip-lockdown.service ip-lockdown-settle.service ip-lockdown-verify.timer"

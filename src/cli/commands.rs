@@ -1,4 +1,4 @@
-//! The arguments of each command. `trust_policy` has those of `trust-policy`.
+//! The arguments of each command, except `trust-policy`: see the module `trust_policy`.
 
 use std::ffi::OsString;
 
@@ -9,13 +9,14 @@ use clap::{Args, Subcommand, ValueEnum};
 pub struct PolicyArgs {
     /// Allowed user: a name, a uid, or a range such as 1000-1099
     ///
-    /// Without USER and --group, nobody is allowed, not even root.
+    /// A number is always a uid; name:20001 is the user whose name is 20001. Without USER and --group,
+    /// nobody is allowed, not even root.
     #[arg(value_name = "USER", allow_negative_numbers = true)]
     pub users: Vec<OsString>,
 
-    /// Allow the members of this group; may be repeated
+    /// Allowed group: a name or a gid; may be repeated
     ///
-    /// Users who have this group as a supplementary group are included.
+    /// Users for whom the group is supplementary are allowed too.
     #[arg(
         long = "group",
         value_name = "GROUP",
@@ -30,9 +31,9 @@ pub struct PolicyArgs {
     #[arg(long, requires = "address")]
     pub only: bool,
 
-    /// Refuse or allow packets that this host forwards
+    /// Whether packets that this host forwards are refused or allowed
     ///
-    /// These are packets of containers and VMs that this host routes or bridges. They have no
+    /// These are packets that this host routes or bridges for containers and VMs. They have no
     /// local user.
     #[arg(
         long,
@@ -77,14 +78,14 @@ pub struct ApplyArgs {
     /// Allow every user whose name resolves; leave the others out, or keep the uid that the current
     /// rules have for them, unless another user has that uid now. If the configuration cannot be
     /// used, locked addresses stay locked, and a metadata service that is not locked yet is locked
-    /// to root. The exit code is 4 in each of these cases.
+    /// for root only. The exit code is 4 in each of these cases.
     #[arg(long, conflicts_with_all = ["address", "dry_run"])]
     pub boot: bool,
 
     /// With --boot: keep running for 30 seconds and reapply the rules if they change
     ///
-    /// Runs longer if a name does not resolve yet, and reapplies the rules whenever another tool
-    /// changes them. Some firewalls flush their rules after they report that they are ready.
+    /// Runs longer while a name does not resolve. The rules are watched because some firewalls
+    /// flush all rules after they report that they are ready.
     #[arg(long, requires = "boot")]
     pub settle: bool,
 }

@@ -3,7 +3,10 @@
 //! The help texts, the man pages and the completion scripts are generated from these definitions.
 
 mod commands;
+mod generate;
 mod reference;
+mod role;
+pub mod settings;
 mod shared;
 mod trust_policy;
 mod usage_error;
@@ -17,7 +20,9 @@ pub use commands::{
     ApplyArgs, DisableArgs, EnableArgs, ForwardedChoice, Generate, GenerateArgs, PolicyArgs,
     RemoveArgs, VerifyArgs,
 };
+pub use generate::generate;
 pub use reference::{ENVIRONMENT, EXAMPLES, EXIT_CODES, Entry, FILES};
+pub use role::RoleError;
 pub use shared::{CommonArgs, Format, SHARED_OPTIONS, VariantChoice};
 pub use trust_policy::{
     AutoDeployArgs, BuildArgs, CheckArgs, CircleCiArgs, GitHubArgs, GuardArgs, OidcArgs, OtherArgs,

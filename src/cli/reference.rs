@@ -1,5 +1,5 @@
-//! What the long help and the man page state besides the options: examples, exit codes,
-//! environment and files.
+//! The sections of the long help and of the man page after the options: exit codes, environment,
+//! files and examples.
 
 use std::fmt::Write;
 
@@ -33,13 +33,13 @@ pub const EXIT_CODES: [Entry; 5] = [
     entry(
         "3",
         "the operation or check could not be completed: missing privileges, a missing program, a \
-         lock held too long; existing rules are unchanged where it failed",
+         lock held too long; a failed change leaves the existing rules installed",
     ),
     entry(
         "4",
-        "locked but degraded: no backstop layer, a name that does not resolve or a configuration \
-         that cannot be used (at boot), not probed (--no-probe), or a minor check could not be \
-         completed",
+        "locked but degraded: the lockdown works, but a safeguard is missing (such as a second layer), \
+         a name or the configuration could not be used at boot, or a minor check could not be \
+         completed (such as probes, with --no-probe)",
     ),
 ];
 
@@ -47,7 +47,7 @@ pub const EXIT_CODES: [Entry; 5] = [
 pub const ENVIRONMENT: [Entry; 2] = [
     entry(
         "RUST_LOG",
-        "What to log to standard error: a level such as `debug`, or `target=level` pairs. Overrides -v.",
+        "What to log to standard error: a level such as `debug`, or `module=level` pairs. Overrides -v.",
     ),
     entry("NO_COLOR", "If set, errors and help have no colours."),
 ];
@@ -83,11 +83,12 @@ pub const EXAMPLES: [Entry; 8] = [
     entry(
         "cloud-init-per instance ip-lockdown ip-lockdown enable --now 169.254.169.254 root",
         "In user-data, as a command of `bootcmd`, if the image was built without `enable`: lock the \
-         metadata service now and at every boot.",
+         metadata service now and at every boot. The first `ip-lockdown` is only a name for \
+         cloud-init-per.",
     ),
     entry(
         "ip-lockdown 169.254.169.254 root",
-        "Lock the metadata service to root until the next boot.",
+        "Until the next boot, let only root reach the metadata service.",
     ),
     entry(
         "ip-lockdown --forwarded allow 169.254.169.254 root",

@@ -42,9 +42,9 @@ pub struct CommonArgs {
     /// Layers to install the rules in
     ///
     /// A list of filter, nftables and security, separated by commas. The default is `layers` of the
-    /// configuration, or else auto. `auto` means filter,nftables;
-    /// nftables alone if iptables is not installed or cannot be used; filter,security if the policy lists groups or the
-    /// kernel has no nf_tables. Ignored by `status` and `remove`, which always use all layers.
+    /// configuration, or else auto. `auto` means filter,nftables; nftables alone if iptables is not
+    /// installed or cannot be used; filter,security if groups are allowed or the kernel has no
+    /// nf_tables. Ignored by `status` and `remove`, which always use all layers.
     #[arg(
         long,
         global = true,

@@ -1,8 +1,8 @@
 //! `apply`: installs a lockdown, or those of the configuration.
 
 use super::CommandError;
-use super::arguments::{Settings, request};
 use crate::cli::ApplyArgs;
+use crate::cli::settings::{Settings, request};
 use crate::engine;
 use crate::exit_code::ExitCode;
 

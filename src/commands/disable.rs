@@ -1,8 +1,8 @@
 //! `disable`: no longer applies the configuration at boot.
 
 use super::CommandError;
-use super::arguments::Settings;
 use crate::cli::DisableArgs;
+use crate::cli::settings::Settings;
 use crate::engine;
 use crate::exit_code::ExitCode;
 

@@ -1,8 +1,8 @@
-//! `enable`: writes the configuration, and has it applied at every boot.
+//! `enable`: writes the configuration, and enables the unit that applies it at every boot.
 
 use super::CommandError;
-use super::arguments::{Settings, request};
 use crate::cli::EnableArgs;
+use crate::cli::settings::{Settings, request};
 use crate::engine;
 use crate::exit_code::ExitCode;
 

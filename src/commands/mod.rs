@@ -1,7 +1,6 @@
-//! One page for each command: arguments -> engine -> output.
+//! One short module for each command: arguments -> engine -> output.
 
 mod apply;
-mod arguments;
 mod disable;
 mod enable;
 mod generate;
@@ -13,29 +12,30 @@ mod verify;
 use std::ffi::OsString;
 use std::io;
 
+use ::trust_policy::BuildError;
 use thiserror::Error;
 
-use self::arguments::Settings;
-use crate::cli::{Cli, Command, asks_for_json};
+use crate::cli::settings::{ArgumentError, Settings, verbosity};
+use crate::cli::{Cli, Command, RoleError, asks_for_json};
 use crate::engine::EngineError;
 use crate::exit_code::ExitCode;
-use crate::output::{Format, Style, json, log};
-use crate::policy::{AddressError, SubjectError};
+use crate::output::{Format, Style, json, log, print};
 use crate::sys;
+use crate::sys::input::InputError;
 
 /// Why a command was not carried out.
 #[derive(Debug, Error)]
 enum CommandError {
     #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error(transparent)]
-    Subject(#[from] SubjectError),
-    #[error("{0} is not valid UTF-8")]
-    NotUtf8(String),
+    Argument(#[from] ArgumentError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
-    TrustPolicy(#[from] trust_policy::TrustPolicyError),
+    Role(#[from] RoleError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Input(#[from] InputError),
     #[error("cannot write to standard output: {0}")]
     Write(#[from] io::Error),
 }
@@ -43,7 +43,7 @@ enum CommandError {
 impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Address(_) | Self::Subject(_) | Self::NotUtf8(_) | Self::TrustPolicy(_) => {
+            Self::Argument(_) | Self::Role(_) | Self::Build(_) | Self::Input(_) => {
                 ExitCode::BadInput
             }
             Self::Engine(error) => error.exit_code(),
@@ -53,11 +53,11 @@ impl CommandError {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::Address(error) => error.help(),
-            Self::Subject(error) => error.help(),
+            Self::Argument(error) => error.help(),
             Self::Engine(error) => error.help(),
-            Self::TrustPolicy(error) => error.help(),
-            Self::NotUtf8(_) | Self::Write(_) => None,
+            Self::Role(error) => error.help(),
+            Self::Input(error) => Some(error.help()),
+            Self::Build(_) | Self::Write(_) => None,
         }
     }
 }
@@ -65,16 +65,18 @@ impl CommandError {
 /// The whole program: arguments in, the program's name first; exit code out.
 #[must_use]
 pub fn main(arguments: &[OsString]) -> ExitCode {
-    match Cli::from_arguments(arguments.to_vec()) {
+    sys::correct_inherited();
+    let code = match Cli::from_arguments(arguments.to_vec()) {
         Err(error) => bad_arguments(arguments, &error),
         Ok(cli) => {
-            log::start(arguments::verbosity(&cli.common));
+            log::start(verbosity(&cli.common));
             let style = Style::of(&io::stdout());
             sys::clear_environment();
-            sys::wait_for_children();
             run(&cli.command, &Settings::new(&cli.common, style))
         }
-    }
+    };
+    log::flush();
+    code
 }
 
 /// Runs the command. Its errors go to standard error.
@@ -100,19 +102,31 @@ fn run(command: &Command, settings: &Settings) -> ExitCode {
     })
 }
 
-/// Prints clap's error, or the help or version that was asked for.
+/// Prints clap's error, or the help or the version that the arguments request.
 fn bad_arguments(arguments: &[OsString], error: &clap::Error) -> ExitCode {
-    let printed = error.print();
     if !error.use_stderr() {
-        return match printed {
-            Ok(()) => ExitCode::Success,
-            Err(_) => ExitCode::Incomplete,
-        };
+        return print_help(error);
     }
+    // If standard error cannot be written, the exit code is left.
+    let _ = error.print();
     let code = ExitCode::BadInput;
     if asks_for_json(arguments) {
         let text = error.to_string();
         let _ = json::print_error("usage", code, text.trim_end(), None);
     }
     code
+}
+
+/// Prints the help or the version.
+fn print_help(error: &clap::Error) -> ExitCode {
+    let text = Style::of(&io::stdout()).styled(&error.render());
+    match print(text.as_bytes()) {
+        Ok(()) => ExitCode::Success,
+        Err(error) => {
+            log::start(log::Verbosity::Normal);
+            let failure = CommandError::from(error);
+            log::error(&failure, None);
+            failure.exit_code()
+        }
+    }
 }

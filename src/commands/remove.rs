@@ -1,8 +1,8 @@
 //! `remove`: opens an address, or all of them.
 
 use super::CommandError;
-use super::arguments::{Settings, target};
 use crate::cli::RemoveArgs;
+use crate::cli::settings::{Settings, target};
 use crate::engine;
 use crate::exit_code::ExitCode;
 

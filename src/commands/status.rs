@@ -1,7 +1,7 @@
 //! `status`: what is locked, for whom, by which layers, with counters.
 
 use super::CommandError;
-use super::arguments::Settings;
+use crate::cli::settings::Settings;
 use crate::engine;
 use crate::exit_code::ExitCode;
 

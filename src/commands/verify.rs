@@ -1,8 +1,8 @@
 //! `verify`: checks what is installed.
 
 use super::CommandError;
-use super::arguments::{Settings, request};
 use crate::cli::VerifyArgs;
+use crate::cli::settings::{Settings, request};
 use crate::engine::{self, Expectation};
 use crate::exit_code::ExitCode;
 

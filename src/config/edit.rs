@@ -140,7 +140,7 @@ fn list(values: impl Iterator<Item = Value>) -> Option<Value> {
 
 fn user(user: &UserRef) -> Value {
     match user {
-        UserRef::Name(name) => name.as_str().into(),
+        UserRef::Name(name) => name.as_argument().into(),
         UserRef::Uids(range) if range.count() == 1 => i64::from(range.first().get()).into(),
         UserRef::Uids(range) => range.to_string().into(),
     }
@@ -148,7 +148,7 @@ fn user(user: &UserRef) -> Value {
 
 fn group(group: &GroupRef) -> Value {
     match group {
-        GroupRef::Name(name) => name.as_str().into(),
+        GroupRef::Name(name) => name.as_argument().into(),
         GroupRef::Gid(gid) => i64::from(gid.get()).into(),
     }
 }
@@ -207,6 +207,24 @@ mod tests {
             edited("", &all),
             "[[lockdown]]\naddress = \"fd00:ec2::254\"\ngroups = [\"metadata\", 7]\n\
              forwarded = \"allow\"\nonly = true\n"
+        );
+    }
+
+    #[test]
+    fn names_are_written_so_that_they_are_read_again() {
+        let users = [
+            "name:1000",
+            "name:1-2",
+            "CORP\\svc",
+            "Jörg \"J\" Müller",
+            "a'b\n#",
+        ];
+        let mut all = lockdown(IMDS_V4, false, &users);
+        all.groups = vec!["name:7".parse().unwrap(), "Domain Users".parse().unwrap()];
+        let text = edited("", &all);
+        assert!(
+            text.contains("groups = [\"name:7\", \"Domain Users\"]\n"),
+            "{text}"
         );
     }
 

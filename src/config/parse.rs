@@ -593,8 +593,8 @@ mod tests {
                 "c:3:9: `users` must be a list of names and numbers, not a string",
             ),
             (
-                "[[lockdown]]\naddress = \"1.2.3.4\"\nusers = [\n  \"root\",\n  \"a b\",\n]\n",
-                "c:5:3: \"a b\" is not a user or group name: it contains the character ' '\nhelp: if",
+                "[[lockdown]]\naddress = \"1.2.3.4\"\nusers = [\n  \"root\",\n  \"a:b\",\n]\n",
+                "c:5:3: \"a:b\" is not a user or group name: names cannot contain ':'\nhelp: give",
             ),
             (
                 "[[lockdown]]\naddress = \"1.2.3.4\"\nusers = [-1]\n",

@@ -4,7 +4,7 @@
 //! is locked, at least for the subjects that need no lookup. A name without an id is left out, or
 //! keeps the id that the installed rules have for it. Without a usable configuration, installed
 //! lockdowns are unchanged, and each address of the metadata service that is not locked yet is
-//! locked for root only.
+//! locked for root only. Without a usable lock file, it locks all the same.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use crate::policy::{Policy, Request};
 use crate::ruleset::plan::Wanted;
 use crate::ruleset::{LayerChoice, Lockdown, Observation, installed, installed_policies};
 use crate::sys::firewall::Firewall;
-use crate::sys::lock::{self, Held};
+use crate::sys::lock::{self, Held, LockError};
 use crate::verify::{Finding, config_unusable, names_resolved};
 
 /// How long other firewalls may change their rules after boot: firewalld flushes the rules about a
@@ -82,6 +82,12 @@ pub fn settle(options: &Options) -> Result<Applied, EngineError> {
 
 fn finish(firewall: &Firewall, options: &Options) -> Result<Applied, EngineError> {
     let pass = pass(firewall, options)?;
+    if let Err(error) = &pass.lock {
+        warn!(
+            help = error.help(),
+            "{error}; locking without it: this run and others may change rules at the same time"
+        );
+    }
     for lockdown in &pass.done.lockdowns {
         warn_about(&lockdown.policy);
     }
@@ -100,7 +106,8 @@ struct Pass {
     finding: Finding,
     /// Whether some name has no id yet.
     unresolved: bool,
-    _held: Held,
+    /// The lock, or why it cannot be had.
+    lock: Result<Held, LockError>,
 }
 
 /// The state of a pass.
@@ -135,7 +142,12 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
     let mut names = None;
     let mut lookups = 0;
     loop {
-        let held = lock::exclusive(options.wait)?;
+        let lock = match lock::exclusive(options.wait) {
+            Err(error) if error.is_busy() => return Err(error.into()),
+            // An address that stays open is worse than two runs at the same time: transactions are
+            // atomic.
+            lock => lock,
+        };
         // The configuration may have changed while this run waited.
         let configured = configuration::read(options);
         let layers = configuration::host_settings(options).layers;
@@ -150,7 +162,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
                     done: install(&policies, seen, firewall, layers).after(first),
                     finding,
                     unresolved: false,
-                    _held: held,
+                    lock,
                 });
             }
             State::Unresolved(requests) => {
@@ -158,7 +170,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
                 lookups += 1;
                 if lookups < TRIES {
                     // A lookup over the network can take long, and other runs must not wait.
-                    drop(held);
+                    drop(lock);
                     names = Some(Names::look_up(requests, &seen));
                     continue;
                 }
@@ -170,7 +182,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
             done: install(&names.policies, seen, firewall, layers).after(first),
             finding: names_resolved(&names.unresolved),
             unresolved: !names.unresolved.is_empty(),
-            _held: held,
+            lock,
         });
     }
 }

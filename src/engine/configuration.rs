@@ -1,5 +1,7 @@
 //! The configuration: read, parsed and resolved.
 
+use std::path::Path;
+
 use thiserror::Error;
 use tracing::warn;
 
@@ -32,6 +34,11 @@ impl ConfigFailure {
         matches!(self, Self::Read(error) if error.is_missing())
     }
 
+    /// Whether it is not known if the configuration is usable.
+    pub(super) fn is_unread(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Io { .. }))
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn help(&self) -> Option<String> {
@@ -48,8 +55,15 @@ impl ConfigFailure {
 /// # Errors
 /// The configuration does not exist, cannot be read, is not trusted or not valid, or has no entry.
 pub(super) fn read(options: &Options) -> Result<Vec<Request>, ConfigFailure> {
-    let path = options.config_path();
-    let requests = config::parse(&sys::config::read(&path)?)?;
+    read_from(&options.config_path())
+}
+
+/// The requests of the configuration in this file and its drop-ins, at least one.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn read_from(path: &Path) -> Result<Vec<Request>, ConfigFailure> {
+    let requests = config::parse(&sys::config::read(path)?)?;
     if requests.is_empty() {
         return Err(ConfigFailure::Empty(path.display().to_string()));
     }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tracing::{error, info, warn};
 
-use super::apply::{Applied, apply_policy, resolve};
-use super::configuration::ConfigFailure;
+use super::apply::{Applied, apply_policy, resolve, warn_about};
+use super::configuration::{self, ConfigFailure};
 use super::error::{EngineError, Failure};
-use super::host::open;
+use super::host::{has_cloud_init, open};
 use super::options::Options;
 use super::remove::{Removed, remove};
 use crate::config::{Source, parse, with_lockdown};
@@ -45,7 +45,7 @@ pub fn enable(
     privileges::need_root()?;
     warn_about_options(options);
     let path = options.config_path();
-    // Errors are reported before the folder is created.
+    // Errors are reported before the directory is created.
     let mut change = edit(&path, request, now)?;
     if change.text.is_some() {
         let _held = lock::folder(&sys::config::folder(&path)?, options.wait)?;
@@ -59,6 +59,7 @@ pub fn enable(
     if let Some(request) = request {
         warn_about_drop_ins(request, &change.merged);
     }
+    warn_about_root(&change.merged, now);
     let mut enabled = Enabled {
         path,
         written: change.text.is_some(),
@@ -160,12 +161,48 @@ fn warn_about_drop_ins(own: &Request, merged: &[Request]) {
     }
 }
 
+/// Warns about entries that leave out root, if software that runs as root needs the address.
+fn warn_about_root(merged: &[Request], now: bool) {
+    for request in merged {
+        let nobody = request.users.is_empty() && request.groups.is_empty();
+        if nobody {
+            // With `now`, apply warns.
+            if !now {
+                warn_about(&request.floor());
+            }
+            continue;
+        }
+        let mut addresses = request.target.addresses().iter();
+        if !addresses.any(|address| address.is_imds()) || request.floor().subjects.allow_root() {
+            continue;
+        }
+        // The names may include another name of root.
+        let (resolved, _) = configuration::resolve(std::slice::from_ref(request), &[]);
+        if resolved.iter().any(|policy| policy.subjects.allow_root()) {
+            continue;
+        }
+        match has_cloud_init() {
+            Ok(true) => warn!(
+                "root is not allowed: cloud-init, which is installed here, runs as root and loses \
+                 access to {}: instances get no SSH keys, host name or user-data from there",
+                request.target
+            ),
+            Ok(false) => {}
+            Err(error) => warn!(
+                "{error}; if cloud-init is installed, it runs as root, which is not allowed to \
+                 reach {}",
+                request.target
+            ),
+        }
+    }
+}
+
 /// Warns about options of this command line that the boot unit does not use.
 fn warn_about_options(options: &Options) {
     if options.config.is_some() {
         warn!(
-            "the boot unit reads {}, not this file; give ip-lockdown.service a drop-in with the \
-             same --config",
+            "the boot unit reads {}, not this file; to change that, add the same --config to its \
+             command lines with `systemctl edit ip-lockdown.service`",
             sys::config::PATH
         );
     }

@@ -1,15 +1,17 @@
 //! The firewall and the other tools of this host.
 
-use super::configuration::host_settings;
+use super::configuration::{self, host_settings};
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
-use crate::host::{BOOT_UNIT, FIREWALLD, Flush, Host, nftables_service};
+use crate::host::{
+    self, BOOT_UNIT, CLOUD_INIT, FIREWALLD, Flush, Host, NextBoot, Unit, nftables_service,
+};
 use crate::policy::{Address, Family, Target};
 use crate::ruleset::{LayerChoice, NotRead, Observation, Readable};
 use crate::sys::firewall::Firewall;
-use crate::sys::kernel;
 use crate::sys::units::{Units, read_optional};
+use crate::sys::{self, kernel};
 
 /// Drops the privileges that are not needed, then finds the firewall of the host.
 pub(super) fn open(options: &Options, probing: bool) -> Result<Firewall, EngineError> {
@@ -74,6 +76,24 @@ pub(super) fn host() -> Host {
     Host {
         flush: flush().map_err(|e| NotRead::new(Readable::Unit(nftables_service::UNIT), e)),
         firewalld_at_boot: starts_at_boot(FIREWALLD),
+        next_boot: next_boot(),
+    }
+}
+
+/// What our boot unit locks at the next boot.
+fn next_boot() -> Result<NextBoot, NotRead> {
+    let unit = unit(BOOT_UNIT)?;
+    if !unit.starts_at_boot() {
+        return Ok(NextBoot::NotEnabled);
+    }
+    let path = host::configuration(&unit).unwrap_or(sys::config::PATH.as_ref());
+    match configuration::read_from(path) {
+        Ok(requests) => {
+            let targets = requests.into_iter().map(|request| request.target);
+            Ok(NextBoot::Configured(targets.collect()))
+        }
+        Err(error) if error.is_unread() => Err(NotRead::new(Readable::Unit(BOOT_UNIT), error)),
+        Err(_) => Ok(NextBoot::MetadataForRoot),
     }
 }
 
@@ -86,9 +106,20 @@ pub(super) fn locks_at_boot() -> Result<bool, NotRead> {
 }
 
 fn starts_at_boot(unit: &'static str) -> Result<bool, NotRead> {
-    let read = Units::list().and_then(|units| units.read(unit));
-    match read {
-        Ok(unit) => Ok(unit.starts_at_boot()),
-        Err(error) => Err(NotRead::new(Readable::Unit(unit), error)),
-    }
+    Ok(self::unit(unit)?.starts_at_boot())
+}
+
+/// Whether cloud-init is installed and can start.
+///
+/// # Errors
+/// Its unit cannot be read.
+pub(super) fn has_cloud_init() -> Result<bool, NotRead> {
+    let unit = unit(CLOUD_INIT)?;
+    Ok(!unit.files.is_empty() && !unit.masked)
+}
+
+fn unit(name: &'static str) -> Result<Unit, NotRead> {
+    Units::list()
+        .and_then(|units| units.read(name))
+        .map_err(|error| NotRead::new(Readable::Unit(name), error))
 }

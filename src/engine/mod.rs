@@ -1,4 +1,4 @@
-//! The commands without command line and output: the engine reads the system, calls the pure
+//! Carries out the commands, without parsing arguments or printing: the engine reads the system, calls the pure
 //! modules to decide, runs the plan, and returns a report as data.
 //!
 //! ```text

@@ -66,7 +66,9 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
         ),
         Ok(false) => {}
         Err(error) => {
-            warn!("{error}; if it is enabled, it locks the configured addresses again at boot");
+            warn!(
+                "{error}; if ip-lockdown.service is enabled, it locks the addresses again at boot"
+            );
         }
     }
     Ok(Removed {

@@ -9,7 +9,7 @@ use crate::policy::{Address, Family};
 use crate::ruleset::model::Variant;
 use crate::ruleset::{Counted, Lockdown, counted, installed};
 use crate::sys::lock;
-use crate::verify::{self, structure};
+use crate::verify::{self, Check, Finding, structure};
 
 /// What is locked.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct StatusOfLockdown {
     pub lockdown: Lockdown,
     /// How many checks of its rules do not pass.
     pub drift: usize,
+    /// Whether it is installed again at the next boot, by address.
+    pub next_boot: Vec<Finding>,
     /// Its counters, by address and layer.
     pub counters: Vec<Counted>,
 }
@@ -59,14 +61,17 @@ pub fn status(options: &Options) -> Result<Status, EngineError> {
         // Unread rules of the other variant may hold a lockdown.
         failures.extend(seen.unread_of_other().cloned().map(Failure::NotRead));
     }
-    let lockdowns = found
-        .lockdowns
-        .into_iter()
-        .map(|lockdown| StatusOfLockdown {
-            drift: verify::broken(&structure(&lockdown, &seen, &host)),
+    let lockdowns = found.lockdowns.into_iter().map(|lockdown| {
+        let mut findings = structure(&lockdown, &seen, &host);
+        StatusOfLockdown {
+            drift: verify::broken(&findings),
+            next_boot: findings
+                .extract_if(.., |finding| finding.check == Check::SurvivesReboot)
+                .collect(),
             counters: counted(&lockdown, &seen),
             lockdown,
-        });
+        }
+    });
     Ok(Status {
         variant: firewall.variant(),
         families: seen.known_families(),

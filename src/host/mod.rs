@@ -4,9 +4,11 @@
 
 pub mod distribution;
 pub mod iptables;
+mod next_boot;
 pub mod nftables_service;
 mod unit;
 
+pub use self::next_boot::{NextBoot, configuration};
 pub use self::nftables_service::Flush;
 pub use self::unit::{Unit, service_of};
 use crate::ruleset::NotRead;
@@ -23,6 +25,9 @@ pub const UNITS: [&str; 3] = [BOOT_UNIT, SETTLE_UNIT, "ip-lockdown-verify.timer"
 /// The unit of firewalld, which removes every iptables rule at each start and reload.
 pub const FIREWALLD: &str = "firewalld.service";
 
+/// A unit of cloud-init, which all its versions have.
+pub const CLOUD_INIT: &str = "cloud-init-local.service";
+
 /// What is known about other tools on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
@@ -30,4 +35,6 @@ pub struct Host {
     pub flush: Result<Flush, NotRead>,
     /// Whether firewalld starts at boot.
     pub firewalld_at_boot: Result<bool, NotRead>,
+    /// What our boot unit locks at the next boot.
+    pub next_boot: Result<NextBoot, NotRead>,
 }

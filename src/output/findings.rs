@@ -163,6 +163,7 @@ fn name(group: Group) -> &'static str {
         Group::Rules => "rules",
         Group::Backstop => "backstop",
         Group::Packets => "packets",
+        Group::Boot => "boot",
         Group::Nat => "nat",
         Group::OtherTools => "other tools",
         Group::Names => "names",
@@ -209,6 +210,7 @@ fn summary(group: Group, findings: &[&Finding]) -> Option<(&'static str, String)
         Group::Rules => &[Check::AddressLocked][..],
         Group::Backstop => &[Check::BackstopPresent],
         Group::Packets => &[Check::UnlistedRefused, Check::ListedServed],
+        Group::Boot => &[Check::SurvivesReboot],
         Group::Lockdown | Group::Nat | Group::OtherTools | Group::Names => return None,
     };
     let mut texts: Vec<String> = Vec::new();
@@ -224,9 +226,10 @@ fn summary(group: Group, findings: &[&Finding]) -> Option<(&'static str, String)
             texts.push(text);
         }
     }
+    // A check that passed and has a help has nothing to boast of.
     let tested = findings
         .iter()
-        .any(|finding| finding.status == Status::Pass);
+        .any(|finding| finding.status == Status::Pass && finding.help.is_none());
     let word = if tested { "ok" } else { "-" };
     Some((word, texts.join("; ")))
 }

@@ -2,9 +2,12 @@
 //! journal.
 
 use std::fmt::{self, Write as _};
-use std::io;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -15,7 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::{Style, journal};
 use crate::host::service_of;
-use crate::sys::systemd;
+use crate::sys::{lock, systemd};
 
 /// The prefix of our field names in the journal: `IP_LOCKDOWN_CHECK`.
 const FIELD_PREFIX: &str = "IP_LOCKDOWN";
@@ -69,7 +72,7 @@ pub fn start(verbosity: Verbosity) {
     };
     let lines = to_journal.is_none().then(|| {
         tracing_subscriber::fmt::layer()
-            .with_writer(io::stderr)
+            .with_writer(|| Stderr)
             .event_format(Lines(Style::of(&io::stderr())))
     });
     tracing_subscriber::registry()
@@ -89,6 +92,50 @@ pub fn error(error: &dyn fmt::Display, help: Option<&str>) {
     } else {
         tracing::error!(help, "{error}");
     }
+}
+
+/// Standard error. While this process holds a lock, lines that the reader of the stream does not read
+/// wait in memory, so that other runs do not wait for that reader.
+struct Stderr;
+
+/// What waits in memory.
+static WAITING: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+fn waiting() -> MutexGuard<'static, Vec<u8>> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl io::Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut waiting = waiting();
+        waiting.extend_from_slice(bytes);
+        while !waiting.is_empty() && (!lock::is_held() || is_writable()) {
+            // A pipe that is writable takes so many bytes at once (pipe(7), PIPE_BUF).
+            let length = waiting.len().min(nix::libc::PIPE_BUF);
+            let written = io::stderr().write_all(waiting.get(..length).unwrap_or_default());
+            waiting.drain(..length);
+            written?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write(&[]).map(drop)
+    }
+}
+
+/// Whether a write to standard error would not wait.
+fn is_writable() -> bool {
+    let stderr = io::stderr();
+    let mut stream = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    // A closed or broken stream fails at once.
+    poll(&mut stream, PollTimeout::ZERO) != Ok(0)
+}
+
+/// Writes the lines that wait in memory. To be called at the end.
+pub fn flush() {
+    // If standard error cannot be written, nobody can be told.
+    let _ = Stderr.flush();
 }
 
 /// `error: MESSAGE`, and `help: HELP` on a line of its own.

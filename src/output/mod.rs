@@ -8,7 +8,7 @@ pub mod json;
 pub mod log;
 mod style;
 mod text;
-mod trust_policy;
+pub mod trust_policy;
 mod view;
 
 use std::io::{self, Write};
@@ -151,17 +151,19 @@ impl Output {
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub fn diagnostics(self, file: &str, found: &[Diagnostic], code: ExitCode) -> io::Result<()> {
+    pub fn diagnostics(self, file: &str, found: &[Diagnostic]) -> io::Result<ExitCode> {
+        let code = trust_policy::exit_code(found);
         match self.format {
             Format::Json => self.print_json(
                 "trust-policy",
                 code,
                 trust_policy::CheckView::new(file, found),
-            ),
+            )?,
             Format::Text => {
-                print(trust_policy::listing(&findings::printable(file), found).as_bytes())
+                print(trust_policy::listing(&findings::printable(file), found).as_bytes())?;
             }
         }
+        Ok(code)
     }
 
     /// Prints text, unless only errors are printed.

@@ -23,6 +23,16 @@ impl Style {
         }
     }
 
+    /// The text of clap, with its colours if text is coloured.
+    #[must_use]
+    pub fn styled(self, text: &clap::builder::StyledStr) -> String {
+        if self.coloured {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        }
+    }
+
     pub(super) fn good(self, text: impl fmt::Display) -> String {
         self.paint(AnsiColor::Green, &text)
     }

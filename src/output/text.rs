@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 
 use super::view::{SubjectView, subjects};
-use crate::engine::{Applied, Disabled, DryRun, Enabled, Removed, Status as Report};
+use crate::engine::{
+    Applied, Disabled, DryRun, Enabled, Removed, Status as Report, StatusOfLockdown,
+};
 use crate::host::BOOT_UNIT;
 use crate::policy::{Address, Family, Forwarded};
 use crate::probe::{Outcome, ProbeResult};
 use crate::ruleset::model::{Counters, Variant};
 use crate::ruleset::plan::Transaction;
 use crate::ruleset::{Counted, Layer, Layers, Lockdown};
+use crate::verify::Check;
 
 /// The maximum number of subjects in a line.
 const SUBJECTS: usize = 10;
@@ -55,7 +58,8 @@ pub(super) fn allowed(lockdown: &Lockdown) -> String {
 }
 
 fn subject(view: &SubjectView) -> String {
-    let names = view.names.join(",");
+    let names: Vec<String> = view.names.iter().map(ToString::to_string).collect();
+    let names = names.join(",");
     match (view.kind, view.names.is_empty()) {
         ("group", true) => format!("group {}", view.ids),
         ("group", false) => format!("group {names} ({})", view.ids),
@@ -84,7 +88,20 @@ pub(super) fn locked(report: &Applied) -> Vec<String> {
             allowed(lockdown)
         )
     };
-    report.lockdowns.iter().map(line).collect()
+    let mut lines: Vec<String> = report.lockdowns.iter().map(line).collect();
+    // Only then the finding has a help.
+    let ends = report
+        .findings
+        .iter()
+        .any(|finding| finding.check == Check::SurvivesReboot && finding.help.is_some());
+    if ends {
+        lines.push(
+            "note: the lockdown ends at the next boot; to lock at every boot, run `ip-lockdown \
+             enable` with the same arguments"
+                .to_owned(),
+        );
+    }
+    lines
 }
 
 /// What the probes of the lockdown confirm. A probe without a route confirms nothing.
@@ -134,13 +151,7 @@ pub(super) fn dry_run(report: &DryRun) -> String {
 pub(super) fn status(report: &Report) -> String {
     let mut out = String::new();
     for one in &report.lockdowns {
-        status_of(
-            &mut out,
-            report.variant,
-            &one.lockdown,
-            one.drift,
-            &one.counters,
-        );
+        status_of(&mut out, report.variant, one);
     }
     for address in &report.damaged {
         line!(out, "{address}");
@@ -162,13 +173,13 @@ pub(super) fn status(report: &Report) -> String {
     out
 }
 
-fn status_of(
-    out: &mut String,
-    variant: Option<Variant>,
-    lockdown: &Lockdown,
-    drift: usize,
-    counters: &[Counted],
-) {
+fn status_of(out: &mut String, variant: Option<Variant>, status: &StatusOfLockdown) {
+    let StatusOfLockdown {
+        lockdown,
+        drift,
+        next_boot,
+        counters,
+    } = status;
     let policy = &lockdown.policy;
     let only = if policy.target.only() { " only" } else { "" };
     line!(out, "{}{only}", policy.target);
@@ -200,7 +211,10 @@ fn status_of(
         Forwarded::Allow => "allowed",
     };
     line!(out, "  forwarded   {forwarded}");
-    if drift > 0 {
+    let mut next_boot: Vec<&str> = next_boot.iter().map(|one| &*one.message).collect();
+    next_boot.dedup();
+    line!(out, "  boot        {}", next_boot.join("; "));
+    if *drift > 0 {
         line!(
             out,
             "  drift       {drift} checks of the rules fail: run `ip-lockdown verify`"

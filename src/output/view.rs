@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::engine::{Applied, DryRun, Failure, Removed, Status, Verified};
-use crate::policy::{Address, Family, Forwarded};
+use crate::policy::{AccountName, Address, Family, Forwarded};
 use crate::probe::ProbeResult;
 use crate::ruleset::model::Variant;
 use crate::ruleset::plan::Place;
@@ -18,23 +18,22 @@ pub(super) struct SubjectView {
     /// An id, or a range of ids.
     pub(super) ids: String,
     /// The names by which the policy lists it.
-    pub(super) names: Vec<String>,
+    pub(super) names: Vec<AccountName>,
 }
 
 /// The allowed subjects: users in the order of their ids, then groups.
 pub(super) fn subjects(lockdown: &Lockdown) -> Vec<SubjectView> {
     let subjects = &lockdown.policy.subjects;
-    let strings =
-        |names: &std::collections::BTreeSet<_>| names.iter().map(ToString::to_string).collect();
+    let list = |names: &std::collections::BTreeSet<_>| names.iter().cloned().collect();
     let named = subjects
         .named()
         .iter()
-        .map(|(uid, names)| (uid.get(), uid.to_string(), strings(names)));
+        .map(|(uid, names)| (uid.get(), uid.to_string(), list(names)));
     let unnamed = subjects
         .unnamed()
         .iter()
         .map(|uids| (uids.first().get(), uids.to_string(), Vec::new()));
-    let mut users: Vec<(u32, String, Vec<String>)> = named.chain(unnamed).collect();
+    let mut users: Vec<(u32, String, Vec<AccountName>)> = named.chain(unnamed).collect();
     users.sort_by_key(|(first, ..)| *first);
     let users = users.into_iter().map(|(_, ids, names)| SubjectView {
         kind: "user",
@@ -44,7 +43,7 @@ pub(super) fn subjects(lockdown: &Lockdown) -> Vec<SubjectView> {
     let groups = subjects.groups().iter().map(|(gid, names)| SubjectView {
         kind: "group",
         ids: gid.to_string(),
-        names: strings(names),
+        names: list(names),
     });
     users.chain(groups).collect()
 }

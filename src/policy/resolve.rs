@@ -99,7 +99,12 @@ impl NotResolved {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Unknown { near, .. } if !near.is_empty() => {
+                let near = near.iter().filter_map(|near| near.parse().ok());
+                let near: Vec<String> = near.map(|name: AccountName| name.to_string()).collect();
                 Some(format!("similar names exist: {}", near.join(", ")))
+            }
+            Self::Unknown { kind, name, .. } if name.as_str().contains([',', ' ']) => {
+                Some(format!("give each {kind} as an argument of its own"))
             }
             Self::BadId { source, .. } => source.help(),
             Self::Unknown { .. } | Self::LookupFailed { .. } => None,

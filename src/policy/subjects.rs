@@ -73,6 +73,13 @@ impl Subjects {
         self.uid_ranges() == other.uid_ranges() && self.groups.keys().eq(other.groups.keys())
     }
 
+    /// Whether processes of root are allowed: by uid 0, or by gid 0, the primary group of root.
+    #[must_use]
+    pub fn allow_root(&self) -> bool {
+        let first = self.uid_ranges().first().map(|range| range.first);
+        first == Some(Uid::ROOT) || self.groups.keys().any(|gid| gid.get() == 0)
+    }
+
     /// Whether nobody is allowed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -151,6 +158,15 @@ mod tests {
         assert_eq!(one, two);
         assert_eq!(one.unnamed(), [range(1, 4), range(6, 12)]);
         assert_eq!(one.uid_ranges(), [range(0, 12)]);
+    }
+
+    #[test]
+    fn root_is_allowed_by_uid_or_by_primary_group() {
+        let users = |ids| Subjects::new([], [ids], []);
+        let group = |gid| Subjects::new([], [], [(Gid(gid), None)]);
+        assert!(users(range(0, 5)).allow_root() && group(0).allow_root());
+        assert!(!users(range(1, 5)).allow_root() && !group(1).allow_root());
+        assert!(!Subjects::default().allow_root());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Probes as data: who sends them, and what became of them.
+//! Probes as data: who sends them, and their results.
 //!
 //! The text of a rule does not prove what the kernel does with a packet. So a child process takes
 //! the identity of a user, allowed or not, and sends one UDP datagram to the address. The kernel

@@ -42,7 +42,7 @@ pub fn nftables_obstacle(policy: &Policy) -> Option<&'static str> {
     let mut names = subjects.named().values().flatten();
     if !subjects.groups().is_empty() {
         Some("nftables cannot match supplementary groups")
-    } else if names.any(|name| name.as_str().len() >= MAX_NFT_COMMENT) {
+    } else if names.any(|name| name.in_comment().len() >= MAX_NFT_COMMENT) {
         Some("a user name is too long for an nftables comment")
     } else {
         None
@@ -118,7 +118,7 @@ fn users(subjects: &Subjects, max_comment: usize) -> Vec<OfUids> {
     let mut room = 0;
     for (&uid, names) in subjects.named() {
         let names: Vec<AccountName> = names.iter().cloned().collect();
-        let width: usize = names.iter().map(|name| name.as_str().len() + 1).sum();
+        let width: usize = names.iter().map(|name| name.in_comment().len() + 1).sum();
         // In a range each uid has one name, so that the n-th name belongs to the n-th uid.
         let single = names.len() == 1;
         match rules.last_mut() {
@@ -167,7 +167,7 @@ fn names_that_fit(
     let mut sets: Vec<Vec<AccountName>> = Vec::new();
     let mut room = 0;
     for name in names {
-        let width = name.as_str().len() + 1;
+        let width = name.in_comment().len() + 1;
         match sets.last_mut() {
             Some(set) if room >= width => {
                 room -= width;

@@ -67,7 +67,7 @@ fn canonical(subjects: &Subjects, layers: Layers, only: bool, forwarded: Forward
     };
     for (uid, names) in subjects.named() {
         for name in names {
-            add(format_args!("user {uid} {name}"));
+            add(format_args!("user {uid} {}", name.in_comment()));
         }
     }
     for uids in subjects.unnamed() {
@@ -76,7 +76,7 @@ fn canonical(subjects: &Subjects, layers: Layers, only: bool, forwarded: Forward
     for (gid, names) in subjects.groups() {
         add(format_args!("group {gid}"));
         for name in names {
-            add(format_args!("group {gid} {name}"));
+            add(format_args!("group {gid} {}", name.in_comment()));
         }
     }
     let forwarded = match forwarded {

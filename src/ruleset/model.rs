@@ -124,6 +124,19 @@ pub enum Rule {
     },
 }
 
+/// The comment that contains these names.
+#[must_use]
+pub fn comment_of(names: &[AccountName]) -> String {
+    let names: Vec<String> = names.iter().map(AccountName::in_comment).collect();
+    names.join(",")
+}
+
+/// The names in a comment: the inverse of [`comment_of`]. `None` for any other comment.
+#[must_use]
+pub fn names_of(comment: &str) -> Option<Vec<AccountName>> {
+    comment.split(',').map(AccountName::from_comment).collect()
+}
+
 /// Packets and bytes that matched a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {

@@ -13,7 +13,7 @@ use crate::policy::{Address, Family};
 pub struct Native {
     /// The tables of the families `ip`, `ip6` and `inet`, including those of iptables-nft.
     pub tables: Vec<NativeTable>,
-    /// The tables that may rewrite an address before our rules see it.
+    /// The tables that may rewrite an address before packets reach our rules.
     pub nat: Vec<NatTable>,
 }
 

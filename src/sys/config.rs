@@ -1,6 +1,6 @@
 //! Reads and writes the files of the configuration.
 //!
-//! A file is read only if no user but root can change it, its folders, or links to it. It is written
+//! A file is read only if no user but root can change it, its directories, or links to it. It is written
 //! completely or not at all.
 
 use std::ffi::{OsStr, OsString};
@@ -21,7 +21,7 @@ use crate::config::trust::{Fault, fault, is_drop_in, link_fault, shown};
 /// The configuration file, unless `--config` names another one.
 pub const PATH: &str = "/etc/ip-lockdown/config.toml";
 
-/// The name of the folder with drop-ins, which is beside the file.
+/// The name of the directory with drop-ins, which is beside the file.
 const DROP_INS: &str = "conf.d";
 
 /// The limit for a file, in bytes. The largest possible policy is much smaller.
@@ -37,10 +37,10 @@ pub enum ReadError {
     /// There is no configuration.
     #[error("there is no configuration: {} does not exist", shown(.0))]
     Missing(PathBuf),
-    /// Another user can change a file, or a folder or link on the path to it.
+    /// Another user can change a file, or a directory or link on the path to it.
     #[error("{} {}, so other users could change who is allowed", shown(path), fault.fault)]
     Untrusted {
-        /// The file, folder or link.
+        /// The file, directory or link.
         path: PathBuf,
         /// What is wrong.
         fault: Fault,
@@ -53,10 +53,10 @@ pub enum ReadError {
         /// What it is instead.
         what: &'static str,
     },
-    /// A file or folder cannot be read.
+    /// A file or directory cannot be read.
     #[error("cannot read {}: {source}", shown(path))]
     Io {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// The system's reason.
         #[source]
@@ -98,7 +98,7 @@ pub fn read(path: &Path) -> Result<Vec<Source>, ReadError> {
     let main = read_file(path)?;
     let mut sources: Vec<Source> = main.into_iter().collect();
     for drop_in in drop_ins(path)? {
-        // The folder contained it: a missing file is an error.
+        // The directory contained it: a missing file is an error.
         sources.push(read_file(&drop_in)?.ok_or_else(|| ReadError::Io {
             path: drop_in,
             source: io::ErrorKind::NotFound.into(),
@@ -165,10 +165,10 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     Ok(files)
 }
 
-/// Opens a file or folder for reading, if it and all folders and links on its path belong to root, and
+/// Opens a file or directory for reading, if it and all directories and links on its path belong to root, and
 /// no other user can write to them; `None` if it does not exist.
 ///
-/// Each component is opened from the folder before it. That folder has been checked, so no other user
+/// Each component is opened from the directory before it. That directory has been checked, so no other user
 /// can replace the component between the check and the opening.
 fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError> {
     if !path.is_absolute() {
@@ -188,7 +188,7 @@ fn open_trusted(path: &Path, wanted: SFlag) -> Result<Option<OwnedFd>, ReadError
                 return Err(ReadError::NotText {
                     path: walk.folder_path.join(&name),
                     what: match wanted {
-                        SFlag::S_IFDIR => "not a folder",
+                        SFlag::S_IFDIR => "not a directory",
                         _ => "not a file",
                     },
                 });
@@ -204,7 +204,7 @@ const OPENING: OFlag = OFlag::O_CLOEXEC
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_NONBLOCK);
 
-/// The way along a path, from folder to folder.
+/// The way along a path, from directory to directory.
 struct Walk<'a> {
     path: &'a Path,
     folder: OwnedFd,
@@ -302,7 +302,7 @@ fn check(path: &Path, fault: Option<Fault>) -> Result<(), ReadError> {
     }
 }
 
-/// The components of a path, the last one first. `..` is one of them: its folder is checked like any
+/// The components of a path, the last one first. `..` is one of them: its directory is checked like any
 /// other.
 fn components(path: &Path) -> Vec<OsString> {
     let mut components: Vec<OsString> = path
@@ -314,10 +314,10 @@ fn components(path: &Path) -> Vec<OsString> {
     components
 }
 
-/// The folder into which [`write()`] writes the file. Creates it if it does not exist.
+/// The directory into which [`write()`] writes the file. Creates it if it does not exist.
 ///
 /// # Errors
-/// The folder cannot be created.
+/// The directory cannot be created.
 pub fn folder(path: &Path) -> Result<PathBuf, WriteError> {
     match prepare(path) {
         Ok((folder, _)) => Ok(folder),
@@ -328,7 +328,7 @@ pub fn folder(path: &Path) -> Result<PathBuf, WriteError> {
     }
 }
 
-/// The folder and the file to write. Creates the folder if it does not exist.
+/// The directory and the file to write. Creates the directory if it does not exist.
 fn prepare(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     // If `path` is a link, the file that it points to is replaced, not the link.
     let file = match fs::canonicalize(path) {
@@ -343,7 +343,7 @@ fn prepare(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     Ok((folder, file))
 }
 
-/// Replaces the file at `path` with one that contains this text, and creates its folder if it does not
+/// Replaces the file at `path` with one that contains this text, and creates its directory if it does not
 /// exist. After a crash, either the old file or the new file exists, complete.
 ///
 /// # Errors
@@ -382,7 +382,7 @@ fn copy_owner_and_mode(file: &Path, draft: &Path) -> io::Result<()> {
 }
 
 fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
-    // Removes the draft of a run that was killed. The caller holds the lock of the folder, so no other run
+    // Removes the draft of a run that was killed. The caller holds the lock of the directory, so no other run
     // has a draft now.
     match fs::remove_file(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

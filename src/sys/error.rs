@@ -23,6 +23,18 @@ pub enum FirewallError {
     /// A program returned no exit code.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// A transaction with owner matches did not end in time.
+    #[error(
+        "{error}; iptables looks up each of the {lookups} ids in the name service of this host first, \
+         which may be slow (see /etc/nsswitch.conf)"
+    )]
+    SlowLookups {
+        /// The number of ids.
+        lookups: u32,
+        /// The time limit that the program exceeded.
+        #[source]
+        error: ProgramError,
+    },
     /// Another process held the xtables lock.
     #[error(
         "{program} did not get the xtables lock within {wait} s, because another process is changing \
@@ -85,8 +97,14 @@ impl FirewallError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
+            Self::Program(error) => error.help(),
             Self::Missing { install, .. } => Some(format!("install it: {install}")),
             Self::Busy { .. } => Some("run it again, or wait longer with --wait".to_owned()),
+            Self::SlowLookups { .. } => Some(
+                "run `time getent passwd 0:0`, which is such a lookup; list uid ranges or groups instead \
+                 of single users, or use --layers nftables, which needs no lookup"
+                    .to_owned(),
+            ),
             Self::NoVariant { .. } => Some("use --variant nft or --variant legacy".to_owned()),
             _ => None,
         }

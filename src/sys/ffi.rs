@@ -13,12 +13,16 @@ pub(crate) fn clear_environment() {
     debug_assert_eq!(cleared, 0, "clearenv does not fail");
 }
 
-/// Restores the default action of SIGCHLD. If the calling process ignored the signal, the kernel would
-/// discard the exit codes of children (wait(2), "ERRORS").
-pub(crate) fn wait_for_children() {
-    // SAFETY: the default action is not a handler function, so no code runs when the signal arrives.
-    let reset = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
-    debug_assert!(reset.is_ok(), "the action of SIGCHLD can be set");
+/// Restores the default action of SIGCHLD: if the calling process ignored the signal, the kernel would
+/// discard the exit codes of children (wait(2), "ERRORS"). Ignores SIGXFSZ: a file beyond its limit
+/// then is an error (setrlimit(2)), not the end of this process in the middle of a change.
+pub(super) fn correct_signals() {
+    // SAFETY: neither action is a handler function, so no code runs when a signal arrives.
+    let corrected = unsafe {
+        signal(Signal::SIGCHLD, SigHandler::SigDfl)
+            .and_then(|_| signal(Signal::SIGXFSZ, SigHandler::SigIgn))
+    };
+    debug_assert!(corrected.is_ok(), "the actions can be set");
 }
 
 /// Forks. The child calls `run` and exits.

@@ -189,10 +189,13 @@ impl Firewall {
         seen.read_again(own.unusable);
     }
 
-    /// Runs the transactions at the same time.
+    /// Runs the transactions at the same time; those of iptables-legacy one after the other.
     #[must_use]
     pub fn run(&self, transactions: &[Transaction]) -> Vec<(Place, Result<(), FirewallError>)> {
         let mut started = Vec::new();
+        // iptables-legacy-restore holds the xtables lock while it looks up ids as names, which can take
+        // longer than the next one waits for the lock. So these run one after the other.
+        let mut of_legacy = Vec::new();
         let mut of_nftables = None;
         let mut named = Vec::new();
         for transaction in transactions {
@@ -204,17 +207,30 @@ impl Firewall {
                 Transaction::Nftables(operations) => of_nftables = Some(operations),
                 Transaction::Iptables(variant, family, tables) => {
                     let input = render::transaction(*family, tables);
-                    let running = self.programs(*variant, *family).and_then(|programs| {
+                    let programs = self.programs(*variant, *family);
+                    let start = move |programs: Iptables| {
                         let running = programs.start_transaction(*family, &input)?;
                         Ok((programs, *family, running))
-                    });
-                    started.push((transaction.place(), running));
+                    };
+                    match variant {
+                        Variant::Legacy => {
+                            of_legacy.push((transaction.place(), programs, start));
+                        }
+                        Variant::Nft => {
+                            started.push((transaction.place(), programs.and_then(start)));
+                        }
+                    }
                 }
             }
         }
         let of_nftables =
             of_nftables.map(|operations| (Place::Nftables, nftables::run(operations)));
-        let of_iptables = started.into_iter().map(|(place, started)| {
+        let of_legacy = of_legacy
+            .into_iter()
+            .map(|(place, programs, start)| (place, programs.and_then(start)));
+        // Lazily: each is finished before the next one starts.
+        let of_iptables = started.into_iter().chain(of_legacy);
+        let of_iptables = of_iptables.map(|(place, started)| {
             let result = started.and_then(|(programs, family, running): (Iptables, _, _)| {
                 programs.finish_transaction(family, running)
             });

@@ -21,6 +21,16 @@ use crate::ruleset::{Layer, OwnChain};
 /// The time limit of `iptables-nft-save`.
 const SAVE_LIMIT: Duration = Duration::from_secs(5);
 
+/// The additional time that a transaction gets for each id of an owner match: iptables looks it up as a
+/// name first, and a directory may answer slowly.
+const LOOKUP_LIMIT: Duration = Duration::from_millis(100);
+
+/// A transaction that is running.
+pub(super) struct RunningTransaction {
+    running: Running,
+    lookups: u32,
+}
+
 /// The programs of one variant.
 #[derive(Debug, Clone)]
 pub(super) struct Iptables {
@@ -116,21 +126,32 @@ impl Iptables {
         &self,
         family: Family,
         input: &str,
-    ) -> Result<Running, FirewallError> {
+    ) -> Result<RunningTransaction, FirewallError> {
+        let count = |option| input.matches(option).count();
+        let lookups = count(" --uid-owner ") + count(" --gid-owner ");
+        let lookups = u32::try_from(lookups).unwrap_or(u32::MAX);
+        let limit = limit(self.wait) + LOOKUP_LIMIT.saturating_mul(lookups);
         let args = restore_args(self.wait);
         let args = args.each_ref().map(String::as_str);
         let restore = &self.programs(family)?.restore;
-        Ok(start(restore, &args, input, limit(self.wait))?)
+        let running = start(restore, &args, input, limit)?;
+        Ok(RunningTransaction { running, lookups })
     }
 
     /// Waits for the program of [`Self::start_transaction`].
     pub(super) fn finish_transaction(
         &self,
         family: Family,
-        running: Running,
+        transaction: RunningTransaction,
     ) -> Result<(), FirewallError> {
         let program = self.programs(family)?.restore.display().to_string();
-        let Output { code, stderr, .. } = running.finish()?;
+        let RunningTransaction { running, lookups } = transaction;
+        let Output { code, stderr, .. } = running.finish().map_err(|error| match error {
+            error @ ProgramError::TimedOut { .. } if lookups > 0 => {
+                FirewallError::SlowLookups { lookups, error }
+            }
+            error => error.into(),
+        })?;
         match code {
             0 => {
                 if !stderr.is_empty() {

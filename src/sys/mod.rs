@@ -9,6 +9,7 @@ pub mod config;
 mod error;
 mod ffi;
 pub mod firewall;
+mod inherited;
 pub mod input;
 mod iptables;
 pub mod kernel;
@@ -23,8 +24,9 @@ pub mod systemd;
 pub mod units;
 
 pub use error::FirewallError;
-pub(crate) use ffi::{clear_environment, wait_for_children};
+pub(crate) use ffi::clear_environment;
+pub(crate) use inherited::correct as correct_inherited;
 pub use program::ProgramError;
 
-/// The only folders in which programs are searched for.
+/// The only directories in which programs are searched for.
 pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];

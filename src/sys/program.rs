@@ -1,7 +1,7 @@
 //! Starts programs. Only the queries of the crate `iptables` ([`super::iptables`]) start programs
 //! elsewhere.
 //!
-//! A program is started by its absolute path, with an environment of two fixed variables, in its own
+//! A program is started by its absolute path, with an environment of a few fixed variables, in its own
 //! process group, with a time limit and a limit for its output. The caller learns how it ended.
 
 use std::fs::File;
@@ -21,6 +21,15 @@ use thiserror::Error;
 use tracing::debug;
 
 use super::pipe::Pipes;
+
+/// Variables that keep name service modules from asking their directory: those of SSSD, Samba's winbind
+/// and systemd. No program that is started here needs a directory, but iptables looks up every id of an
+/// owner match as a name first. Modules without such a variable are asked.
+const WITHOUT_DIRECTORIES: [(&str, &str); 3] = [
+    ("_SSS_LOOPS", "NO"),
+    ("_NO_WINBINDD", "1"),
+    ("SYSTEMD_NSS_DYNAMIC_BYPASS", "1"),
+];
 
 /// The limit for the output, in bytes: enough for hundreds of thousands of rules.
 const MAX_OUTPUT: usize = 256 << 20;
@@ -69,6 +78,22 @@ pub enum ProgramError {
     },
 }
 
+impl ProgramError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            // The input of the program is a file in memory.
+            Self::CannotRun { source, .. }
+                if source.raw_os_error() == Some(Errno::EFBIG as i32) =>
+            {
+                Some("raise the limit for the size of files: `ulimit -f unlimited`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Starts `program` with `input` as its standard input. The time limit begins now.
 ///
 /// # Errors
@@ -93,6 +118,7 @@ pub(super) fn start(
             .env_clear()
             .env("LC_ALL", "C")
             .env("PATH", super::SEARCH_PATH.join(":"))
+            .envs(WITHOUT_DIRECTORIES)
             .current_dir("/")
             .process_group(0)
             .stdin(input)

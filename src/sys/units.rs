@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Unit;
 
-/// Where systemd has units and the links of enabled ones; earlier folders take precedence.
+/// Where systemd has units and the links of enabled ones; earlier directories take precedence.
 const FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -16,17 +16,17 @@ const FOLDERS: [&str; 5] = [
     "/lib/systemd/system",
 ];
 
-/// The folders of systemd, listed once.
+/// The directories of systemd, listed once.
 pub struct Units {
-    /// The `*.wants` and `*.requires` folders.
+    /// The `*.wants` and `*.requires` directories.
     links: Vec<PathBuf>,
 }
 
 impl Units {
-    /// Lists the folders that hold links to wanted and required units.
+    /// Lists the directories that hold links to wanted and required units.
     ///
     /// # Errors
-    /// A folder cannot be read.
+    /// A directory cannot be read.
     pub fn list() -> io::Result<Self> {
         let mut links = Vec::new();
         let mut known: Vec<PathBuf> = Vec::new();
@@ -51,7 +51,7 @@ impl Units {
     /// The unit of that name; one that does not exist is empty.
     ///
     /// # Errors
-    /// A file, folder or link cannot be read.
+    /// A file, directory or link cannot be read.
     pub fn read(&self, name: &str) -> io::Result<Unit> {
         let masked = match fs::read_link(Path::new(FOLDERS[0]).join(name)) {
             Ok(target) => target == Path::new("/dev/null"),
@@ -88,7 +88,7 @@ fn files(name: &str) -> io::Result<Vec<(PathBuf, String)>> {
         }
     }
     // Drop-ins are read in the order of their names. A drop-in replaces those of the same name in
-    // later folders, also when it is empty or a link to /dev/null.
+    // later directories, also when it is empty or a link to /dev/null.
     let mut drop_ins = BTreeMap::new();
     for folder in FOLDERS {
         for entry in entries(&Path::new(folder).join(format!("{name}.d")))? {
@@ -106,7 +106,7 @@ fn files(name: &str) -> io::Result<Vec<(PathBuf, String)>> {
     Ok(files)
 }
 
-/// The entries of the folder; none where it does not exist.
+/// The entries of the directory; none where it does not exist.
 fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry>>> {
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,6 +1,6 @@
 //! Whether a foreign rule could accept packets to an address, or rewrite the address.
 //!
-//! Conservative: a match that is not understood may match, and an unknown target may accept. Only a
+//! Conservative: an unknown match may match, and an unknown iptables target may accept. Only a
 //! rule that certainly concerns other packets is ruled out.
 
 use std::collections::HashSet;

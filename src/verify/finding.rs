@@ -30,10 +30,12 @@ pub enum Check {
     NoBypass,
     /// A second layer enforces the lockdown too.
     BackstopPresent,
-    /// No NAT rule rewrites the address before our rules see it.
+    /// No NAT rule rewrites the address before packets reach our rules.
     NatUntouched,
     /// The other iptables variant holds no lockdown of the same address.
     OtherVariantClear,
+    /// The lockdown is installed again at the next boot.
+    SurvivesReboot,
     /// A reload of firewalld does not remove the lockdown.
     SurvivesFirewalld,
     /// nftables.service does not remove the lockdown.
@@ -50,7 +52,7 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ConfigUsable,
         Self::NamesResolved,
         Self::SomethingLocked,
@@ -62,6 +64,7 @@ impl Check {
         Self::BackstopPresent,
         Self::NatUntouched,
         Self::OtherVariantClear,
+        Self::SurvivesReboot,
         Self::SurvivesFirewalld,
         Self::SurvivesNftFlush,
         Self::NamesCurrent,
@@ -80,6 +83,7 @@ impl Check {
             }
             Self::BackstopPresent => Group::Backstop,
             Self::UnlistedRefused | Self::RefusedAtOnce | Self::ListedServed => Group::Packets,
+            Self::SurvivesReboot => Group::Boot,
             Self::NatUntouched => Group::Nat,
             Self::OtherVariantClear | Self::SurvivesFirewalld | Self::SurvivesNftFlush => {
                 Group::OtherTools
@@ -112,6 +116,7 @@ impl Check {
             Self::BackstopPresent => "backstop-present",
             Self::NatUntouched => "nat-untouched",
             Self::OtherVariantClear => "other-variant-clear",
+            Self::SurvivesReboot => "survives-reboot",
             Self::SurvivesFirewalld => "survives-firewalld",
             Self::SurvivesNftFlush => "survives-nft-flush",
             Self::NamesCurrent => "names-current",
@@ -139,6 +144,8 @@ pub enum Group {
     Backstop,
     /// The probes.
     Packets,
+    /// The next boot.
+    Boot,
     /// Address translation before our rules.
     Nat,
     /// What other tools did or would do.

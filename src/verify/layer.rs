@@ -93,7 +93,7 @@ fn unwanted_hook(
     let unwanted = unused || compare::jumps_to(table, root).next().is_some();
     unwanted.then(|| {
         let name = name_in(root, layer);
-        format!("{name} exists, but the policy allows forwarded packets")
+        format!("{name} exists, but the lockdown allows forwarded packets")
     })
 }
 
@@ -165,7 +165,7 @@ fn misplaced_jump(
     let chain = hook.chain();
     match (count, first) {
         (0, _) => format!("{chain} has no jump to {name}"),
-        (_, None) => format!("{chain} has no plain jump to {name}"),
+        (_, None) => format!("{chain} has no jump to {name} of the expected form"),
         (1, Some(position)) => {
             let number = position + 1;
             let above = rules_above(table, hook, position);

@@ -1,4 +1,4 @@
-//! Whether a NAT rule of another tool could rewrite the address before our rules see it.
+//! Whether another tool's NAT rule could rewrite the address before packets reach our rules.
 //!
 //! Conservative, as [`super::bypass`]: a match that is not understood may match. Only a rule that
 //! certainly concerns other packets is ruled out.
@@ -9,7 +9,7 @@ use crate::policy::{Address, Family, Forwarded};
 use crate::ruleset::nftables::nat::{Answer, judge};
 use crate::ruleset::{Lockdown, Observation};
 
-const MAY: &str = "may rewrite the address before our rules see it";
+const MAY: &str = "may rewrite the address before packets reach our rules";
 const HELP: &str = "remove that rule, or protect the service that it leads to";
 
 /// The finding on the NAT rules of both iptables variants and of nftables.

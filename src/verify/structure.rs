@@ -3,7 +3,7 @@
 use super::finding::{Check, Finding};
 use super::layer::of_layer;
 use super::nat::nat;
-use super::survives::survives;
+use super::survives::{survives, survives_reboot};
 use crate::host::Host;
 use crate::policy::Address;
 use crate::ruleset::desired::desired;
@@ -16,6 +16,7 @@ pub fn structure(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Vec<Fi
     let mut findings = Vec::new();
     for &address in lockdown.policy.target.addresses() {
         findings.extend(of_address(lockdown, seen, address));
+        findings.push(survives_reboot(address, host));
     }
     findings.push(other_variants(lockdown, seen));
     findings.extend(survives(lockdown, seen, host));

@@ -1,7 +1,7 @@
-//! Whether other tools of this host will remove the lockdown, although it holds now.
+//! Whether the next boot or other tools of this host will remove the lockdown, although it works now.
 
 use super::finding::{Check, Finding};
-use crate::host::{Flush, Host};
+use crate::host::{Flush, Host, NextBoot};
 use crate::policy::{Address, Family};
 use crate::ruleset::model::Variant;
 use crate::ruleset::{Layer, Lockdown, Observation};
@@ -12,6 +12,36 @@ pub(super) fn survives(lockdown: &Lockdown, seen: &Observation, host: &Host) -> 
         survives_firewalld(lockdown, seen, host),
         survives_nft_flush(lockdown, seen, host),
     ]
+}
+
+/// Whether the address is locked again at the next boot. The check passes in either case: a lockdown
+/// until the next boot is what `apply` without `enable` promises. Only then it has a help.
+pub(super) fn survives_reboot(address: Address, host: &Host) -> Finding {
+    let check = Check::SurvivesReboot;
+    let ends = |reason| {
+        let message = format!("the lockdown ends at the next boot: {reason}");
+        Finding::pass(check, message)
+            .help("to lock at every boot, run `ip-lockdown enable ADDRESS [USER]...`")
+    };
+    let finding = match &host.next_boot {
+        Ok(NextBoot::NotEnabled) => ends("ip-lockdown.service is not enabled"),
+        Ok(NextBoot::Configured(targets)) => {
+            let mut targets = targets.iter();
+            if targets.any(|target| target.addresses().contains(&address)) {
+                Finding::pass(check, "ip-lockdown.service locks the address at every boot")
+            } else {
+                ends("the configuration does not contain the address")
+            }
+        }
+        Ok(NextBoot::MetadataForRoot) if address.is_imds() => {
+            let message = "the configuration cannot be used: at the next boot, \
+                           ip-lockdown.service locks the address for root only";
+            Finding::pass(check, message)
+        }
+        Ok(NextBoot::MetadataForRoot) => ends("the configuration cannot be used"),
+        Err(reason) => Finding::unknown(check, reason.to_string()).degraded(),
+    };
+    finding.about(address)
 }
 
 fn survives_firewalld(lockdown: &Lockdown, seen: &Observation, host: &Host) -> Finding {
@@ -57,7 +87,7 @@ fn survives_nft_flush(lockdown: &Lockdown, seen: &Observation, host: &Host) -> F
                 file.display()
             );
             Finding::fail(check, message).degraded().help(
-                "`ip-lockdown enable`: a drop-in of our units then applies the lockdown again; or \
+                "run `ip-lockdown enable`: a systemd drop-in then applies the lockdown again; or \
                  flush one table by name, as docs/coexistence.md shows",
             )
         }

@@ -58,7 +58,7 @@ fn nothing_in_use(seen: &Observation) -> Finding {
     let elsewhere = seen.locked_by_other();
     if elsewhere.is_empty() {
         return Finding::fail(check, "no address is locked")
-            .help("`ip-lockdown 169.254.169.254 root`, with the users who need the address");
+            .help("run `ip-lockdown 169.254.169.254 root`, with every user who needs the address");
     }
     let listed: Vec<String> = elsewhere
         .iter()
@@ -69,8 +69,8 @@ fn nothing_in_use(seen: &Observation) -> Finding {
         listed.join(" and ")
     );
     Finding::fail(check, message).help(
-        "verify it with the --variant that holds it, or apply it again to move it to the variant \
-         in use",
+        "run `ip-lockdown verify` with this --variant, or apply the lockdown again to move it to \
+         the variant in use",
     )
 }
 

@@ -1,6 +1,6 @@
 //! The pages show what the program does on a host: their output is compared with a run in a lab.
 //!
-//! What else the pages contain is tested without root, in `tests/pure/docs.rs`.
+//! `tests/pure/docs.rs` tests everything else in the pages, without root.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The bench itself is true: what it shows without a lockdown, and that it sees the difference when a rule
-//! stands. A test of the lockdown is worth no more than this.
+//! Tests of the lab itself: packets get through without rules, and the lab shows the effect of a rule. Every test of
+//! the lockdown relies on this.
 
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;

@@ -1,8 +1,7 @@
-//! Promise: what any iptables prints is read without loss, or not at all.
+//! Promise: the output of any version of iptables is read without loss, or is an error.
 //!
-//! Every listing in `tests/pure/corpus` (its README says how they came about) is read and written again.
-//! The expectations are taken from the listings by cruder means than the parser's own: lines,
-//! counts of `-A`, exit codes.
+//! Every listing in `tests/pure/corpus` (its README describes their origin) is read and written again.
+//! The expectations are derived from the listings without the parser: lines, counts of `-A`, exit codes.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
-//! README, `--help`, the man page and the pages in `docs` say what the program does, all of it and nothing else.
+//! README, `--help`, the man page and the pages in `docs` describe every command, option and finding of the program, and
+//! no others.
 //!
-//! What they show of a host is compared with a run in `tests/kernel/docs.rs`.
+//! `tests/kernel/docs.rs` compares the output that they show with a run on a host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! Promise: no input that a fuzz target starts from, and none that failed once, breaks a promise of the program.
 //!
-//! `fuzz/README.md` says how the targets are run on inputs that nobody has seen before.
+//! `fuzz/README.md` describes how to run the targets on new inputs.
 
 use std::collections::BTreeSet;
 use std::fs;

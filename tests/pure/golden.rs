@@ -1,7 +1,7 @@
-//! The exact text that `iptables-restore` is given, and what the kernel is told of nftables as the text that `nft`
-//! would be given, for a reader to judge: `tests/pure/golden/*.txt`.
+//! The exact text for `iptables-restore`, and the nftables transaction as text for `nft -f`, for a reader to review:
+//! `tests/pure/golden/*.txt`.
 //!
-//! `BLESS=1 cargo test --test pure golden` writes them anew; the difference is then for review.
+//! `BLESS=1 cargo test --test pure golden` rewrites these files; review their diff.
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -16,6 +16,8 @@ use ip_lockdown::ruleset::plan::{self, Place, Plan, Transaction};
 use ip_lockdown::ruleset::{Layers, LayersByFamily, Lockdown, Native, Observation};
 use lab::netlink::{NEW_CHAIN, NEW_RULE, NEW_TABLE, messages};
 use pretty_assertions::{assert_eq, assert_str_eq};
+
+use crate::model::restore::with_saved_ids;
 
 /// Asserts that the file holds what is sent, family by family.
 fn assert_golden(name: &str, about: &str, sent: &[(Family, String)]) {
@@ -408,7 +410,11 @@ fn long_list_that_gets_short() {
     assert_golden(
         "long-list-gets-short",
         "the same list, with root alone from now on: its sub-chains go",
-        &applied(&policy, Layers::FILTER_AND_SECURITY, [&seen, ""]),
+        &applied(
+            &policy,
+            Layers::FILTER_AND_SECURITY,
+            [&with_saved_ids(&seen), ""],
+        ),
     );
 }
 
@@ -466,6 +472,10 @@ fn moved_jump() {
     assert_golden(
         "moved-jump",
         "an ACCEPT was inserted above our jump in filter: the jump moves, the chains keep their counters",
-        &applied(&policy, Layers::FILTER_AND_SECURITY, [&jump_lost, ""]),
+        &applied(
+            &policy,
+            Layers::FILTER_AND_SECURITY,
+            [&with_saved_ids(&jump_lost), ""],
+        ),
     );
 }

@@ -1,4 +1,4 @@
-//! Tests that need neither root nor a kernel: what is parsed, planned, rendered and encoded, and what the pages say.
+//! Tests that need neither root nor a kernel: parsing, planning, rendering and encoding, and the pages of the documentation.
 //!
 //! `cargo test` runs them; so does `make check`.
 #![allow(

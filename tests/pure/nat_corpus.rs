@@ -1,7 +1,8 @@
-//! Promise: whether another tool's table rewrites an address is told from what the kernel lists of it, or said to be
-//! unknown.
+//! Promise: from the kernel's dump of another tool's table, the program determines whether the table rewrites an address,
+//! or reports that this is unknown.
 //!
-//! `tests/pure/nat_corpus` has rulesets as other tools write them, what each comes to, and the kernel's own bytes.
+//! `tests/pure/nat_corpus` contains rulesets as other tools write them, the expected result of each, and the kernel's
+//! messages.
 
 use ip_lockdown::policy::{IMDS_V4, IMDS_V6};
 use ip_lockdown::ruleset::nftables::nat::{

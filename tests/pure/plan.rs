@@ -15,6 +15,8 @@ use ip_lockdown::ruleset::{
 };
 use pretty_assertions::assert_eq;
 
+use crate::model::restore::with_saved_ids;
+
 const V4: Place = Place::Iptables(Variant::Nft, Family::V4);
 const V6: Place = Place::Iptables(Variant::Nft, Family::V6);
 
@@ -86,7 +88,7 @@ fn after(seen: &Observation, plan: &Plan) -> Observation {
                 }
             })
             .collect();
-        let ruleset = parse::ruleset(family, &text).unwrap();
+        let ruleset = parse::ruleset(family, &with_saved_ids(&text)).unwrap();
         for (known, state) in &mut seen.families {
             if *known == family {
                 *state = Ok(ruleset.clone());

@@ -1,4 +1,4 @@
-//! The program as its callers see it.
+//! `trust-policy`: output, messages and exit codes of the program.
 #![expect(
     clippy::disallowed_methods,
     reason = "the tests start the program themselves"

@@ -148,7 +148,7 @@ impl PrincipalFault {
                 "use the ARN of a role, user, session or account root, such as \
                  arn:aws:iam::123456789012:role/jenkins"
             }
-            Self::Deleted(_) => "remove it, or replace it by the ARN of a user or role that exists",
+            Self::Deleted(_) => "remove it, or replace it with the ARN of a user or role that exists",
             Self::Group(_) => {
                 "trust the account, and allow sts:AssumeRole in the group's own policy"
             }

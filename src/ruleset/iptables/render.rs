@@ -1,15 +1,16 @@
 //! Values -> iptables syntax. No other module writes it.
 //!
 //! Rules are written as `iptables-save` prints them (iptables 1.8), so that the text that is sent
-//! equals the text that is read back.
+//! equals the text that is read back, with one exception: a transaction contains ids as ranges
+//! `FIRST:LAST`, see [`sent_ids`].
 
 use std::fmt::Write as _;
 
 use super::tokens;
 use super::{Edit, TableEdits};
-use crate::policy::{AccountName, Family};
+use crate::policy::{AccountName, Family, UidRange};
 use crate::probe::SOURCE_PORT;
-use crate::ruleset::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict};
+use crate::ruleset::model::{Chain, ChainName, Rule, Ruleset, Spec, Table, Verdict, comment_of};
 
 /// The input of one `iptables-restore --noflush`: one transaction for each table, in the given
 /// order.
@@ -30,7 +31,7 @@ pub fn transaction(family: Family, tables: &[TableEdits]) -> String {
             if let Edit::Delete { chain, spec: old } = edit {
                 let chain = restorable(chain);
                 let spec = match old {
-                    Spec::Own(own) => rule(own, family),
+                    Spec::Own(own) => sent(own, family),
                     Spec::Foreign(text) => restorable_rule(text),
                 };
                 line(&mut text, format_args!("-D {chain} {spec}"));
@@ -42,13 +43,13 @@ pub fn transaction(family: Family, tables: &[TableEdits]) -> String {
                 Edit::Rebuild { chain, rules } => {
                     let chain = chain.to_string();
                     for one in rules {
-                        line(&mut text, format_args!("-A {chain} {}", rule(one, family)));
+                        line(&mut text, format_args!("-A {chain} {}", sent(one, family)));
                     }
                 }
                 Edit::InsertFirst { chain, rule: new } => {
                     line(
                         &mut text,
-                        format_args!("-I {chain} 1 {}", rule(new, family)),
+                        format_args!("-I {chain} 1 {}", sent(new, family)),
                     );
                 }
             }
@@ -103,9 +104,19 @@ pub fn ruleset(ruleset: &Ruleset) -> String {
 /// A rule as `iptables-save` printed it, quoted as `iptables-restore` reads it. `iptables-save`
 /// does not quote names of chains and interfaces, but `iptables-restore` always interprets quotes.
 fn restorable_rule(printed: &str) -> String {
+    let mut is_id = false;
     let tokens: Vec<String> = tokens::tokens(printed)
         .iter()
-        .map(|token| restorable(token))
+        .map(|token| {
+            let (first, last) = token.split_once('-').unwrap_or((token, token));
+            let are_ids = is_id && [first, last].iter().all(|id| id.parse::<u32>().is_ok());
+            is_id = matches!(token.as_str(), "--uid-owner" | "--gid-owner");
+            if are_ids {
+                sent_ids(first, last)
+            } else {
+                restorable(token)
+            }
+        })
         .collect();
     tokens.join(" ")
 }
@@ -136,20 +147,47 @@ pub fn spec(spec: &Spec, family: Family) -> String {
     }
 }
 
-/// The text of one of our rules after `-A CHAIN`.
+/// The text of one of our rules after `-A CHAIN`, as `iptables-save` prints it.
 #[must_use]
 pub fn rule(rule: &Rule, family: Family) -> String {
+    written(rule, family, |first, last| {
+        if first == last {
+            first.to_owned()
+        } else {
+            format!("{first}-{last}")
+        }
+    })
+}
+
+/// The text of one of our rules after `-A CHAIN`, for `iptables-restore`.
+fn sent(rule: &Rule, family: Family) -> String {
+    written(rule, family, sent_ids)
+}
+
+/// The value of `--uid-owner` and `--gid-owner` for `iptables-restore`, which looks it up as a name
+/// first and reads it as a number only if no account has this name. Names can consist of digits and
+/// `-`, but contain no colon (passwd(5)), and xt_owner has always accepted a colon in ranges.
+fn sent_ids(first: &str, last: &str) -> String {
+    format!("{first}:{last}")
+}
+
+fn written(rule: &Rule, family: Family, ids: fn(&str, &str) -> String) -> String {
+    let uids = |range: &UidRange| ids(&range.first().to_string(), &range.last().to_string());
     match rule {
         Rule::Jump(chain) => jump(*chain),
-        Rule::AllowUids { uids, names } => {
+        Rule::AllowUids { uids: range, names } => {
             format!(
-                "-m owner --uid-owner {uids}{} -j RETURN",
+                "-m owner --uid-owner {}{} -j RETURN",
+                uids(range),
                 names_comment(names)
             )
         }
-        Rule::Goto { uids, chain } => format!("-m owner --uid-owner {uids} -g {chain}"),
+        Rule::Goto { uids: range, chain } => {
+            format!("-m owner --uid-owner {} -g {chain}", uids(range))
+        }
         Rule::AllowGroup { gid, names } => format!(
-            "-m owner --gid-owner {gid} --suppl-groups{} -j RETURN",
+            "-m owner --gid-owner {} --suppl-groups{} -j RETURN",
+            ids(&gid.to_string(), &gid.to_string()),
             names_comment(names)
         ),
         Rule::CountProbes(transport) => {
@@ -190,13 +228,6 @@ fn jump(chain: ChainName) -> String {
 fn names_comment(names: &[AccountName]) -> String {
     match names {
         [] => String::new(),
-        names => format!(
-            " -m comment --comment \"{}\"",
-            names
-                .iter()
-                .map(AccountName::as_str)
-                .collect::<Vec<_>>()
-                .join(",")
-        ),
+        names => format!(" -m comment --comment \"{}\"", comment_of(names)),
     }
 }

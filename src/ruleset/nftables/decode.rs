@@ -8,10 +8,10 @@ use super::encode::{expressions, number_of};
 use super::expression::{Answer, Comparison, Expression, Meta};
 use super::object::{Base, Comment, NativeChain, NativeRule, NativeTable};
 use super::{OwnTable, PRIORITY, TABLE, read_name};
-use crate::policy::{AccountName, Family, Uid, UidRange};
+use crate::policy::{Family, Uid, UidRange};
 use crate::probe::Transport;
 use crate::ruleset::model::{
-    Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict,
+    Chain, ChainName, Counters, Hook, ObservedRule, Rule, Spec, Table, Verdict, names_of,
 };
 
 /// Whether these are the families and the name of our table.
@@ -134,7 +134,7 @@ fn candidate(seen: &[Expression], comment: &Comment) -> Option<Rule> {
             let uids = uids(before)?;
             let names = match comment {
                 Comment::None => Vec::new(),
-                Comment::Text(comment) => names(comment)?,
+                Comment::Text(comment) => names_of(comment)?,
                 Comment::Other => return None,
             };
             let one_each = names.len() as u64 == uids.count();
@@ -161,10 +161,6 @@ fn candidate(seen: &[Expression], comment: &Comment) -> Option<Rule> {
         }
         _ => return None,
     })
-}
-
-fn names(comment: &str) -> Option<Vec<AccountName>> {
-    comment.split(',').map(|name| name.parse().ok()).collect()
 }
 
 /// The uids that the rule matches.

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 
 use super::Operation;
 use super::{PRIORITY, TABLE, written};
-use crate::policy::{AccountName, Family};
+use crate::policy::Family;
 use crate::probe::SOURCE_PORT;
-use crate::ruleset::model::{ChainName, Hook, Rule, Verdict};
+use crate::ruleset::model::{ChainName, Hook, Rule, Verdict, comment_of};
 
 /// A transaction as the input of `nft -f -`: one line for each message of
 /// [`super::encode::transaction`]. Without operations, the empty string.
@@ -150,8 +150,7 @@ fn refuse(verdict: Verdict) -> &'static str {
 pub(super) fn comment(rule: &Rule) -> Option<String> {
     match rule {
         Rule::AllowUids { names, .. } | Rule::AllowGroup { names, .. } if !names.is_empty() => {
-            let names: Vec<&str> = names.iter().map(AccountName::as_str).collect();
-            Some(names.join(","))
+            Some(comment_of(names))
         }
         Rule::Refuse { marker, .. } => marker.map(|marker| marker.to_string()),
         _ => None,

@@ -1,10 +1,17 @@
-//! Other processes that hold the locks: a bounded wait, then exit code 3 and nothing changed.
+//! Other processes hold the lock files: the program waits for a limited time, then exits with code 3 and changes nothing.
 
-use std::time::Duration;
+use std::fs;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use lab::{Done, Lab, Variant};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::cli::support::{Locked, V4};
+use crate::netns::config::{CONFIG, imds, write};
+use crate::netns::enable::install_units;
 
 /// A process that holds the lock file until it is let go.
 struct Holder<'a>(&'a Lab, String);
@@ -97,34 +104,126 @@ fn the_wait_for_our_own_lock_is_bounded() {
     }
 }
 
-#[test]
-fn a_lock_file_that_is_a_link_is_not_followed() {
-    let locked = Locked::new(Variant::Nft);
-    locked
-        .lab
-        .sh("rm /run/ip-lockdown.lock; touch /run/target; ln -s /run/target /run/ip-lockdown.lock; touch -d @0 /run/target")
-        .expect_code(0);
-    for words in [&[V4, "alice"][..], &["remove"], &["verify"], &["status"]] {
-        locked.fails(words, 3, "cannot open the lock file /run/ip-lockdown.lock");
+/// A pipe with room for so many bytes, whose reader does not read.
+#[track_caller]
+fn stopped_reader(room: usize) -> (PipeReader, PipeWriter) {
+    let (mut reader, mut writer) = pipe().expect("a pipe");
+    let flags = |flags| fcntl(&writer, FcntlArg::F_SETFL(flags)).expect("a pipe has flags");
+    flags(OFlag::O_NONBLOCK);
+    while (&writer).write(&[b'.'; PAGE]).is_ok() {}
+    flags(OFlag::empty());
+    // Room is made by pages; what is too much is filled again.
+    let pages = room.div_ceil(PAGE);
+    let mut read = vec![0; pages * PAGE];
+    reader.read_exact(&mut read).expect("pages are in the pipe");
+    read.truncate(pages * PAGE - room);
+    writer.write_all(&read).expect("there is room");
+    (reader, writer)
+}
+
+const PAGE: usize = 4096;
+
+/// Waits until the program waits for the reader of its output, or ends; returns whether it waits.
+#[track_caller]
+fn waits_for_reader(program: &mut Child) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let place = format!("/proc/{}/wchan", program.id());
+    loop {
+        if fs::read_to_string(&place).is_ok_and(|place| place.contains("pipe_write")) {
+            return true;
+        }
+        if program.try_wait().expect("a child").is_some() {
+            return false;
+        }
+        assert!(Instant::now() < deadline, "it neither writes nor ends");
+        sleep(Duration::from_millis(5));
     }
-    // Nor is the target of a dangling one made.
-    locked.lab.sh("rm /run/target").expect_code(0);
-    locked.fails(&[V4, "alice"], 3, "cannot open the lock file");
-    locked.lab.sh("test ! -e /run/target").expect_code(0);
-    locked
-        .lab
-        .sh("rm /run/ip-lockdown.lock; mkdir /run/ip-lockdown.lock")
+}
+
+/// A host that is locked for root, with units and a configuration.
+#[track_caller]
+fn configured() -> Lab {
+    let lab = Lab::new(Variant::Nft);
+    install_units(&lab);
+    write(&lab, CONFIG, &imds("\"root\""));
+    lab.lockdown(&[V4, "root"]).expect_code(0);
+    lab
+}
+
+/// Runs the program with a stream whose reader does not read, and another `apply` meanwhile. Returns whether the
+/// program waited for its reader.
+#[track_caller]
+fn another_run_beside(lab: &Lab, mut program: Command, reader: PipeReader) -> bool {
+    let mut child = program.stdin(Stdio::null()).spawn().expect("it starts");
+    let waits = waits_for_reader(&mut child);
+    lab.lockdown(&["--wait=4", V4, "root", "alice"])
         .expect_code(0);
-    locked.fails(&[V4, "alice"], 3, "cannot open the lock file");
-    locked.expect_unchanged();
+    assert_eq!(
+        child.try_wait().expect("a child").is_none(),
+        waits,
+        "{program:?}"
+    );
+    // A reader that goes away is no reason to hang.
+    drop((reader, program));
+    child.wait().expect("it ends");
+    waits
+}
+
+/// Commands that take the lock.
+const COMMANDS: [&[&str]; 9] = [
+    &["verify"],
+    &["verify", "--output=json"],
+    &["status"],
+    &["status", "--output=json"],
+    &[V4, "root"],
+    &[V4],
+    &["apply", "--boot"],
+    &["enable", "--now", V4, "root"],
+    &["remove"],
+];
+
+#[test]
+fn the_lock_is_free_while_a_result_waits_for_its_reader() {
+    let lab = configured();
+    for words in COMMANDS {
+        let (reader, writer) = stopped_reader(0);
+        let mut program = lab.program();
+        program.args(words).stdout(writer).stderr(Stdio::null());
+        assert!(another_run_beside(&lab, program, reader), "{words:?}");
+    }
 }
 
 #[test]
-fn only_root_can_hold_our_lock() {
-    let locked = Locked::new(Variant::Nft);
-    let mode = locked
-        .lab
-        .sh("stat -c '%a %u %g' /run/ip-lockdown.lock")
-        .stdout;
-    assert_eq!(mode, "600 0 0\n");
+fn the_lock_is_free_while_a_warning_waits_for_its_reader() {
+    let lab = configured();
+    lab.lockdown(&["enable"]).expect_code(0);
+    for words in [&[V4][..], &["remove"]] {
+        let (reader, writer) = stopped_reader(0);
+        let mut program = lab.program();
+        program.args(words).stdout(Stdio::null()).stderr(writer);
+        assert!(another_run_beside(&lab, program, reader), "{words:?}");
+    }
+}
+
+/// Debug messages are written from the beginning to the end, so also while the lock is held.
+#[test]
+fn the_lock_is_free_while_log_lines_wait_for_their_reader() {
+    let lab = configured();
+    for words in [
+        &["verify"][..],
+        &["status"],
+        &[V4, "root"],
+        &["apply", "--boot"],
+        &["remove"],
+    ] {
+        let mut rooms = (0..).step_by(120);
+        let all_written = rooms.position(|room| {
+            let (reader, writer) = stopped_reader(room);
+            let mut program = lab.program();
+            program.args(["-vv"]).args(words);
+            program.stdout(Stdio::null()).stderr(writer);
+            !another_run_beside(&lab, program, reader)
+        });
+        assert!(all_written > Some(2), "{words:?}: {all_written:?}");
+    }
 }

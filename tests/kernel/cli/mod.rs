@@ -1,6 +1,7 @@
-//! The program as its callers meet it: words that are wrong, programs that misbehave, privileges that are missing.
-//! Each has its own message and exit code, and none of it changes what stands.
+//! The command line: wrong arguments, failing programs, missing privileges. Each case has its own message and exit code,
+//! and leaves the installed rules unchanged.
 
+mod lock_file;
 mod locks;
 mod output;
 mod privileges;

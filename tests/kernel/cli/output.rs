@@ -1,4 +1,4 @@
-//! What goes where: results to standard output, log lines to standard error, quiet by default.
+//! Results go to standard output, log lines to standard error; by default, actions are not logged.
 
 use lab::{Done, Lab, Variant};
 use serde_json::Value;
@@ -109,6 +109,12 @@ fn a_result_that_cannot_be_written_is_an_error_and_no_panic() {
         "generate man",
         "generate completions bash",
         "generate completions fish",
+        "--help",
+        "-h",
+        "--version",
+        "help verify",
+        "trust-policy build",
+        "trust-policy build --help",
     ] {
         let program = lab::lockdown_program();
         let script = format!("{} --variant=nft {words} > /dev/full", program.display());

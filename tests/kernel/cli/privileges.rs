@@ -1,4 +1,4 @@
-//! Who may run it, and what the programs it starts may do.
+//! Which privileges the program needs, and which it passes to programs that it starts.
 
 use lab::{Done, Lab, Variant, lockdown_program};
 use serde_json::Value;

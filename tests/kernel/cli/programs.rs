@@ -1,4 +1,5 @@
-//! iptables that is missing, hangs, dies, fails or prints rubbish: told, bounded, and what stood still stands.
+//! iptables is missing, hangs, is killed, fails or prints invalid output: an error within the time limit, and existing
+//! rules stay installed.
 
 use std::fs;
 use std::time::Duration;

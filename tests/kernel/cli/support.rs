@@ -1,4 +1,4 @@
-//! A host that is locked for root, and what must stay as it is.
+//! A host that is locked for root, and the state that must stay unchanged.
 
 use std::ffi::OsStr;
 

@@ -1,4 +1,4 @@
-//! `apply`: who is served and who is refused afterwards; the same input gives the same state.
+//! `apply`: who gets through and who is refused afterwards; the same input gives the same state.
 
 use std::net::IpAddr;
 

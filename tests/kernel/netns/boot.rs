@@ -1,4 +1,4 @@
-//! `apply --boot`: never open, whatever is wrong; and `--settle`, which waits for what is missing.
+//! `apply --boot` never opens an address, whatever is wrong; `--settle` waits for missing names.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

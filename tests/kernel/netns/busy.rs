@@ -1,4 +1,4 @@
-//! nf_tables that others change all the time, and from several sides: what is read is right, or not known.
+//! Other tools change nf_tables without pause while it is read: the result is correct, or unknown.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! The configuration: whose files are read, what `apply` and `verify` make of them.
+//! The configuration: which owners and modes of files are accepted, and what `apply` and `verify` do with the entries.
 
 use lab::{Done, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 
@@ -40,7 +40,8 @@ on_every_host! {
         let text = format!("{}[[lockdown]]\naddress = \"169.254.169.253\"\nusers = [\"alice\"]\n", imds("\"root\""));
         write(lab, CONFIG, &text);
         let done = lock(lab, &["apply"]);
-        assert_eq!(done.stdout.lines().count(), 2, "{done}");
+        let locked = done.stdout.lines().filter(|line| line.contains(": locked, "));
+        assert_eq!(locked.count(), 2, "{done}");
         only_root(lab);
         refused(lab, &User::ROOT, &[lab::DNS_V4]);
         served(lab, &User::ALICE, &[lab::DNS_V4]);

@@ -1,5 +1,5 @@
-//! What other tools and hands do to the rules: `verify` tells it, the other layer holds meanwhile, and `apply`
-//! mends it.
+//! Other tools or people change our rules: `verify` reports it, the other layer keeps the address locked, and `apply`
+//! repairs it.
 
 use lab::{Ending, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 

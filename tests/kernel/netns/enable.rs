@@ -1,4 +1,4 @@
-//! `enable` and `disable`, where systemd is installed and does not run: in an image build.
+//! `enable` and `disable` where systemd is installed but does not run, as in an image build.
 
 use lab::{IMDS, Lab, User};
 

@@ -1,4 +1,4 @@
-//! Rules of other tools are never touched, reordered or rewritten.
+//! Other tools' rules are never changed, reordered or rewritten.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! `--layers`: which layers a host gets, the ways from some to others, and what would outlive other tools.
+//! `--layers`: which layers a host gets, how one choice replaces another, and which layers other tools would remove.
 
 use lab::{Done, Family, How, IMDS, Lab, User, Variant, lockdown_program};
 use serde_json::{Value, json};

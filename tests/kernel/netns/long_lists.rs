@@ -1,4 +1,5 @@
-//! Long lists, whose rules are in sub-chains: each user is judged as in one chain, and nothing is left of them.
+//! Long lists, whose rules are in sub-chains: the same users get through as with one chain, and `remove` removes all
+//! sub-chains.
 
 use lab::{IMDS, IMDS_V4, Lab, User};
 use serde_json::Value;

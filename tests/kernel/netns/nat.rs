@@ -1,5 +1,5 @@
-//! Tables of others in nftables that translate addresses: what may rewrite ours is found, and what cannot is not
-//! held against anyone.
+//! Other tools' nftables tables with NAT chains: a rule that may rewrite a locked address is reported, a rule that
+//! cannot is not.
 
 use lab::{How, IMDS_V4, Lab, User};
 

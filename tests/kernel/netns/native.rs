@@ -1,5 +1,5 @@
-//! What nft makes of our table, as the kernel tells it: the same as this program sends, or something that it
-//! tells from that.
+//! Our table after nft has written it: the kernel's dump is equal to what this program sends, or the program reports
+//! the difference.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};

@@ -1,5 +1,5 @@
-//! The layer nftables: what others and accidents do to our own table is told, held by the other layer if there
-//! is one, and mended.
+//! The layer nftables: other tools or accidents change our own table. `verify` reports it, another layer keeps the
+//! address locked if there is one, and `apply` repairs the table.
 
 use lab::{Done, Family, How, IMDS, IMDS_V4, Lab, User, lockdown_program};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `status`: what is locked, to whom, and what was counted.
+//! `status`: what is locked, for whom, and the counters.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What the tests of this folder ask again and again.
+//! Checks that several tests in this directory share.
 
 use std::net::IpAddr;
 use std::thread::sleep;

@@ -1,4 +1,4 @@
-//! What iptables does not show, or shows in a way that misleads: never taken for "fine".
+//! Rules that iptables does not show, or shows in a misleading way: such a check never passes.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! nft and legacy: two places in the kernel, and a packet must survive both.
+//! iptables-nft and iptables-legacy have separate rules in the kernel, and every packet passes both.
 
 use lab::{Family, IMDS, IMDS_V4, Lab, User, Variant};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `verify`: looks at rules, names and real packets, and changes nothing.
+//! `verify`: checks rules, names and real packets, and changes nothing.
 
 use std::time::Duration;
 

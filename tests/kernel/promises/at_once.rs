@@ -1,4 +1,4 @@
-//! Many at once: the end is the state of one of them, and who looks meanwhile sees no half-done change.
+//! Many runs at once: the result is the state that one of them wanted, and no reader sees a half-done change.
 
 use std::collections::BTreeSet;
 use std::thread::scope;

@@ -1,4 +1,4 @@
-//! What the boot unit runs is never open either, whatever becomes of the configuration.
+//! `apply --boot`, which the boot unit runs, never opens an address, with any configuration.
 
 use lab::Lab;
 

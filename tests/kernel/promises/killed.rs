@@ -1,4 +1,4 @@
-//! Killed half-way: each table is swapped whole, old or new and never neither, and the next apply mends.
+//! `apply` is killed half-way: each table has either its old or its new rules, and the next `apply` repairs the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Other tools flush, insert and delete while we stand, and while we apply.
+//! Other tools flush, insert and delete rules beside an installed lockdown, and during `apply`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,7 +1,7 @@
-//! The promises under stress, on a real kernel and with both variants of iptables: never open, never collateral,
-//! refused fast; while lists change, while others meddle, and when `apply` is killed.
+//! The guarantees under stress, on a real kernel and with both variants of iptables: never open, no collateral,
+//! refused at once; while lists change, while other tools change rules, and when `apply` is killed.
 //!
-//! Every test that counts what gets through shows first that something would, if nothing stood in the way.
+//! Every test that counts packets that get through shows first that packets get through without a lockdown.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Users on the list lose nothing, and neither does other traffic.
+//! Neither listed users nor other traffic lose a packet.
 
 use lab::{DNS_V4, DNS_V6, How, IMDS, Lab, User};
 

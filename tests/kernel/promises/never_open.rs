@@ -1,4 +1,4 @@
-//! From the first successful apply on there is no instant at which an unlisted user gets through.
+//! From the first successful `apply` on, no unlisted user gets through, not even for an instant.
 
 use std::thread::sleep;
 use std::time::Duration;

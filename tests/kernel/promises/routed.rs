@@ -1,4 +1,4 @@
-//! A container that is routed through the host has no user of the host behind its packets: nobody there passes.
+//! Packets of a container that is routed through the host have no owner on the host: all of them are refused.
 
 use lab::{DNS_V4, DNS_V6, Ending, Family, How, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 

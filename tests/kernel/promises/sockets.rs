@@ -1,4 +1,4 @@
-//! Whatever kind of socket: the listed are served, the unlisted are refused.
+//! With every kind of socket, listed users get through and unlisted users are refused.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What the tests of this binary share: clients that go on, and ways to read what is in force.
+//! Shared by these tests: clients that run throughout a test, and ways to read the installed rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,5 @@
-//! iptables-nft and iptables-legacy live side by side in a kernel. Going from one to the other never opens, and
-//! leaves one list, not two.
+//! A kernel can have the rules of iptables-nft and of iptables-legacy at once. Changing from one variant to the other
+//! never opens the address, and leaves the lockdown in one variant only.
 
 use lab::{Done, How, IMDS, Lab, User, Variant};
 

@@ -145,7 +145,7 @@ case_deb() {
 
     # Removal leaves the address locked, and what opens it.
     expect 0 dpkg --remove ip-lockdown
-    says "stays locked until the next boot"
+    says "stay locked until the next boot"
     locked
     [ ! -e /usr/sbin/ip-lockdown ] || fail "the program is there after the removal"
     [ -z "$(links)" ] || fail "links after removal: $(links)"
@@ -175,7 +175,7 @@ case_deb_purge_that_cannot_open() {
     expect 0 dpkg --remove ip-lockdown
     dpkg-divert --quiet --local --rename --add /usr/sbin/xtables-nft-multi
     expect 0 dpkg --purge ip-lockdown
-    says "could not open what is locked"
+    says "could not open the locked addresses"
     locked
     [ ! -e /var/lib/ip-lockdown ] || fail "the copy is left"
 }
@@ -193,7 +193,7 @@ case_deb_in_a_chroot() {
     expect 0 chroot /chroot dpkg --remove ip-lockdown
     [ -z "$(links)" ] || fail "links after removal: $(links)"
     expect 0 chroot /chroot dpkg --purge ip-lockdown
-    says "in a chroot, no rules are touched"
+    says "this is a chroot"
     diff /tmp/rules <(rules) || fail "the chroot changed rules"
     locked
     expect 0 dpkg --install "$deb"
@@ -201,7 +201,7 @@ case_deb_in_a_chroot() {
     umount /chroot/proc
     # Where it cannot be told.
     expect 0 chroot /chroot dpkg --purge ip-lockdown
-    says "in a chroot, no rules are touched"
+    says "this is a chroot"
     locked
 }
 
@@ -239,7 +239,7 @@ case_rpm() {
     enabled
 
     expect 0 rpm --erase ip-lockdown
-    says "stays locked until the next boot"
+    says "stay locked until the next boot"
     locked
     [ -z "$(links)" ] || fail "links after erasing: $(links)"
     cmp /tmp/config.toml /etc/ip-lockdown/config.toml

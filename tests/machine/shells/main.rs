@@ -1,4 +1,4 @@
-//! What shells and `man` make of the generated scripts and pages. Needs no root; needs bash, bash-completion, zsh, fish,
+//! How shells run the generated scripts, and how `man` renders the generated pages. Needs no root; needs bash, bash-completion, zsh, fish,
 //! groff and man-db.
 #![expect(
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! Any policy, any foreign rules, any damage, any packet: dense enough that they meet.
+//! Any policy, any foreign rules, any damage, any packet: from small ranges, so that they often concern each other.
 
 use std::net::IpAddr;
 
@@ -55,6 +55,10 @@ pub(crate) fn id() -> impl Strategy<Value = u32> {
 pub(crate) fn account_name() -> impl Strategy<Value = AccountName> {
     prop_oneof![
         8 => "[a-z_][a-z0-9._@+-]{0,7}\\$?",
+        // As directories have them, and worse.
+        4 => "[A-Za-z]{1,4}\\\\[a-zA-Zäöüß 0-9]{1,8}",
+        1 => "[0-9]{1,6}",
+        2 => "(?s)[^:\0]{1,16}",
         // As long as a name may be: few fit into one comment.
         1 => "[A-Z]{80}",
         1 => "[A-Z]{199,200}",

@@ -1,5 +1,5 @@
-//! What the kernel is told of the layer nftables, given back as the kernel tells it, is read for what it is;
-//! and anything else is not.
+//! The messages of the layer nftables are read back as the rules that were sent; any other message is not read as one of
+//! our rules.
 
 use ip_lockdown::policy::{Policy, Subjects};
 use ip_lockdown::ruleset::desired::{nftables_obstacle, subjects_of};

@@ -1,4 +1,4 @@
-//! Both families of a host, and the steps by which the product changes them.
+//! Both families of a host, and the steps in which the program changes them.
 
 use ip_lockdown::host::{self, Flush};
 use ip_lockdown::policy::{Address, Family, Policy};
@@ -122,6 +122,7 @@ pub(crate) fn quiet_host() -> host::Host {
     host::Host {
         flush: Ok(Flush::No),
         firewalld_at_boot: Ok(false),
+        next_boot: Ok(host::NextBoot::NotEnabled),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The tables of one family as the kernel holds them, and `iptables-save` of them.
+//! The tables of one family as the kernel holds them, and the output of `iptables-save` for them.
 
 use std::fmt::Write as _;
 

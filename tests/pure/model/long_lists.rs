@@ -1,4 +1,4 @@
-//! Long lists, which are split over sub-chains: who passes is the same as in one chain, and a packet meets few rules.
+//! Long lists, split into sub-chains: the same users get through as with one chain, and a packet passes few rules.
 
 use std::collections::BTreeMap;
 

@@ -1,17 +1,17 @@
-//! Promises of the pure part, held against a small model of the kernel.
+//! Promises of the pure modules, tested with a small model of the kernel.
 //!
 //! ```text
 //! any foreign rules, any damage -> Kernel --save--> parse -> plan -> render --restore--> Kernel
 //!                                    |                                                     |
 //!                                  packets                                              packets
 //! ```
-//! The model knows nothing of the product's types: it reads the text that `iptables-restore` would
-//! be given, and lets packets run through rules as words.
+//! The model does not use the program's types: it reads the text that `iptables-restore` would read, and evaluates
+//! the words of each rule for a packet.
 mod any;
 mod host;
 mod kernel;
 mod packet;
-mod restore;
+pub(crate) mod restore;
 
 // The promises.
 mod codec;

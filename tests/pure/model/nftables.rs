@@ -1,4 +1,4 @@
-//! The layer nftables, held against a small model of what the kernel does with a transaction.
+//! The layer nftables, compared with a small model of how the kernel runs a transaction.
 
 use ip_lockdown::policy::{Address, Family, Policy};
 use ip_lockdown::ruleset::compare::{chain_matches, jump_is_in_place, unused_chains};

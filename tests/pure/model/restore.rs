@@ -1,5 +1,5 @@
-//! `iptables-restore --noflush`, as far as the product uses it (iptables/iptables-restore.c and
-//! xtables-restore.c): lines in order on a copy of the table, which COMMIT puts in place whole.
+//! `iptables-restore --noflush`, as far as the program uses it (iptables/iptables-restore.c and
+//! xtables-restore.c): runs the lines in order on a copy of the table; COMMIT replaces the table with the copy.
 
 use super::kernel::{Chain, Kernel, Rule, Table};
 
@@ -52,7 +52,7 @@ fn read_line(state: &mut Kernel, open: &mut Option<Table>, line: &str) -> Result
             .ok_or("only chains of users are declared")?;
         return declare(table, name);
     }
-    let words = params(line);
+    let words = with_numbers(params(line))?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["-A", name, spec @ ..] => {
@@ -88,6 +88,45 @@ fn read_line(state: &mut Kernel, open: &mut Option<Table>, line: &str) -> Result
         _ => return Err("not understood".to_owned()),
     }
     Ok(())
+}
+
+/// `owner_mt_parse` of extensions/libxt_owner.c: a word that could be the name of an account is looked up as
+/// one, and none here may depend on which accounts there are. The kernel has the two ends of the range.
+fn with_numbers(mut words: Vec<String>) -> Result<Vec<String>, String> {
+    for at in 1..words.len() {
+        if is_owner(&words[at - 1]) {
+            let range = saved_range(&words[at]);
+            words[at] = range.ok_or_else(|| format!("{} can be a name", words[at]))?;
+        }
+    }
+    Ok(words)
+}
+
+fn is_owner(option: &str) -> bool {
+    matches!(option, "--uid-owner" | "--gid-owner")
+}
+
+/// A range with a colon as `iptables-save` prints it.
+fn saved_range(sent: &str) -> Option<String> {
+    let (first, last) = sent.split_once(':')?;
+    Some(if first == last {
+        first.to_owned()
+    } else {
+        format!("{first}-{last}")
+    })
+}
+
+/// The lines of a transaction with ids as `iptables-save` prints them.
+pub(crate) fn with_saved_ids(sent: &str) -> String {
+    let mut words: Vec<String> = sent.split(' ').map(str::to_owned).collect();
+    for at in 1..words.len() {
+        if is_owner(&words[at - 1])
+            && let Some(range) = saved_range(&words[at])
+        {
+            words[at] = range;
+        }
+    }
+    words.join(" ")
 }
 
 /// A user's chain that is there is emptied, whatever `--noflush` says.

@@ -1,4 +1,4 @@
-//! What is written is what is read, and who is named in a policy is named in its rules.
+//! Rules that are written are read back unchanged, and the rules of a policy name the policy's users.
 
 use ip_lockdown::policy::{AccountName, Family, Gid, Policy, Target, Uid, UidRange};
 use ip_lockdown::probe::Transport;

@@ -1,4 +1,4 @@
-//! "Could not look is never absent": whatever text comes in, it is understood or it is an error.
+//! A failed read is never "absent": any text is either parsed or an error.
 
 use ip_lockdown::policy::{AccountName, Address, Family, GroupRef, UserRef};
 use ip_lockdown::ruleset::Marker;
@@ -78,7 +78,15 @@ proptest! {
             Ok(UserRef::Uids(uids)) => {
                 prop_assert_eq!(uids.to_string().parse(), Ok(UserRef::Uids(uids)));
             }
-            Ok(UserRef::Name(name)) => prop_assert_eq!(name.as_str(), word.as_str()),
+            Ok(UserRef::Name(name)) => {
+                let without_prefix = word.strip_prefix("name:").unwrap_or(&word);
+                prop_assert_eq!(name.as_str(), without_prefix);
+                prop_assert!(!name.to_string().contains(char::is_control), "{name}");
+                prop_assert!(!name.in_comment().contains([',', '"', '\'', '\\', ' ', '\n']), "{name}");
+                prop_assert_eq!(AccountName::from_comment(&name.in_comment()), Some(name.clone()));
+                prop_assert_eq!(name.as_argument().parse(), Ok(UserRef::Name(name.clone())));
+                prop_assert_eq!(name.as_argument().parse(), Ok(GroupRef::Name(name)));
+            }
             Err(error) => prop_assert!(!error.to_string().contains(char::is_control), "{error}"),
         }
         if let Err(error) = word.parse::<GroupRef>() {
@@ -95,6 +103,9 @@ proptest! {
     /// There is one way to write each: what is not written so is not ours.
     #[test]
     fn any_word_is_written_as_it_was_read_or_is_not_ours(word in word()) {
+        if let Some(name) = AccountName::from_comment(&word) {
+            prop_assert_eq!(name.in_comment(), word.as_str());
+        }
         if let Ok(name) = word.parse::<ChainName>() {
             prop_assert_eq!(name.to_string(), word.as_str());
         }

@@ -1,4 +1,4 @@
-//! What a change and a look cost on a host that has the rules of very many services.
+//! The cost of a change and of a check on a host with the rules of very many services.
 
 use std::fmt::Write as _;
 use std::fs;

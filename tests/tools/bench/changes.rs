@@ -1,4 +1,4 @@
-//! What a change of the rules costs, beside the bare calls of the same rules, and beside a script that starts a
+//! The cost of a change of the rules, compared with `iptables-restore` and `nft` alone, and with a script that starts a
 //! process for each rule.
 
 use std::fs;

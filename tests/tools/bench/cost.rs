@@ -1,9 +1,9 @@
-//! What a lockdown costs, beside what would be used instead: `make bench`.
+//! The cost of a lockdown, compared with the alternatives: `make bench`.
 //!
 //! Everything that is compared is measured in turns, in this one run, so that the ratios mean something on a busy
-//! machine too. No test: it asserts that every call succeeds, and nothing about time. With `--write FILE` the
-//! tables become a page, with `--hot FILE` what the bench `hot` printed is a part of it; words choose sections. With
-//! `--into FILE` the sections that are measured take their place in a page that is there.
+//! machine too. This is no test: it asserts that every call succeeds, and nothing about time. `--write FILE`
+//! writes the tables as a page; `--hot FILE` adds the output of the bench `hot` to it; other arguments select sections.
+//! `--into FILE` replaces the measured sections in an existing page.
 
 #![expect(
     clippy::expect_used,

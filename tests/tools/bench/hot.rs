@@ -1,4 +1,5 @@
-//! What of a change is this program's own work, without any other: desired, plan, render, parse, encode, decode.
+//! The part of a change that is this program's own work, without other programs and the kernel: desired, plan, render,
+//! parse, encode, decode.
 //! `make bench`.
 
 #![expect(

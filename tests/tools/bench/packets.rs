@@ -1,4 +1,4 @@
-//! The way of a packet: that of an allowed user, of a refused one, and of everybody else's traffic.
+//! The cost of a packet: of an allowed user, of a refused user, and of other traffic.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! What came of measuring the same thing several times.
+//! The results of repeated measurements.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -4,7 +4,7 @@
 //! with `ForAllValues`, or is `Null` with the value true. This is how IAM treats absent keys.
 
 use super::report::Report;
-use super::source::{Location, Node};
+use super::source::{Entry, Location, Node};
 use crate::diagnostic::Code;
 use crate::text::{nearest, quote};
 use crate::value::has_placeholder;
@@ -187,52 +187,13 @@ pub(super) fn parse<'a>(node: &Node<'a>, report: &mut Report) -> Vec<Condition<'
     };
     let mut conditions = Vec::new();
     for entry in operators {
-        let operator = Operator::parse(entry.key);
-        if operator.is_none() {
-            let message = format!("{} is not a condition operator", quote(entry.key));
-            let help = match near_operator(entry.key) {
-                Some(near) => format!("did you mean {near}?"),
-                None => "use an operator such as StringEquals, ArnLike or Bool, each also with the suffix IfExists".to_owned(),
-            };
-            report.add(Code::UnknownOperator, &entry.location, message, help);
-        }
-        let Some(keys) = entry.value.entries() else {
-            report.bad_value(
-                &entry.value,
-                "an operator must have an object: condition keys and their values",
-            );
-            continue;
-        };
-        if keys.is_empty() {
-            report.add(
-                Code::EmptyOperator,
-                &entry.location,
-                format!(
-                    "{} has no condition key, so it tests nothing",
-                    quote(entry.key)
-                ),
-                "add a condition key with its values, or remove the operator",
-            );
-        }
-        for key in keys {
-            let nodes = key.value.one_or_many();
-            if nodes.is_empty() {
-                report.bad_value(&key.value, "add a value, or remove the key");
-            }
-            let mut texts = Vec::new();
-            for node in nodes {
-                match node.scalar() {
-                    Some(text) => texts.push((text, node)),
-                    None => report.bad_value(
-                        &node,
-                        "a condition key must have a string or an array of strings",
-                    ),
-                }
-            }
+        let operator = operator(&entry, report);
+        for key in keys(&entry, report) {
+            let values = values(&key.value, report);
             let Some(operator) = operator else {
                 continue;
             };
-            let values = texts.into_iter();
+            let values = values.into_iter();
             let condition = Condition {
                 operator,
                 name: key.key,
@@ -249,6 +210,62 @@ pub(super) fn parse<'a>(node: &Node<'a>, report: &mut Report) -> Vec<Condition<'
     conditions
 }
 
+/// The operator; `None` if it is unknown, which is reported.
+fn operator(entry: &Entry<'_>, report: &mut Report) -> Option<Operator> {
+    let operator = Operator::parse(entry.key);
+    if operator.is_none() {
+        let message = format!("{} is not a condition operator", quote(entry.key));
+        let help = match near_operator(entry.key) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "use an operator such as StringEquals, ArnLike or Bool, each also with the suffix IfExists".to_owned(),
+        };
+        report.add(Code::UnknownOperator, &entry.location, message, help);
+    }
+    operator
+}
+
+/// The condition keys of the operator. Reports an operator without any.
+fn keys<'a>(entry: &Entry<'a>, report: &mut Report) -> Vec<Entry<'a>> {
+    let Some(keys) = entry.value.entries() else {
+        report.bad_value(
+            &entry.value,
+            "the value of an operator must be an object: condition keys and their values",
+        );
+        return Vec::new();
+    };
+    if keys.is_empty() {
+        report.add(
+            Code::EmptyOperator,
+            &entry.location,
+            format!(
+                "{} has no condition key, so it tests nothing",
+                quote(entry.key)
+            ),
+            "add a condition key with its values, or remove the operator",
+        );
+    }
+    keys
+}
+
+/// The values of a condition key. Reports those that are not text.
+fn values<'a>(node: &Node<'a>, report: &mut Report) -> Vec<(&'a str, Node<'a>)> {
+    let nodes = node.one_or_many();
+    if nodes.is_empty() {
+        report.bad_value(node, "add a value, or remove the key");
+    }
+    let mut texts = Vec::new();
+    for node in nodes {
+        match node.scalar() {
+            Some(text) => texts.push((text, node)),
+            None => report.bad_value(
+                &node,
+                "a condition key must have a string or an array of strings",
+            ),
+        }
+    }
+    texts
+}
+
 /// Reports values that contain a placeholder. `keys` reports those of external IDs.
 fn placeholders(condition: &Condition, report: &mut Report) {
     let left = |value: &&Value| has_placeholder(value.text) && condition.key != "sts:externalid";
@@ -257,7 +274,7 @@ fn placeholders(condition: &Condition, report: &mut Report) {
             Code::Placeholder,
             &value.node.location,
             format!("{} still contains a placeholder", quote(value.text)),
-            "replace the part between < and > by your own value",
+            "replace the part between < and > with your own value",
         );
     }
 }

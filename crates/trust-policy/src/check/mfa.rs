@@ -62,7 +62,7 @@ pub(super) fn check(statement: &ParsedStatement, all: &[ParsedStatement], report
                 &condition.location,
                 "requests without MFA do not have this key, so the condition does not stop them",
                 if statement.allow {
-                    "require MFA of people by Bool, without IfExists; services and programs cannot use MFA"
+                    "to require MFA of people, use Bool without IfExists; services and programs cannot use MFA"
                 } else {
                     "use BoolIfExists, which also denies requests without the key; services and programs cannot use MFA"
                 },

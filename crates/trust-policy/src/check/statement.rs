@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::condition::{self, Condition};
 use super::report::Report;
-use super::source::{Location, Node};
+use super::source::{Entry, Location, Node};
 use crate::diagnostic::Code;
 use crate::text::{nearest, quote};
 use crate::value::is_sid;
@@ -65,18 +65,7 @@ impl<'a> ParsedStatement<'a> {
         const OTHERS: [&str; 4] = ["Resource", "NotResource", "NotPrincipal", "NotAction"];
         let all: Vec<&str> = KEYS.into_iter().chain(OTHERS).collect();
         let entries = report.entries_of(node, "a statement", &all)?;
-        for entry in &entries {
-            let help = match entry.key {
-                "Resource" | "NotResource" => {
-                    "remove it; the resource of a trust policy is the role itself"
-                }
-                "NotPrincipal" => "remove it, and name under Principal who may assume the role",
-                "NotAction" => "replace it by Action, such as sts:AssumeRole",
-                _ => continue,
-            };
-            let message = format!("a trust policy cannot contain {}", entry.key);
-            report.add(Code::NotInTrustPolicy, &entry.location, message, help);
-        }
+        elements_of_other_policies(&entries, report);
         let find = |key| {
             entries
                 .iter()
@@ -214,6 +203,22 @@ impl<'a> ParsedStatement<'a> {
             let wanted = format!("{} must be a string or an array of strings", entry.key);
             list.extend(strings(&entry.value, &wanted, report));
         }
+    }
+}
+
+/// Reports the elements that a trust policy cannot contain.
+fn elements_of_other_policies(entries: &[Entry<'_>], report: &mut Report) {
+    for entry in entries {
+        let help = match entry.key {
+            "Resource" | "NotResource" => {
+                "remove it; the resource of a trust policy is the role itself"
+            }
+            "NotPrincipal" => "remove it, and name under Principal who may assume the role",
+            "NotAction" => "replace it with Action, such as sts:AssumeRole",
+            _ => continue,
+        };
+        let message = format!("a trust policy cannot contain {}", entry.key);
+        report.add(Code::NotInTrustPolicy, &entry.location, message, help);
     }
 }
 

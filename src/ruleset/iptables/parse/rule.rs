@@ -3,7 +3,7 @@
 use crate::policy::{AccountName, Address, Family, Gid, Uid, UidRange};
 use crate::probe::{SOURCE_PORT, Transport};
 use crate::ruleset::iptables::tokens::tokens;
-use crate::ruleset::model::{ChainName, Rule, Verdict};
+use crate::ruleset::model::{ChainName, Rule, Verdict, names_of};
 
 /// The matches and the target of a rule; each occurs at most once.
 #[derive(Default, PartialEq)]
@@ -108,7 +108,7 @@ impl Parts {
 fn names(comment: Option<String>) -> Option<Vec<AccountName>> {
     match comment {
         None => Some(Vec::new()),
-        Some(comment) => comment.split(',').map(|name| name.parse().ok()).collect(),
+        Some(comment) => names_of(&comment),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The clients that run throughout, and what comes of them.
+//! The clients that run throughout, and their results.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

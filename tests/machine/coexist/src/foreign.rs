@@ -1,8 +1,8 @@
-//! The rules of all other tools: everything in the firewall but ours. Pure, but for [`Ruleset::read`].
+//! The rules of all other tools: everything in the firewall except ours. Pure, except [`Ruleset::read`].
 //!
-//! Left out as ours: chains `IPL-*` and `IPF-*`, rules that jump there, the table `inet ip_lockdown`. Left out as
-//! nobody's: counters, and a table in which nothing is left but empty built-in chains that accept. iptables-nft makes
-//! such a table when it is first asked about it.
+//! Left out as ours: chains `IPL-*` and `IPF-*`, rules that jump there, the table `inet ip_lockdown`. Also left
+//! out: counters, and a table with nothing but empty built-in chains that accept. iptables-nft creates such a table when
+//! it first lists it.
 
 use std::collections::BTreeSet;
 use std::thread::sleep;

@@ -1,4 +1,4 @@
-//! The program under test, and what it says of its layers.
+//! The program under test, and its report on its layers.
 
 use std::collections::BTreeMap;
 use std::process::Command;

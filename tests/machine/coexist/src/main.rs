@@ -1,22 +1,22 @@
 //! ip-lockdown beside the other tools that write firewall rules, on a real Debian with the real tools.
 //!
-//! `run.sh` boots the machine and calls this program twice: in the guest, to play a group of rows, and outside, to
-//! judge the whole and write the page.
+//! `run.sh` boots the machine and calls this program twice: in the guest, to run a group of rows, and outside, to
+//! compare all results with the expectations and write the page.
 //!
 //! ```text
 //! rows      what is done, and what is expected of it: data
 //! play      does one group: control, lock, each row, remove             -> measured rows, as JSON
-//!   clients   who tries to get through meanwhile, and what came of it
-//!   lockdown  the program under test, and what it says of its layers
-//!   foreign   the rules of the others, without ours
+//!   clients   who tries to get through meanwhile, and the results
+//!   lockdown  the program under test, and its report on its layers
+//!   foreign   other tools' rules
 //! judge     expected against measured                                    -> contradictions
 //! page      all groups                                                   -> docs/coexistence.md
 //! ```
 //!
-//! What the guest is told to do is bash, as an admin would type it; `guest.sh` has the longer words.
+//! The steps in the guest are bash commands, as an administrator would type them; `guest.sh` defines the longer ones.
 //!
 //! A contradiction in any row fails the run. So does a row in which a client did not try, or in which the packets of
-//! a container did not come through anyway: such a row would show nothing.
+//! a container did not get through without a lockdown: such a row would show nothing.
 
 #![expect(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The page for readers: the words of `page.md`, and the tables.
+//! The page for readers: the text of `page.md`, and the tables.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! What is done, and what is expected of it. The states of the layers are those that were found by trying each tool
-//! by hand; a tool that comes to behave in another way makes the run fail, and the row here has to be changed.
+//! What is done, and what is expected of it. The expected states of the layers were found by trying each tool by
+//! hand. If a new version of a tool behaves differently, the run fails, and the row here must be changed.
 
 use crate::clients::Source;
 use crate::lockdown::State::{self, Bypassed, Gone, Stands};

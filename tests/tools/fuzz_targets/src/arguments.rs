@@ -17,7 +17,13 @@ use crate::{assert_printable, text};
 pub fn arguments(bytes: &[u8]) {
     let text = text(bytes);
     message(read_back::<Address>(&text));
-    message(read_back::<AccountName>(&text));
+    match text.parse::<AccountName>() {
+        Ok(name) => account_name(&name, &text),
+        Err(error) => assert_printable(&error.to_string()),
+    }
+    if let Some(name) = AccountName::from_comment(&text) {
+        assert_eq!(name.in_comment(), text);
+    }
     message(read_back::<LayerChoice>(&text));
     message(read_back::<Layers>(&text));
     // These two are printed as given, or not at all.
@@ -33,17 +39,34 @@ pub fn arguments(bytes: &[u8]) {
     ] {
         assert!(printed.is_none_or(|printed| printed == text), "{text:?}");
     }
+    let without_prefix = text.strip_prefix("name:").unwrap_or(&text);
     match text.parse::<UserRef>() {
-        Ok(UserRef::Name(name)) => assert_eq!(name.as_str(), text),
+        Ok(UserRef::Name(name)) => account_name(&name, without_prefix),
         Ok(word @ UserRef::Uids(uids)) => assert_eq!(uids.to_string().parse(), Ok(word)),
         Err(error) => assert_printable(&error.to_string()),
     }
     match text.parse::<GroupRef>() {
-        Ok(GroupRef::Name(name)) => assert_eq!(name.as_str(), text),
+        Ok(GroupRef::Name(name)) => account_name(&name, without_prefix),
         Ok(word @ GroupRef::Gid(gid)) => assert_eq!(gid.to_string().parse(), Ok(word)),
         Err(error) => assert_printable(&error.to_string()),
     }
     quoted(&text);
+}
+
+/// A name is the given text, and each of its printed forms is one line, and is read as the same name.
+fn account_name(name: &AccountName, text: &str) {
+    assert_eq!(name.as_str(), text);
+    assert_printable(&name.to_string());
+    let comment = name.in_comment();
+    assert_printable(&comment);
+    assert!(
+        !comment.contains([',', '"', '\'', '\\', ' ']),
+        "{comment:?}"
+    );
+    assert_eq!(AccountName::from_comment(&comment).as_ref(), Some(name));
+    let argument = name.as_argument();
+    assert_eq!(argument.parse(), Ok(UserRef::Name(name.clone())));
+    assert_eq!(argument.parse(), Ok(GroupRef::Name(name.clone())));
 }
 
 fn read_back<T>(text: &str) -> Result<T, T::Err>

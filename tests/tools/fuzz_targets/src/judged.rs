@@ -1,6 +1,6 @@
-//! What is decided from an observation.
+//! Decisions that are based on an observation.
 
-use ip_lockdown::host::{Flush, Host};
+use ip_lockdown::host::{Flush, Host, NextBoot};
 use ip_lockdown::policy::floor::metadata_for_root;
 use ip_lockdown::ruleset::iptables::Edit;
 use ip_lockdown::ruleset::plan::{self, Plan, Transaction};
@@ -15,6 +15,7 @@ pub(crate) fn observation(seen: &Observation) {
     let host = Host {
         flush: Ok(Flush::No),
         firewalld_at_boot: Ok(false),
+        next_boot: Ok(NextBoot::NotEnabled),
     };
     let lockdown = installed(seen).lockdowns.pop().unwrap_or_else(metadata);
     let alone = std::slice::from_ref(&lockdown);

@@ -1,4 +1,4 @@
-//! Writes the seeds of a fuzz target into a folder, each under the hash of its content: `make fuzz`.
+//! Writes the seeds of a fuzz target into a directory, each under the hash of its content: `make fuzz`.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};

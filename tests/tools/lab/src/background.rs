@@ -1,4 +1,4 @@
-//! Clients that go on while the test does something else.
+//! Clients that run in the background of a test.
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};

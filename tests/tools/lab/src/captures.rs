@@ -1,4 +1,4 @@
-//! The captures: rulesets with what they come to, and the kernel's messages of them.
+//! The captures: rulesets with their expected results, and the kernel's messages for them.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! The folders and files of a corpus.
+//! The directories and files of a corpus.
 
 use std::fs;
 use std::path::{Path, PathBuf};

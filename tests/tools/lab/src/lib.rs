@@ -10,7 +10,7 @@
 //! Each of the three is a network namespace of its own, joined by veth pairs. They share one mount namespace,
 //! in which `/run` is empty and whatever is written below `/etc`, `/usr` and `/var` stays in memory. So a test
 //! may install rules, add users, write units or break `iptables` without the machine noticing, and any number
-//! of labs can exist at once. Dropping a [`Lab`] ends every process in it, and the kernel takes the rest away.
+//! of labs can exist at once. Dropping a [`Lab`] ends every process in it, and the kernel then removes the rest.
 //!
 //! A machine where this cannot work (not root, a program missing) makes [`Lab::new`] panic with the reason:
 //! a test of a lockdown that did not run must never look like one that passed.

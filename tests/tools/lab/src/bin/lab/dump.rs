@@ -1,4 +1,4 @@
-//! `lab dump`: what the kernel lists of nf_tables, as it sends it.
+//! `lab dump`: the kernel's netlink dump of nf_tables, unchanged.
 
 use std::fs;
 use std::io::{Read, Write};

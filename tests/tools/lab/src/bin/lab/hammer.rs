@@ -1,4 +1,4 @@
-//! `lab hammer`: try to get through without a pause.
+//! `lab hammer`: tries to get through, without a pause.
 
 use std::io::{self, stdin};
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Becoming the user as whom something is tried.
+//! Changes to the user who makes the attempt.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! `lab imds`: a metadata service that wants `IMDSv2`, with a role whose credentials are plainly not real.
-//! Unlike the real one it also answers datagrams, each with itself, so that a client can tell what got through.
+//! `lab imds`: a metadata service that requires `IMDSv2`, with a role whose credentials are visibly fake.
+//! Unlike the real service, it echoes datagrams, so that a client knows which of them got through.
 
 use std::collections::HashMap;
 use std::io;

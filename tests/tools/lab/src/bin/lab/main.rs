@@ -1,5 +1,5 @@
 //! The program of the test bench: the fake metadata service and the clients, each run in a namespace of the lab.
-//! A client reports one line of JSON; see the `lab` library for what is in it.
+//! A client reports one line of JSON; the `lab` library describes its content.
 
 #![expect(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! `lab pace`: how fast something goes, again and again for a while.
+//! `lab pace`: measures repeatedly how long an operation takes.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};

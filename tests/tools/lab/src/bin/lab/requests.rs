@@ -1,4 +1,4 @@
-//! `lab requests`: the everyday work of a user who is let in.
+//! `lab requests`: the usual requests of an allowed user.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};

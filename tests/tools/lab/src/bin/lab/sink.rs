@@ -1,4 +1,4 @@
-//! `lab sink`: takes whatever comes.
+//! `lab sink`: accepts and discards all packets.
 
 use std::io::{Read, stdin};
 use std::net::{SocketAddr, TcpListener, UdpSocket};

@@ -1,4 +1,4 @@
-//! `lab steady`: clients that go on whatever happens around them, and report all the while.
+//! `lab steady`: clients that run throughout a test, and report continuously.
 
 use std::fs;
 use std::io::{self, Read};

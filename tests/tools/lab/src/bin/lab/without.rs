@@ -1,4 +1,4 @@
-//! `lab without`: a program under a kernel that seems to lack something.
+//! `lab without`: runs a program on a kernel that seems to lack a feature.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

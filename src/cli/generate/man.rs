@@ -58,7 +58,7 @@ pub(super) fn of_program(program: &Command) -> String {
     entries(&mut page, "ENVIRONMENT", &ENVIRONMENT);
     page.control("PP", []);
     page.text([roman(
-        "No other variable changes what ip-lockdown does. Programs that it runs get an empty environment.",
+        "No other variable changes what ip-lockdown does. Programs that it runs inherit none of them.",
     )]);
     entries(&mut page, "FILES", &FILES);
     see_also(

@@ -4,25 +4,55 @@ use std::ffi::OsStr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::CommandError;
-use crate::cli::{self, CommonArgs, ForwardedChoice, PolicyArgs};
+use thiserror::Error;
+
+use super::{CommonArgs, ForwardedChoice, PolicyArgs};
+use crate::cli;
 use crate::engine::Options;
 use crate::output::log::Verbosity;
 use crate::output::{Format, Output, Style};
-use crate::policy::{Address, Forwarded, Request, Target};
+use crate::policy::{Address, AddressError, Forwarded, Request, SubjectError, Target};
 use crate::ruleset::model::{Variant, VariantChoice};
+
+/// Why an argument cannot be used.
+#[derive(Debug, Error)]
+pub enum ArgumentError {
+    /// It is not an address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// It is not a user or group, or there are too many of them.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// It is not text.
+    #[error("{0} is not valid UTF-8")]
+    NotUtf8(String),
+}
+
+impl ArgumentError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Address(error) => error.help(),
+            Self::Subject(error) => error.help(),
+            Self::NotUtf8(_) => None,
+        }
+    }
+}
 
 /// The shared options, resolved once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Settings {
+pub struct Settings {
     /// What the engine needs.
-    pub(super) engine: Options,
+    pub engine: Options,
     /// What the output needs.
-    pub(super) output: Output,
+    pub output: Output,
 }
 
 impl Settings {
-    pub(super) fn new(common: &CommonArgs, style: Style) -> Self {
+    /// Resolves the shared options.
+    #[must_use]
+    pub fn new(common: &CommonArgs, style: Style) -> Self {
         Self {
             engine: Options {
                 variant: common.variant.map(|choice| match choice {
@@ -36,8 +66,8 @@ impl Settings {
             },
             output: Output {
                 format: match common.output {
-                    cli::Format::Text => Format::Text,
-                    cli::Format::Json => Format::Json,
+                    super::Format::Text => Format::Text,
+                    super::Format::Json => Format::Json,
                 },
                 verbose: common.verbose > 0,
                 quiet: common.quiet,
@@ -48,7 +78,8 @@ impl Settings {
 }
 
 /// Which messages are logged.
-pub(super) fn verbosity(common: &CommonArgs) -> Verbosity {
+#[must_use]
+pub fn verbosity(common: &CommonArgs) -> Verbosity {
     match (common.quiet, common.verbose) {
         (true, _) => Verbosity::Quiet,
         (false, 0) => Verbosity::Normal,
@@ -58,7 +89,10 @@ pub(super) fn verbosity(common: &CommonArgs) -> Verbosity {
 }
 
 /// The request of a command that takes an address and its users.
-pub(super) fn request(address: &OsStr, args: &PolicyArgs) -> Result<Request, CommandError> {
+///
+/// # Errors
+/// An argument is not an address, user or group, or there are too many of them.
+pub fn request(address: &OsStr, args: &PolicyArgs) -> Result<Request, ArgumentError> {
     let request = Request {
         target: target(address, args.only)?,
         users: args
@@ -81,17 +115,20 @@ pub(super) fn request(address: &OsStr, args: &PolicyArgs) -> Result<Request, Com
 }
 
 /// The target of a command that takes an address alone.
-pub(super) fn target(address: &OsStr, only: bool) -> Result<Target, CommandError> {
+///
+/// # Errors
+/// The argument is not an address.
+pub fn target(address: &OsStr, only: bool) -> Result<Target, ArgumentError> {
     Ok(Target::new(parse::<Address>(address)?, only))
 }
 
-fn parse<T>(text: &OsStr) -> Result<T, CommandError>
+fn parse<T>(text: &OsStr) -> Result<T, ArgumentError>
 where
     T: FromStr,
-    CommandError: From<T::Err>,
+    ArgumentError: From<T::Err>,
 {
     let text = text.to_str().ok_or_else(|| {
-        CommandError::NotUtf8(text.display().to_string().escape_debug().to_string())
+        ArgumentError::NotUtf8(text.display().to_string().escape_debug().to_string())
     })?;
     Ok(text.parse()?)
 }

@@ -64,7 +64,7 @@ pub(super) fn page() -> String {
              lists a name that does not exist. The error message contains file, line and column, and \
              the exit code is 2.",
             "At boot, and on `systemctl reload ip-lockdown`, a configuration that cannot be used leaves \
-             locked addresses locked, and locks the metadata service to root if it is not locked yet. \
+             locked addresses locked. The metadata service is locked for root only, unless it is locked already. \
              Other addresses that are not locked yet stay open. A name that does not exist is left \
              out, or keeps the id that the current rules have for it, unless another user has that id \
              now; ip-lockdown-settle.service waits for the name. The journal contains a warning, and the exit code is 4.",
