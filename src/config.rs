@@ -2,7 +2,8 @@
 //!
 //! `config.toml` and its drop-ins are merged: all entries for one address are one lockdown. It allows
 //! the users and groups of all of them, and has the options of the first one, so that a drop-in can
-//! add users but cannot change options. Anything unknown is an error with file, line and column;
+//! add users but cannot change options. `layers` and `variant` stand above all tables and hold for the
+//! host; the first file sets them. Anything unknown is an error with file, line and column;
 //! nothing is skipped.
 #![forbid(unsafe_code)]
 
@@ -16,9 +17,11 @@ use std::ops::Range;
 use thiserror::Error;
 
 use crate::policy::{Address, AddressError, SubjectError};
+use crate::ruleset::model::VariantChoice;
+use crate::ruleset::{LayerChoice, LayersError};
 
 pub use edit::with_lockdown;
-pub use parse::parse;
+pub use parse::{host_settings, parse};
 
 /// The name of the tables, one for each lockdown.
 const LOCKDOWN: &str = "lockdown";
@@ -67,6 +70,32 @@ pub const KEYS: [Key; 5] = [
                   false.",
     },
 ];
+
+/// The keys above all tables, which hold for the host.
+pub const HOST_KEYS: [Key; 2] = [
+    Key {
+        name: "layers",
+        form: "[\"LAYER\", ...] or \"auto\"",
+        meaning: "The layers to install the rules in: filter, nftables and security, as with --layers, \
+                  which overrides it. Beside a tool that inserts rules above those of all others, such \
+                  as Calico, use [\"nftables\"]. The default is \"auto\".",
+    },
+    Key {
+        name: "variant",
+        form: "\"auto\", \"nft\" or \"legacy\"",
+        meaning: "Which iptables to use, as with --variant, which overrides it. The default is \
+                  \"auto\".",
+    },
+];
+
+/// What a configuration sets for the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostSettings {
+    /// The layers to install the rules in.
+    pub layers: LayerChoice,
+    /// The iptables variant.
+    pub variant: VariantChoice,
+}
 
 /// One file of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +154,8 @@ enum Reason {
         key: String,
         near: Option<&'static str>,
     },
+    #[error("`{key}` is set for the host, not for one [[{LOCKDOWN}]]")]
+    HostKey { key: &'static str },
     #[error("[[{LOCKDOWN}]] has no address")]
     NoAddress,
     #[error("`{key}` must be {expected}, not {actual}")]
@@ -139,6 +170,10 @@ enum Reason {
     Subject(#[from] SubjectError),
     #[error("`{key}` conflicts with {other}, which configures the same address")]
     Conflict { key: &'static str, other: Position },
+    #[error("`{key}` conflicts with {other}: the first file sets it for the host")]
+    HostConflict { key: &'static str, other: Position },
+    #[error(transparent)]
+    Layers(#[from] LayersError),
     #[error(
         "this [[{LOCKDOWN}]] locks both addresses of the metadata service, but {other} locks {address} \
          alone"
@@ -160,9 +195,12 @@ impl ConfigError {
             }
             Reason::Address(error) => error.help(),
             Reason::Subject(error) => error.help(),
-            Reason::Conflict { .. } => Some("remove it here, or make both the same".to_owned()),
+            Reason::Conflict { .. } | Reason::HostConflict { .. } => {
+                Some("remove it here, or make both the same".to_owned())
+            }
+            Reason::HostKey { .. } => Some("move it above the first [[lockdown]]".to_owned()),
             Reason::Overlap { .. } => Some("set `only` to the same value in both".to_owned()),
-            Reason::NotToml(_) | Reason::WrongValue { .. } => None,
+            Reason::NotToml(_) | Reason::WrongValue { .. } | Reason::Layers(_) => None,
         }
     }
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{CommonArgs, ForwardedChoice, PolicyArgs, VariantChoice};
+use super::{CommonArgs, ForwardedChoice, PolicyArgs};
+use crate::cli;
 use crate::engine::Options;
 use crate::output::log::Verbosity;
 use crate::output::{Format, Output, Style};
 use crate::policy::{Address, AddressError, Forwarded, Request, SubjectError, Target};
-use crate::ruleset::model::Variant;
+use crate::ruleset::model::{Variant, VariantChoice};
 
 /// Why an argument cannot be used.
 #[derive(Debug, Error)]
@@ -54,11 +55,11 @@ impl Settings {
     pub fn new(common: &CommonArgs, style: Style) -> Self {
         Self {
             engine: Options {
-                variant: match common.variant {
-                    VariantChoice::Auto => None,
-                    VariantChoice::Nft => Some(Variant::Nft),
-                    VariantChoice::Legacy => Some(Variant::Legacy),
-                },
+                variant: common.variant.map(|choice| match choice {
+                    cli::VariantChoice::Auto => VariantChoice::Auto,
+                    cli::VariantChoice::Nft => VariantChoice::Only(Variant::Nft),
+                    cli::VariantChoice::Legacy => VariantChoice::Only(Variant::Legacy),
+                }),
                 layers: common.layers,
                 config: common.config.clone(),
                 wait: Duration::from_secs(common.wait.into()),

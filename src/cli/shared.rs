@@ -27,31 +27,32 @@ pub struct CommonArgs {
     pub config: Option<PathBuf>,
 
     /// Which iptables variant to use
+    ///
+    /// The default is `variant` of the configuration, or else auto.
     #[arg(
         long,
         global = true,
         display_order = 501,
         hide_short_help = true,
         value_enum,
-        default_value_t,
         value_name = "VARIANT"
     )]
-    pub variant: VariantChoice,
+    pub variant: Option<VariantChoice>,
 
     /// Layers to install the rules in
     ///
-    /// A list of filter, nftables and security, separated by commas. `auto` means filter,nftables;
-    /// nftables alone if iptables is not installed; filter,security if groups are allowed or the kernel
-    /// has no nf_tables. Ignored by `status` and `remove`, which always use all layers.
+    /// A list of filter, nftables and security, separated by commas. The default is `layers` of the
+    /// configuration, or else auto. `auto` means filter,nftables; nftables alone if iptables is not
+    /// installed or cannot be used; filter,security if groups are allowed or the kernel has no
+    /// nf_tables. Ignored by `status` and `remove`, which always use all layers.
     #[arg(
         long,
         global = true,
         display_order = 502,
         hide_short_help = true,
-        default_value_t,
         value_name = "LAYERS"
     )]
-    pub layers: LayerChoice,
+    pub layers: Option<LayerChoice>,
 
     /// How long to wait for other runs and for the xtables lock
     #[arg(long, global = true, display_order = 503, hide_short_help = true, default_value_t = 10,
@@ -82,10 +83,9 @@ pub struct CommonArgs {
 }
 
 /// Which iptables to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum VariantChoice {
     /// The variant that the command `iptables` runs on this host
-    #[default]
     Auto,
     /// iptables-nft
     Nft,

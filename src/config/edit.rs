@@ -12,13 +12,7 @@ use crate::policy::{Address, Forwarded, GroupRef, Request, Target, UserRef};
 /// The text is not a valid configuration.
 pub fn with_lockdown(source: &Source, lockdown: &Request) -> Result<String, ConfigError> {
     parse(std::slice::from_ref(source))?;
-    let mut document = source
-        .text
-        .parse::<DocumentMut>()
-        .map_err(|error| ConfigError {
-            position: source.position(error.span()),
-            reason: Reason::NotToml(error.message().to_owned()),
-        })?;
+    let mut document = document(source)?;
     let entries = document
         .entry(LOCKDOWN)
         .or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
@@ -55,6 +49,14 @@ pub fn with_lockdown(source: &Source, lockdown: &Request) -> Result<String, Conf
         entries.push(entry);
     }
     Ok(with_line_endings_of(&source.text, &document.to_string()))
+}
+
+fn document(source: &Source) -> Result<DocumentMut, ConfigError> {
+    let document = source.text.parse::<DocumentMut>();
+    document.map_err(|error| ConfigError {
+        position: source.position(error.span()),
+        reason: Reason::NotToml(error.message().to_owned()),
+    })
 }
 
 /// The new text, with carriage returns if all lines of the old text have them. toml_edit removes them.

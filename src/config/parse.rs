@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use toml_edit::{Document, Item, Table, Value};
 
-use super::{ConfigError, KEYS, LOCKDOWN, Position, Reason, Source};
+use super::{ConfigError, HOST_KEYS, HostSettings, KEYS, LOCKDOWN, Position, Reason, Source};
 use crate::policy::{Address, Forwarded, Request, SubjectError, Target};
+use crate::ruleset::model::{Variant, VariantChoice};
+use crate::ruleset::{LayerChoice, LayersError};
 
 /// How similar a key must be to be suggested, 0 to 1 (Jaro-Winkler).
 const NEAR: f64 = 0.7;
@@ -26,14 +28,57 @@ struct Entry {
 /// # Errors
 /// The first invalid key or value, or two entries that conflict.
 pub fn parse(sources: &[Source]) -> Result<Vec<Request>, ConfigError> {
+    host_settings(sources)?;
     let mut entries = Vec::new();
     for source in sources {
-        entries.extend(entries_of(source)?);
+        entries.extend(content(source)?.entries);
     }
     merge(entries)
 }
 
-fn entries_of(source: &Source) -> Result<Vec<Entry>, ConfigError> {
+/// Parses all files of a configuration, and returns what they set for the host.
+///
+/// # Errors
+/// The first invalid key or value, or two files that conflict.
+pub fn host_settings(sources: &[Source]) -> Result<HostSettings, ConfigError> {
+    let mut contents = sources.iter().map(content);
+    let Some(first) = contents.next().transpose()? else {
+        return Ok(HostSettings::default());
+    };
+    for later in contents {
+        let later = later?;
+        let start = &first.start;
+        check_host(
+            "layers",
+            first.layers.as_ref(),
+            later.layers.as_ref(),
+            start,
+        )?;
+        check_host(
+            "variant",
+            first.variant.as_ref(),
+            later.variant.as_ref(),
+            start,
+        )?;
+    }
+    Ok(HostSettings {
+        layers: first.layers.map_or(LayerChoice::Auto, |(layers, _)| layers),
+        variant: first
+            .variant
+            .map_or(VariantChoice::Auto, |(variant, _)| variant),
+    })
+}
+
+/// The content of one file.
+struct Content {
+    /// The start of the file.
+    start: Position,
+    layers: Option<(LayerChoice, Position)>,
+    variant: Option<(VariantChoice, Position)>,
+    entries: Vec<Entry>,
+}
+
+fn content(source: &Source) -> Result<Content, ConfigError> {
     let fail = |span, reason| ConfigError {
         position: source.position(span),
         reason,
@@ -42,11 +87,28 @@ fn entries_of(source: &Source) -> Result<Vec<Entry>, ConfigError> {
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
         fail(error.span(), Reason::NotToml(message))
     })?;
-    let mut entries = Vec::new();
+    let mut content = Content {
+        start: source.position(None),
+        layers: None,
+        variant: None,
+        entries: Vec::new(),
+    };
     for (name, item) in document.as_table() {
         let span = span_of(document.as_table(), name);
-        if name != LOCKDOWN {
-            return Err(fail(span, unknown(name, &[LOCKDOWN])));
+        match name {
+            "layers" => {
+                content.layers = Some((layers(source, item)?, source.position(item.span())));
+                continue;
+            }
+            "variant" => {
+                content.variant = Some((variant(source, item)?, source.position(item.span())));
+                continue;
+            }
+            LOCKDOWN => {}
+            _ => {
+                let [layers, variant] = HOST_KEYS.map(|key| key.name);
+                return Err(fail(span, unknown(name, &[LOCKDOWN, layers, variant])));
+            }
         }
         let Item::ArrayOfTables(tables) = item else {
             return Err(fail(
@@ -59,10 +121,66 @@ fn entries_of(source: &Source) -> Result<Vec<Entry>, ConfigError> {
             ));
         };
         for table in tables {
-            entries.push(entry(source, table)?);
+            content.entries.push(entry(source, table)?);
         }
     }
-    Ok(entries)
+    Ok(content)
+}
+
+/// Parses `layers`: a list, or `"auto"`.
+fn layers(source: &Source, item: &Item) -> Result<LayerChoice, ConfigError> {
+    let fail = |span, reason| ConfigError {
+        position: source.position(span),
+        reason,
+    };
+    let wrong = |actual| {
+        let reason = Reason::WrongValue {
+            key: "layers",
+            expected: "a list of filter, nftables and security, or \"auto\"",
+            actual,
+        };
+        fail(item.span(), reason)
+    };
+    if let Some(text) = item.as_str() {
+        return match text {
+            "auto" => Ok(LayerChoice::Auto),
+            _ => Err(wrong(format!("\"{}\"", text.escape_debug()))),
+        };
+    }
+    let list = item
+        .as_array()
+        .ok_or_else(|| wrong(with_article(item.type_name())))?;
+    if list.is_empty() {
+        return Err(wrong("an empty list".to_owned()));
+    }
+    let names = list.iter().map(|value| {
+        let name = value.as_str();
+        name.ok_or_else(|| wrong(format!("a list with {}", with_article(value.type_name()))))
+    });
+    let names = names.collect::<Result<Vec<&str>, ConfigError>>()?.join(",");
+    let layers = names
+        .parse()
+        .map_err(|error: LayersError| fail(item.span(), error.into()));
+    layers.map(LayerChoice::These)
+}
+
+/// Parses `variant`.
+fn variant(source: &Source, item: &Item) -> Result<VariantChoice, ConfigError> {
+    let actual = match item.as_str() {
+        Some("auto") => return Ok(VariantChoice::Auto),
+        Some("nft") => return Ok(VariantChoice::Only(Variant::Nft)),
+        Some("legacy") => return Ok(VariantChoice::Only(Variant::Legacy)),
+        Some(other) => format!("\"{}\"", other.escape_debug()),
+        None => with_article(item.type_name()),
+    };
+    Err(ConfigError {
+        position: source.position(item.span()),
+        reason: Reason::WrongValue {
+            key: "variant",
+            expected: "\"auto\", \"nft\" or \"legacy\"",
+            actual,
+        },
+    })
 }
 
 fn entry(source: &Source, table: &Table) -> Result<Entry, ConfigError> {
@@ -115,6 +233,10 @@ fn entry(source: &Source, table: &Table) -> Result<Entry, ConfigError> {
                 only = Some((choice, position(item.span())));
             }
             _ => {
+                if let Some(key) = HOST_KEYS.iter().find(|key| key.name == name) {
+                    let reason = Reason::HostKey { key: key.name };
+                    return Err(fail(span_of(table, name), reason));
+                }
                 let known = KEYS.map(|key| key.name);
                 return Err(fail(span_of(table, name), unknown(name, &known)));
             }
@@ -244,6 +366,31 @@ fn merge(entries: Vec<Entry>) -> Result<Vec<Request>, ConfigError> {
         .collect()
 }
 
+/// Checks that a later file sets a key for the host, if at all, to the value that the first file has;
+/// that is the default if the first file does not set it.
+fn check_host<T: PartialEq + Default>(
+    key: &'static str,
+    first: Option<&(T, Position)>,
+    later: Option<&(T, Position)>,
+    start: &Position,
+) -> Result<(), ConfigError> {
+    let Some((new, position)) = later else {
+        return Ok(());
+    };
+    let default = (T::default(), start.clone());
+    let (old, other) = first.unwrap_or(&default);
+    if new == old {
+        return Ok(());
+    }
+    Err(ConfigError {
+        position: position.clone(),
+        reason: Reason::HostConflict {
+            key,
+            other: other.clone(),
+        },
+    })
+}
+
 /// Checks that a later entry sets an option, if at all, to the value that the first entry has; that is
 /// the default if the first entry does not set it.
 fn check_same<T: PartialEq + Default>(
@@ -339,6 +486,74 @@ mod tests {
         let all = read(&format!("[[lockdown]]\n{offered}")).unwrap();
         assert_eq!(offered.lines().count(), KEYS.len(), "{offered}");
         assert_eq!(all[0].users.len(), 5);
+    }
+
+    #[test]
+    fn layers_and_variant_hold_for_the_host() {
+        let of = |texts: &[&str]| {
+            let sources: Vec<Source> = (0..)
+                .zip(texts)
+                .map(|(nth, text)| source(&format!("c{nth}"), text))
+                .collect();
+            host_settings(&sources).map_err(|error| with_help(&error))
+        };
+        let set = "layers = [\"nftables\"]\nvariant = \"legacy\"\n";
+        let expected = HostSettings {
+            layers: LayerChoice::These(crate::ruleset::Layers::NFTABLES),
+            variant: VariantChoice::Only(Variant::Legacy),
+        };
+        assert_eq!(of(&[]), Ok(HostSettings::default()));
+        assert_eq!(of(&[IMDS]), Ok(HostSettings::default()));
+        assert_eq!(
+            of(&["layers = \"auto\"\nvariant = \"auto\"\n"]),
+            Ok(HostSettings::default())
+        );
+        assert_eq!(of(&[&format!("{set}{IMDS}"), IMDS]), Ok(expected));
+        // A later file may only repeat them.
+        assert_eq!(of(&[set, set]), Ok(expected));
+        for (texts, message) in [
+            (
+                &[IMDS, "layers = [\"nftables\"]\n"][..],
+                "c1:1:10: `layers` conflicts with c0:1:1: the first file sets it for the host\nhelp: remove",
+            ),
+            (
+                &["variant = \"nft\"\n", "variant = \"auto\"\n"],
+                "c1:1:11: `variant` conflicts with c0:1:11: the first file sets it for the host\nhelp: remove",
+            ),
+            (
+                &["layers = []\n"],
+                "c0:1:10: `layers` must be a list of filter, nftables and security, or \"auto\", not an empty list",
+            ),
+            (
+                &["layers = \"filter\"\n"],
+                "c0:1:10: `layers` must be a list",
+            ),
+            (&["layers = [1]\n"], "c0:1:10: `layers` must be a list"),
+            (
+                &["layers = [\"nat\"]\n"],
+                "c0:1:10: there is no layer \"nat\"",
+            ),
+            (
+                &["layers = [\"security\"]\n"],
+                "c0:1:10: layer security can only drop",
+            ),
+            (
+                &["variant = \"xtables\"\n"],
+                "c0:1:11: `variant` must be \"auto\", \"nft\" or \"legacy\", not \"xtables\"",
+            ),
+            (
+                &["varant = 1\n"],
+                "c0:1:1: there is no key `varant` here\nhelp: a similar key exists: `variant`",
+            ),
+            (
+                &["[[lockdown]]\naddress = \"1.2.3.4\"\nlayers = [\"filter\"]\n"],
+                "c0:3:1: `layers` is set for the host, not for one [[lockdown]]\n\
+                 help: move it above the first [[lockdown]]",
+            ),
+        ] {
+            let error = of(texts).unwrap_err();
+            assert!(error.starts_with(message), "{texts:?}: {error}");
+        }
     }
 
     #[test]

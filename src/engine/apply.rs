@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use super::change::{Outcome, change};
+use super::change::{Outcome, change, install_first};
 use super::configuration;
 use super::error::{EngineError, Failure, NotPermitted, exit_code};
-use super::host::{addresses, host, open, refuse_own_addresses};
+use super::host::{host, observe, observe_again, open, refuse_own_addresses};
 use super::inspect::{Inspection, inspect};
 use super::options::Options;
 use crate::exit_code::ExitCode;
@@ -18,7 +18,7 @@ use crate::policy::{Policy, Request};
 use crate::probe::ProbeResult;
 use crate::ruleset::model::Variant;
 use crate::ruleset::plan::{self, Transaction, Wanted};
-use crate::ruleset::{Lockdown, Observation, installed_for};
+use crate::ruleset::{LayerChoice, Lockdown, Observation, installed_for};
 use crate::sys::accounts::{self, Accounts};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock;
@@ -58,6 +58,8 @@ pub fn apply(request: Option<&Request>, options: &Options) -> Result<Applied, En
     if request.is_none() {
         // Reports a bad configuration before privileges are checked.
         configuration::read(options)?;
+    } else {
+        configuration::warn_if_unusable(options);
     }
     let firewall = open(options, true)?;
     let policy = request.map(resolve).transpose()?;
@@ -87,9 +89,12 @@ pub(super) fn apply_policy(
     // The configuration may have changed while this run waited.
     let policies = policies(policy, options)?;
     policies.iter().for_each(warn_about);
-    let seen = firewall.observe(&addresses(policies.iter().map(|policy| &policy.target)));
-    let wanted = wanted(&policies, options, &seen)?;
-    let changed = change(&wanted, seen, options.layers, firewall);
+    let layers = configuration::host_settings(options).layers;
+    let first = install_first(&policies, layers, firewall);
+    let targets = policies.iter().map(|policy| &policy.target);
+    let seen = observe(firewall, targets, layers);
+    let wanted = wanted(&policies, layers, &seen)?;
+    let changed = change(&wanted, seen, layers, firewall).after(first);
     Ok(conclude(changed, Vec::new(), known, firewall))
 }
 
@@ -107,10 +112,10 @@ fn policies(policy: Option<Policy>, options: &Options) -> Result<Vec<Policy>, En
 
 fn wanted(
     policies: &[Policy],
-    options: &Options,
+    layers: LayerChoice,
     seen: &Observation,
 ) -> Result<Wanted, EngineError> {
-    let (wanted, rejected) = Wanted::new(policies, options.layers, seen);
+    let (wanted, rejected) = Wanted::new(policies, layers, seen);
     match rejected.into_iter().next() {
         None => Ok(wanted),
         Some(rejected) => Err(NotPermitted::new(rejected.reason()).into()),
@@ -128,7 +133,9 @@ pub(super) fn conclude(
     let complete = done.failures.is_empty();
     let judged = installed_instead(&done.lockdowns, complete, &done.seen);
     let host = host(&done.seen);
-    let inspection = inspect_patiently(&judged, &mut done.seen, &host, complete, firewall);
+    let choice = done.choice;
+    let seen = &mut done.seen;
+    let inspection = inspect_patiently(&judged, seen, choice, &host, complete, firewall);
     let mut findings = known_findings;
     findings.extend(inspection.findings);
     let (findings, found) = verify::conclude(findings);
@@ -163,6 +170,7 @@ fn installed_instead(lockdowns: &[Lockdown], complete: bool, seen: &Observation)
 fn inspect_patiently(
     lockdowns: &[Lockdown],
     seen: &mut Observation,
+    choice: LayerChoice,
     host: &Host,
     complete: bool,
     firewall: &Firewall,
@@ -174,7 +182,7 @@ fn inspect_patiently(
         }
         sleep(PAUSE);
         let targets = lockdowns.iter().map(|lockdown| &lockdown.policy.target);
-        *seen = firewall.observe(&addresses(targets));
+        observe_again(firewall, targets, choice, seen);
         inspection = inspect(lockdowns, seen, host, true);
     }
     inspection
@@ -222,13 +230,18 @@ pub struct DryRun {
 pub fn dry_run(request: Option<&Request>, options: &Options) -> Result<DryRun, EngineError> {
     if request.is_none() {
         configuration::read(options)?;
+    } else {
+        configuration::warn_if_unusable(options);
     }
     let firewall = open(options, true)?;
     let policy = request.map(resolve).transpose()?;
     let policies = policies(policy, options)?;
-    let seen = firewall.observe(&addresses(policies.iter().map(|policy| &policy.target)));
-    let lockdowns = wanted(&policies, options, &seen)?.all();
-    let failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
+    let targets = policies.iter().map(|policy| &policy.target);
+    let layers = configuration::host_settings(options).layers;
+    let seen = observe(&firewall, targets, layers);
+    let lockdowns = wanted(&policies, layers, &seen)?.all();
+    let obstacles = plan::obstacles(&lockdowns, &seen).into_iter();
+    let failures: Vec<Failure> = obstacles.cloned().map(Failure::NotRead).collect();
     let plans = [
         plan::install(&lockdowns, &seen),
         plan::clear(&lockdowns, &seen),

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use super::apply::{Applied, conclude, warn_about};
-use super::change::{Outcome, change};
+use super::change::{Outcome, change, install_first};
 use super::configuration::{self, ConfigFailure};
 use super::error::{EngineError, Failure};
-use super::host::{addresses, open};
+use super::host::{observe, open};
 use super::options::Options;
-use crate::policy::floor::{before_lookups, without_configuration};
+use crate::policy::floor::{before_lookups, metadata_for_root, without_configuration};
 use crate::policy::resolve::NotResolved;
 use crate::policy::{Policy, Request};
 use crate::ruleset::plan::Wanted;
-use crate::ruleset::{Lockdown, Observation, installed, installed_policies};
+use crate::ruleset::{LayerChoice, Lockdown, Observation, installed, installed_policies};
 use crate::sys::firewall::Firewall;
 use crate::sys::lock::{self, Held, LockError};
 use crate::verify::{Finding, config_unusable, names_resolved};
@@ -150,21 +150,23 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
         };
         // The configuration may have changed while this run waited.
         let configured = configuration::read(options);
+        let layers = configuration::host_settings(options).layers;
+        let first = install_floors_first(configured.as_deref().ok(), firewall, layers);
         let targets = configured.iter().flatten().map(|request| &request.target);
-        let seen = firewall.observe(&addresses(targets));
+        let seen = observe(firewall, targets, layers);
         let (names, seen) = match State::new(configured, names.take(), &seen) {
             State::Unusable(error) => {
                 let finding = config_unusable(&error.to_string(), error.help().as_deref());
                 let policies = without_configuration(&installed_policies(&seen));
                 return Ok(Pass {
-                    done: install(&policies, seen, firewall, options),
+                    done: install(&policies, seen, firewall, layers).after(first),
                     finding,
                     unresolved: false,
                     lock,
                 });
             }
             State::Unresolved(requests) => {
-                let seen = install_floors(&requests, seen, firewall, options);
+                let seen = install_floors(&requests, seen, firewall, layers);
                 lookups += 1;
                 if lookups < TRIES {
                     // A lookup over the network can take long, and other runs must not wait.
@@ -177,7 +179,7 @@ fn pass(firewall: &Firewall, options: &Options) -> Result<Pass, EngineError> {
             State::Resolved(names) => (names, seen),
         };
         return Ok(Pass {
-            done: install(&names.policies, seen, firewall, options),
+            done: install(&names.policies, seen, firewall, layers).after(first),
             finding: names_resolved(&names.unresolved),
             unresolved: !names.unresolved.is_empty(),
             lock,
@@ -211,19 +213,38 @@ impl Names {
     }
 }
 
+/// On a host on which nothing is locked, locks every configured address in our own nftables table,
+/// for the subjects that need no lookup; without a usable configuration, the metadata service for root.
+/// Nothing slow is read or run before. Returns whether anything changed.
+fn install_floors_first(
+    requests: Option<&[Request]>,
+    firewall: &Firewall,
+    layers: LayerChoice,
+) -> bool {
+    // An installed list with names would refuse those whom the floor does not list.
+    if !firewall.holds_nothing() {
+        return false;
+    }
+    let floors = match requests {
+        Some(requests) => requests.iter().map(Request::floor).collect(),
+        None => vec![metadata_for_root()],
+    };
+    install_first(&floors, layers, firewall)
+}
+
 /// Locks every address that is not locked yet, for the subjects that need no lookup.
 fn install_floors(
     requests: &[Request],
     seen: Observation,
     firewall: &Firewall,
-    options: &Options,
+    layers: LayerChoice,
 ) -> Observation {
     let floors = before_lookups(requests, &installed_policies(&seen));
     if floors.is_empty() {
         return seen;
     }
     // A failure repeats, and is reported, when the resolved policies are installed.
-    install(&floors, seen, firewall, options).seen
+    install(&floors, seen, firewall, layers).seen
 }
 
 /// Installs the policies that this host permits; the others are failures.
@@ -231,10 +252,18 @@ fn install(
     policies: &[Policy],
     seen: Observation,
     firewall: &Firewall,
-    options: &Options,
+    layers: LayerChoice,
 ) -> Outcome {
-    let (wanted, rejected) = Wanted::new(policies, options.layers, &seen);
-    let mut done = change(&wanted, seen, options.layers, firewall);
+    let (mut wanted, rejected) = Wanted::new(policies, layers, &seen);
+    // An address must not stay open because the chosen layers cannot be had.
+    for policy in policies {
+        if wanted.covers(policy) {
+            continue;
+        }
+        let (auto, _) = Wanted::new(std::slice::from_ref(policy), LayerChoice::Auto, &seen);
+        wanted.lockdowns.extend(auto.lockdowns);
+    }
+    let mut done = change(&wanted, seen, layers, firewall);
     done.failures
         .extend(rejected.into_iter().map(Failure::from));
     done

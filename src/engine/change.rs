@@ -6,9 +6,10 @@
 use tracing::{debug, info, warn};
 
 use super::error::Failure;
-use super::host::addresses;
+use super::host::observe_again;
+use crate::policy::Policy;
 use crate::ruleset::plan::{self, Attempts, Place, Plan, Refused, Wanted};
-use crate::ruleset::{Layer, LayerChoice, Lockdown, Observation};
+use crate::ruleset::{Layer, LayerChoice, Lockdown, Observation, Unusable};
 use crate::sys::FirewallError;
 use crate::sys::firewall::Firewall;
 
@@ -17,12 +18,22 @@ use crate::sys::firewall::Firewall;
 pub(super) struct Outcome {
     /// The requested lockdowns, in the layers that they got.
     pub(super) lockdowns: Vec<Lockdown>,
+    /// The chosen layers.
+    pub(super) choice: LayerChoice,
     /// The firewall afterwards.
     pub(super) seen: Observation,
     /// Whether any rule changed.
     pub(super) changed: bool,
     /// The parts of the change that failed.
     pub(super) failures: Vec<Failure>,
+}
+
+impl Outcome {
+    /// The outcome after an earlier step, which may have changed rules too.
+    pub(super) fn after(mut self, changed: bool) -> Self {
+        self.changed |= changed;
+        self
+    }
 }
 
 /// Installs the lockdowns, then removes what is stale.
@@ -34,6 +45,7 @@ pub(super) fn change(
 ) -> Outcome {
     let mut state = Outcome {
         lockdowns: wanted.all(),
+        choice,
         seen,
         changed: false,
         failures: Vec::new(),
@@ -62,6 +74,7 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
         debug!(attempt, ?plan, "installing");
         refusals = run(firewall, &plan, &mut state.changed);
         firewall.observe_again(&mut state.seen);
+        state.seen.disregard_others(choice);
         let failed = refusals.iter();
         let failed: Vec<_> = failed
             .map(|(place, error)| (*place, error.is_refusal()))
@@ -77,12 +90,18 @@ fn install(state: &mut Outcome, choice: LayerChoice, firewall: &Firewall) -> boo
         // Its refusals repeat those above.
         let _ = run(firewall, &plan, &mut state.changed);
         firewall.observe_again(&mut state.seen);
+        state.seen.disregard_others(choice);
     }
     state
         .failures
         .extend(refusals.into_iter().map(Failure::refused));
-    let unread = state.seen.unread().cloned().map(Failure::NotRead);
-    state.failures.extend(unread);
+    let obstacles = plan::obstacles(&state.lockdowns, &state.seen);
+    let obstacles: Vec<Failure> = obstacles
+        .into_iter()
+        .cloned()
+        .map(Failure::NotRead)
+        .collect();
+    state.failures.extend(obstacles);
     plan::install(&state.lockdowns, &state.seen).is_empty()
 }
 
@@ -112,7 +131,13 @@ fn fall_back(
         has_security,
     };
     if let Some(fallback) = plan::fallback(&state.lockdowns, choice, refused, &state.seen) {
-        warn!("{place}: {}: {error}", fallback.reason);
+        if let Some(family) = fallback.gave_up {
+            // A finding contains the error.
+            let unusable = Unusable::refused(family, &error.to_string());
+            state.seen.unusable.push(unusable);
+        } else {
+            warn!("{place}: {}: {error}", fallback.reason);
+        }
         state.lockdowns = fallback.lockdowns;
     }
 }
@@ -133,7 +158,30 @@ fn clear(state: &mut Outcome, firewall: &Firewall) {
         .lockdowns
         .iter()
         .map(|lockdown| &lockdown.policy.target);
-    state.seen = firewall.observe(&addresses(targets));
+    observe_again(firewall, targets, state.choice, &mut state.seen);
+}
+
+/// Installs the lockdowns of the policies in our own nftables table, if it holds nothing for their
+/// addresses: no other program is needed for that, and nothing slow is read before. A failure repeats,
+/// and is reported, when the lockdowns are installed in all layers. Returns whether anything changed.
+pub(super) fn install_first(policies: &[Policy], choice: LayerChoice, firewall: &Firewall) -> bool {
+    let has_iptables = firewall.variant().is_some();
+    let lockdowns: Vec<Lockdown> = policies
+        .iter()
+        .filter_map(|policy| plan::first_lockdown(policy, choice, has_iptables))
+        .collect();
+    let Ok(own) = firewall.own_table() else {
+        return false;
+    };
+    let Some(first) = plan::install_first(&lockdowns, own.as_ref()) else {
+        return false;
+    };
+    info!("installing rules in nftables first");
+    debug!(?first, "installing");
+    firewall
+        .run(&[first])
+        .iter()
+        .all(|(_, result)| result.is_ok())
 }
 
 /// Runs the plan up to the first step that fails, and returns the refusals of that step.

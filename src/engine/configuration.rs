@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use thiserror::Error;
+use tracing::warn;
 
 use super::options::Options;
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, HostSettings};
 use crate::policy::resolve::{NotResolved, resolve_known};
 use crate::policy::{Policy, Request};
 use crate::ruleset::Lockdown;
@@ -67,6 +68,40 @@ pub(super) fn read_from(path: &Path) -> Result<Vec<Request>, ConfigFailure> {
         return Err(ConfigFailure::Empty(path.display().to_string()));
     }
     Ok(requests)
+}
+
+/// What holds for the host: the options of the command line, or else those of the configuration.
+///
+/// # Errors
+/// The configuration exists and is needed, but cannot be used.
+pub(super) fn try_host_settings(options: &Options) -> Result<HostSettings, ConfigFailure> {
+    let configured = match (options.layers, options.variant) {
+        (Some(_), Some(_)) => HostSettings::default(),
+        _ => match sys::config::read(&options.config_path()) {
+            Err(error) if error.is_missing() => HostSettings::default(),
+            sources => config::host_settings(&sources?)?,
+        },
+    };
+    Ok(HostSettings {
+        layers: options.layers.unwrap_or(configured.layers),
+        variant: options.variant.unwrap_or(configured.variant),
+    })
+}
+
+/// [`try_host_settings`]; without a usable configuration, `auto`.
+pub(super) fn host_settings(options: &Options) -> HostSettings {
+    try_host_settings(options).unwrap_or_else(|_| HostSettings {
+        layers: options.layers.unwrap_or_default(),
+        variant: options.variant.unwrap_or_default(),
+    })
+}
+
+/// Warns if `layers` and `variant` of the configuration are ignored: for commands that need nothing
+/// else of the configuration.
+pub(super) fn warn_if_unusable(options: &Options) {
+    if let Err(error) = try_host_settings(options) {
+        warn!("`layers` and `variant` of the configuration are not used: {error}");
+    }
 }
 
 /// The policies of the requests, as far as their names can be resolved, and the names that cannot.

@@ -13,7 +13,6 @@ use super::remove::{Removed, remove};
 use crate::config::{Source, parse, with_lockdown};
 use crate::host::{BOOT_UNIT, UNITS};
 use crate::policy::Request;
-use crate::ruleset::LayerChoice;
 use crate::sys::systemd::SystemdError;
 use crate::sys::{self, lock, privileges, systemd};
 
@@ -208,10 +207,10 @@ fn warn_about_options(options: &Options) {
             sys::config::PATH
         );
     }
-    if options.layers != LayerChoice::Auto || options.variant.is_some() {
+    if options.layers.is_some() || options.variant.is_some() {
         warn!(
-            "the boot unit chooses variant and layers by itself; to change that, add the same options \
-             to its command lines with `systemctl edit ip-lockdown.service`"
+            "the boot unit takes layers and variant from {}: set `layers` and `variant` there",
+            sys::config::PATH
         );
     }
 }

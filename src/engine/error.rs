@@ -172,6 +172,12 @@ pub enum Failure {
     /// Another tool installed removed rules again.
     #[error("rules for {} reappeared while they were removed", join(.0))]
     Reappeared(Vec<Address>),
+    /// Rules are left, for the reasons of other failures.
+    #[error("still locked: {}", join(.0))]
+    StillLocked(Vec<Address>),
+    /// Rules may be left, because a layer could not be read.
+    #[error("it is not known whether {} is open", join(.0))]
+    NotKnownToBeOpen(Vec<Address>),
 }
 
 impl Failure {
@@ -189,6 +195,7 @@ impl Failure {
             Self::Systemd(error) => error.help(),
             Self::NotRead(error) => error.help.clone(),
             Self::Reappeared(_) => Some("run it again".to_owned()),
+            Self::StillLocked(_) | Self::NotKnownToBeOpen(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The firewall and the other tools of this host.
 
-use super::configuration;
+use super::configuration::{self, host_settings};
 use super::error::EngineError;
 use super::options::Options;
 use super::privileges;
@@ -10,7 +10,7 @@ use crate::host::{
     nftables_service,
 };
 use crate::policy::{Address, Family, Target};
-use crate::ruleset::{NotRead, Observation, Readable};
+use crate::ruleset::{LayerChoice, NotRead, Observation, Readable};
 use crate::sys::firewall::Firewall;
 use crate::sys::units::{Units, read_optional};
 use crate::sys::{self, kernel, network, systemd};
@@ -24,7 +24,32 @@ pub(super) fn open(options: &Options, probing: bool) -> Result<Firewall, EngineE
         &[Family::V4]
     };
     let wait = u32::try_from(options.wait.as_secs()).unwrap_or(u32::MAX);
-    Ok(Firewall::find(options.variant, families, wait)?)
+    let variant = host_settings(options).variant.variant();
+    Ok(Firewall::find(variant, families, wait)?)
+}
+
+/// Reads the firewall, for lockdowns of the targets in these layers.
+pub(super) fn observe<'a>(
+    firewall: &Firewall,
+    targets: impl IntoIterator<Item = &'a Target>,
+    choice: LayerChoice,
+) -> Observation {
+    let mut seen = firewall.observe(&addresses(targets));
+    seen.disregard_others(choice);
+    seen
+}
+
+/// Reads the firewall again. What refused our rules before is kept.
+pub(super) fn observe_again<'a>(
+    firewall: &Firewall,
+    targets: impl IntoIterator<Item = &'a Target>,
+    choice: LayerChoice,
+    seen: &mut Observation,
+) {
+    let before = std::mem::take(&mut seen.unusable);
+    *seen = observe(firewall, targets, choice);
+    let now = std::mem::replace(&mut seen.unusable, before);
+    seen.read_again(now);
 }
 
 /// The addresses of the targets.

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ruleset::LayerChoice;
-use crate::ruleset::model::Variant;
+use crate::ruleset::model::VariantChoice;
 use crate::sys;
 
 /// The options of the command line that the engine uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Which iptables variant to use; `None` for the variant of `iptables` on this host.
-    pub variant: Option<Variant>,
-    /// Which layers a lockdown should get.
-    pub layers: LayerChoice,
+    /// Which iptables variant to use; `None` if the configuration decides.
+    pub variant: Option<VariantChoice>,
+    /// Which layers a lockdown should get; `None` if the configuration decides.
+    pub layers: Option<LayerChoice>,
     /// The configuration file, if it is not the default one.
     pub config: Option<PathBuf>,
     /// How long to wait for another run, and for the xtables lock, in full seconds.

@@ -10,9 +10,9 @@ use super::host::{locks_at_boot, open};
 use super::options::Options;
 use crate::exit_code::ExitCode;
 use crate::host::{BOOT_UNIT, SETTLE_UNIT};
-use crate::policy::{Address, Target};
-use crate::ruleset::Observation;
-use crate::ruleset::plan::{self, Wanted};
+use crate::policy::{Address, Family, Target};
+use crate::ruleset::plan::{self, Place, Wanted};
+use crate::ruleset::{NotRead, Observation};
 use crate::sys::firewall::Firewall;
 use crate::sys::{lock, systemd};
 
@@ -23,7 +23,7 @@ const TRIES: usize = 3;
 /// What `remove` did.
 #[derive(Debug)]
 pub struct Removed {
-    /// The addresses whose rules were removed.
+    /// The addresses whose rules were removed, and that are open now.
     pub addresses: Vec<Address>,
     /// The parts of the removal that failed.
     pub failures: Vec<Failure>,
@@ -49,17 +49,18 @@ pub fn remove(target: Option<&Target>, options: &Options) -> Result<Removed, Eng
     let mut addresses = seen.locked_addresses();
     addresses.retain(|address| target.is_none_or(|target| target.addresses().contains(address)));
     let mut failures = Vec::new();
+    let layers = configuration::host_settings(options).layers;
     // First, the other half of the IMDS pair becomes a lockdown of its own, with the same list.
     if let Some(target) = target {
-        let halves =
-            Wanted::halves_without(target, options.layers, &seen).map_err(NotPermitted::new)?;
+        let halves = Wanted::halves_without(target, layers, &seen).map_err(NotPermitted::new)?;
         if !halves.lockdowns.is_empty() {
-            let kept = change(&halves, seen, options.layers, &firewall);
+            let kept = change(&halves, seen, layers, &firewall);
             failures.extend(kept.failures);
             seen = kept.seen;
         }
     }
-    failures.extend(remove_rules(&firewall, seen, &addresses, target.is_none()));
+    let (addresses, failed) = remove_rules(&firewall, seen, &addresses, target.is_none());
+    failures.extend(failed);
     failures.sort_by_key(ToString::to_string);
     failures.dedup_by_key(|failure| failure.to_string());
     match locks_at_boot() {
@@ -132,10 +133,12 @@ fn remove_rules(
     mut seen: Observation,
     addresses: &[Address],
     everything: bool,
-) -> Vec<Failure> {
+) -> (Vec<Address>, Vec<Failure>) {
     let mut failures = Vec::new();
+    // iptables-nft could not remove the rules of these families: they are removed by name.
+    let mut refused_by: Vec<Family> = Vec::new();
     for attempt in 1..=TRIES {
-        let plan = plan::remove(addresses, everything, &seen);
+        let plan = plan::remove(addresses, everything, &refused_by, &seen);
         failures.clear();
         if plan.is_empty() {
             break;
@@ -143,16 +146,42 @@ fn remove_rules(
         info!("removing rules from {}", places(&plan));
         debug!(attempt, ?plan, "removing");
         let refusals = run(firewall, &plan, &mut false);
+        refused_by.extend(refusals.iter().filter_map(|(place, _)| match place {
+            Place::Iptables(_, family) => Some(*family),
+            Place::Nftables => None,
+        }));
         failures.extend(refusals.into_iter().map(Failure::refused));
         seen = firewall.observe(&[]);
     }
-    // Layers that could not be read may still hold rules.
-    let unread = seen.unread().chain(seen.unread_of_other());
-    failures.extend(unread.cloned().map(Failure::NotRead));
     let mut left = seen.locked_addresses();
     left.retain(|address| addresses.contains(address));
-    if failures.is_empty() && !left.is_empty() {
-        failures.push(Failure::Reappeared(left));
+    // What refused is no failure if nothing of ours is left.
+    if left.is_empty() {
+        failures.clear();
+    } else if failures.is_empty() {
+        failures.push(Failure::Reappeared(left.clone()));
     }
-    failures
+    // Layers that could not be read may still hold rules.
+    let unread: Vec<NotRead> = seen
+        .unread_that_may_hold()
+        .chain(seen.unread_of_other())
+        .cloned()
+        .collect();
+    failures.extend(unread.into_iter().map(Failure::NotRead));
+    let is_unknown = |address: &Address| {
+        let mut of_other = seen.other.iter();
+        seen.unread_for(*address).is_some()
+            || of_other.any(|(_, family, seen)| *family == address.family() && seen.is_err())
+    };
+    let (unknown, open): (Vec<Address>, Vec<Address>) = addresses
+        .iter()
+        .filter(|address| !left.contains(address))
+        .partition(|address| is_unknown(address));
+    if !left.is_empty() {
+        failures.push(Failure::StillLocked(left));
+    }
+    if !unknown.is_empty() {
+        failures.push(Failure::NotKnownToBeOpen(unknown));
+    }
+    (open, failures)
 }

@@ -1,5 +1,6 @@
 //! `status`: what is locked, for whom, by which layers, with counters.
 
+use super::configuration::warn_if_unusable;
 use super::error::{EngineError, Failure, exit_code};
 use super::host::{host, open};
 use super::options::Options;
@@ -48,12 +49,14 @@ pub struct StatusOfLockdown {
 /// The firewall could not be read at all.
 pub fn status(options: &Options) -> Result<Status, EngineError> {
     let firewall = open(options, false)?;
+    warn_if_unusable(options);
     let held = lock::shared(options.wait)?;
     let seen = firewall.observe(&[]);
     drop(held);
     let host = host(&seen);
     let found = installed(&seen);
-    let mut failures: Vec<Failure> = seen.unread().cloned().map(Failure::NotRead).collect();
+    let unread = seen.unread_that_may_hold().cloned();
+    let mut failures: Vec<Failure> = unread.map(Failure::NotRead).collect();
     if found.lockdowns.is_empty() {
         // Unread rules of the other variant may hold a lockdown.
         failures.extend(seen.unread_of_other().cloned().map(Failure::NotRead));

@@ -3,7 +3,7 @@
 use super::apply;
 use super::configuration::{self, ConfigFailure};
 use super::error::EngineError;
-use super::host::{addresses, host, locks_at_boot, open};
+use super::host::{host, locks_at_boot, observe, open};
 use super::inspect::inspect;
 use super::options::Options;
 use crate::exit_code::ExitCode;
@@ -52,13 +52,18 @@ pub fn verify(
 ) -> Result<Verified, EngineError> {
     let firewall = open(options, probing)?;
     let requested = match expected {
-        Expectation::Request(request) => Some(apply::resolve(request)?),
+        Expectation::Request(request) => {
+            configuration::warn_if_unusable(options);
+            Some(apply::resolve(request)?)
+        }
         Expectation::AsApplied => None,
     };
     let held = lock::shared(options.wait)?;
     // The configuration may have changed while this run waited.
     let configured = requested.is_none().then(|| configuration::read(options));
-    let seen = firewall.observe(&addresses(requested.iter().map(|policy| &policy.target)));
+    let choice = configuration::host_settings(options).layers;
+    let targets = requested.iter().map(|policy| &policy.target);
+    let seen = observe(&firewall, targets, choice);
     let (lockdowns, mut findings) = match &requested {
         Some(policy) => as_requested(policy, &seen),
         None => all_installed(&seen),
@@ -66,7 +71,7 @@ pub fn verify(
     if let Some(configured) = configured {
         findings.extend(as_configured(configured, &seen, options));
     }
-    if let LayerChoice::These(layers) = options.layers {
+    if let LayerChoice::These(layers) = choice {
         let lockdowns = lockdowns.iter();
         findings.extend(lockdowns.filter_map(|lockdown| layers_as_asked(lockdown, layers, &seen)));
     }

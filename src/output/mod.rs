@@ -111,8 +111,7 @@ impl Output {
         log_failures(&report.failures);
         match self.format {
             Format::Json => self.print_json("remove", report.code, view::removed(report))?,
-            Format::Text if report.failures.is_empty() => self.print(&text::removed(report))?,
-            Format::Text => {}
+            Format::Text => self.print(&text::removed(report))?,
         }
         Ok(report.code)
     }

@@ -145,6 +145,7 @@ pub(super) fn dry_run(report: &DryRun) -> String {
         let command = command.join(" ");
         let command = match transaction {
             Transaction::Iptables(..) => command,
+            Transaction::Named(..) => "over netlink".to_owned(),
             Transaction::Nftables(_) => format!("over netlink, equivalent to {command}"),
         };
         line!(
@@ -275,7 +276,7 @@ fn backstop(layers: Layers, has_groups: bool) -> String {
 
 pub(super) fn removed(report: &Removed) -> String {
     let mut out = String::new();
-    if report.addresses.is_empty() {
+    if report.addresses.is_empty() && report.failures.is_empty() {
         line!(out, "nothing to remove: no address was locked");
     }
     for address in &report.addresses {

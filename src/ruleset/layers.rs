@@ -69,6 +69,12 @@ impl Layers {
     /// What is left on a kernel without any second layer.
     pub const FILTER: Self = Self { bits: 0 }.with(Layer::Filter);
 
+    /// One layer.
+    #[must_use]
+    pub const fn of(layer: Layer) -> Self {
+        Self { bits: 0 }.with(layer)
+    }
+
     /// Whether the layer is included.
     #[must_use]
     pub const fn has(self, layer: Layer) -> bool {

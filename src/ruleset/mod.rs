@@ -28,6 +28,7 @@ pub mod plan;
 pub mod reading;
 pub mod targets;
 mod tree;
+mod unusable;
 
 pub use counters::{Counted, counted};
 pub use installed::{Installed, installed, installed_elsewhere, installed_for, installed_policies};
@@ -36,3 +37,4 @@ pub use lockdown::Lockdown;
 pub use marker::Marker;
 pub use not_read::{NotRead, Readable};
 pub use observation::{Native, Observation};
+pub use unusable::{OwnChain, Reason, Unusable};

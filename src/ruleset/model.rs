@@ -43,6 +43,27 @@ impl fmt::Display for Variant {
     }
 }
 
+/// Which iptables variant to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VariantChoice {
+    /// That of the command `iptables` on this host.
+    #[default]
+    Auto,
+    /// This one.
+    Only(Variant),
+}
+
+impl VariantChoice {
+    /// The chosen variant; `None` for that of the host.
+    #[must_use]
+    pub fn variant(self) -> Option<Variant> {
+        match self {
+            Self::Auto => None,
+            Self::Only(variant) => Some(variant),
+        }
+    }
+}
+
 /// How the last rule of a chain refuses a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -249,7 +270,7 @@ pub struct Ruleset {
     pub family: Family,
     /// The tables, in the order read. A table that is not in use may be missing.
     pub tables: Vec<Table>,
-    /// Tables in use that iptables cannot show; never `filter` or `security`.
+    /// Tables that iptables cannot show, and that may be in use.
     pub hidden: Vec<String>,
 }
 
@@ -261,6 +282,17 @@ impl Ruleset {
             family,
             tables: Vec::new(),
             hidden: Vec::new(),
+        }
+    }
+
+    /// A ruleset of which iptables can show nothing.
+    #[must_use]
+    pub fn hidden(family: Family) -> Self {
+        Self {
+            hidden: ["filter", "security", "nat", "mangle", "raw"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..Self::empty(family)
         }
     }
 

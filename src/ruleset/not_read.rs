@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use super::Layer;
 use super::model::Variant;
 use super::nftables::TABLE;
 use crate::policy::Family;
@@ -13,6 +14,8 @@ use crate::policy::Family;
 pub enum Readable {
     /// The tables of one family of one iptables variant.
     Iptables(Variant, Family),
+    /// The iptables table that is a layer, in one family of one variant.
+    Table(Variant, Family, Layer),
     /// The tables and chains of nf_tables.
     NfTables,
     /// Our nftables table.
@@ -30,6 +33,9 @@ impl fmt::Display for Readable {
         match self {
             Self::Iptables(variant, family) => {
                 write!(f, "the {family} rules of iptables-{variant}")
+            }
+            Self::Table(variant, family, layer) => {
+                write!(f, "the table {layer} ({family}) of iptables-{variant}")
             }
             Self::NfTables => f.write_str("the tables of nf_tables"),
             Self::OwnTable => write!(f, "the nftables table inet {TABLE}"),

@@ -1,11 +1,11 @@
 //! Everything that was read from the firewall in one pass.
 
-use super::Layer;
 use super::model::{Ruleset, Table, Variant};
 use super::nftables::OwnTable;
 use super::nftables::nat::NatTable;
 use super::nftables::object::NativeTable;
 use super::not_read::NotRead;
+use super::{Layer, LayerChoice, Reason, Unusable};
 use crate::policy::{Address, Family};
 
 /// The nf_tables content that iptables does not show.
@@ -25,6 +25,8 @@ pub struct Observation {
     /// The families that this kernel has, with the rules of the variant in use. Without iptables
     /// the rulesets are empty.
     pub families: Vec<(Family, Result<Ruleset, NotRead>)>,
+    /// The layers of iptables that cannot be used, although the rest of the family was read.
+    pub unusable: Vec<Unusable>,
     /// The rules of the other variant, for each family in which it has any.
     pub other: Vec<(Variant, Family, Result<Ruleset, NotRead>)>,
     /// Whether this kernel has nf_tables.
@@ -60,6 +62,10 @@ impl Observation {
                 Ok(own.as_ref().map(|own| &own.table))
             }
             Layer::Filter | Layer::Security => {
+                let unusable = self.unusable.iter();
+                if let Some(reason) = unusable.clone().find_map(|one| one.not_read(layer, family)) {
+                    return Err(reason);
+                }
                 let seen = self.families.iter().find(|(known, _)| *known == family);
                 match seen {
                     None => Ok(None),
@@ -120,12 +126,68 @@ impl Observation {
         Ok(tables.any(|table| table.name == "firewalld"))
     }
 
+    /// Why the layer cannot be used in the family; `None` if it can, as far as known.
+    #[must_use]
+    pub fn unusable(&self, layer: Layer, family: Family) -> Option<&Unusable> {
+        let mut unusable = self.unusable.iter();
+        unusable.find(|one| one.family == family && one.layers.has(layer))
+    }
+
+    /// Leaves out unusable layers that were not chosen and hold nothing of ours: nobody misses
+    /// them.
+    pub fn disregard_others(&mut self, choice: LayerChoice) {
+        if let LayerChoice::These(layers) = choice {
+            self.unusable.retain(|one| {
+                let chosen = one.layers.iter().any(|layer| layers.has(layer));
+                chosen || !one.holds_nothing()
+            });
+        }
+    }
+
+    /// Replaces what could not be read. What refused our rules is kept.
+    pub fn read_again(&mut self, unusable: Vec<Unusable>) {
+        let refused = |one: &Unusable| matches!(one.reason, Reason::Refused { .. });
+        self.unusable.retain(refused);
+        for one in unusable {
+            if !self.unusable.contains(&one) {
+                self.unusable.push(one);
+            }
+        }
+    }
+
     /// The layers that could not be read.
     pub fn unread(&self) -> impl Iterator<Item = &NotRead> {
         self.families
             .iter()
             .filter_map(|(_, seen)| seen.as_ref().err())
+            .chain(self.unusable.iter().filter_map(|one| match &one.reason {
+                Reason::NotRead(reason) => Some(reason),
+                Reason::Refused { .. } => None,
+            }))
             .chain(self.nftables.as_ref().err())
+    }
+
+    /// What could not be read and may hold rules of ours.
+    pub fn unread_that_may_hold(&self) -> impl Iterator<Item = &NotRead> {
+        let empty = self.unusable.iter().filter(|one| one.holds_nothing());
+        let empty: Vec<&Reason> = empty.map(|one| &one.reason).collect();
+        self.unread().filter(move |reason| {
+            let of = |one: &&Reason| matches!(one, Reason::NotRead(known) if known == *reason);
+            !empty.iter().any(of)
+        })
+    }
+
+    /// Why it is not known whether a layer holds rules for the address.
+    #[must_use]
+    pub fn unread_for(&self, address: Address) -> Option<&NotRead> {
+        let family = address.family();
+        Layer::ALL.into_iter().find_map(|layer| {
+            let reason = self.table(layer, family).err()?;
+            let unusable = self.unusable(layer, family);
+            unusable
+                .is_none_or(|one| one.may_hold(address))
+                .then_some(reason)
+        })
     }
 
     /// The rules of the other variant that could not be read.
@@ -182,7 +244,10 @@ impl Observation {
             .rulesets()
             .flat_map(|(_, ruleset)| ruleset.locked_addresses());
         let of_nftables = self.nftables.iter().flatten();
+        let by_name = self.unusable.iter().filter_map(|one| one.ours.as_ref());
+        let by_name = by_name.flatten().map(|own| own.chain.address);
         let mut addresses: Vec<Address> = of_iptables
+            .chain(by_name)
             .chain(of_nftables.flat_map(|own| own.table.locked_addresses()))
             .collect();
         addresses.sort_unstable();

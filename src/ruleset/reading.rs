@@ -7,6 +7,7 @@ use super::NotRead;
 use super::model::{ChainName, Ruleset, Variant};
 use super::nftables::OwnTable;
 use super::nftables::object::{NativeChain, NativeTable};
+use super::{Layer, Layers, OwnChain, Reason, Unusable};
 use crate::policy::{Address, Family, IMDS_V4, IMDS_V6};
 
 /// Whether something exists in one family.
@@ -53,6 +54,13 @@ impl Tables {
         }
     }
 
+    /// Whether it is known that no table of the family holds a chain of ours: iptables-nft has none
+    /// with such a name, and iptables-legacy has no table.
+    #[must_use]
+    pub fn hold_nothing(&self) -> bool {
+        matches!((&self.ours, &self.legacy), (Ok(false), Ok(false)))
+    }
+
     /// How to read the rules of the variant that is not in use.
     #[must_use]
     pub fn reading_other(&self, variant: Variant) -> Reading {
@@ -88,6 +96,9 @@ pub fn has_chain_of_ours(chains: &[NativeChain], family: Family) -> bool {
         .iter()
         .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok())
 }
+
+/// The tables of iptables in which other tools may change destinations before our rules.
+pub const TABLES_OF_OTHERS: [&str; 3] = ["nat", "mangle", "raw"];
 
 /// Tables of iptables-nft that iptables did not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +136,49 @@ pub fn is_read_by_iptables(
         named && chain.families == [unread.family]
     });
     variant.is_some() && chain.is_of_iptables() && !is_unread
+}
+
+/// Our chains in these tables of iptables-nft, by name.
+#[must_use]
+pub fn own_chains(chains: &[NativeChain], family: Family, layers: &[Layer]) -> Vec<OwnChain> {
+    let own = |chain: &NativeChain| {
+        let mut layers = layers.iter();
+        Some(OwnChain {
+            layer: *layers.find(|layer| layer.name() == chain.table)?,
+            chain: chain.name.parse().ok()?,
+            jump: false,
+        })
+    };
+    let of_family = chains.iter().filter(|chain| chain.families == [family]);
+    of_family.filter_map(own).collect()
+}
+
+/// Whether iptables-nft cannot add our jumps to table `filter`, because a chain there has the name of a
+/// built-in chain, but not its hook and priority.
+#[must_use]
+pub fn misplaced(chains: &[NativeChain], family: Family) -> Option<Unusable> {
+    let table = Layer::Filter.name();
+    let chain = chains
+        .iter()
+        .find(|chain| chain.families == [family] && chain.table == table && chain.is_misplaced())?;
+    let at = match &chain.base {
+        Some(base) => format!("with type {}, priority {}", base.kind, base.priority),
+        None => "without a hook".to_owned(),
+    };
+    let name = &chain.name;
+    Some(Unusable {
+        family,
+        layers: Layers::FILTER,
+        reason: Reason::Refused {
+            message: format!(
+                "iptables-nft cannot use the table {table} ({family}): `nft` made its chain {name} {at}"
+            ),
+            help: "move that chain to a table of its own, then apply the lockdown again; or set \
+                   `layers = [\"nftables\"]` in the configuration"
+                .to_owned(),
+        },
+        ours: Some(own_chains(chains, family, &[Layer::Filter])),
+    })
 }
 
 /// The addresses for which NAT rules are read: the metadata service, all locked addresses, and `more`.

@@ -6,21 +6,25 @@
 use std::io;
 use std::sync::Arc;
 
+use tracing::info;
+
 use super::error::FirewallError;
 use super::iptables::Iptables;
-use super::kernel::{LegacyTables, legacy_tables};
+use super::kernel::{LegacyTables, legacy_table_names, legacy_tables};
 use super::netlink::{self, State};
 use super::nftables;
 use super::program::Running;
 use crate::policy::{Address, Family};
 use crate::ruleset::iptables::render;
-use crate::ruleset::model::{Ruleset, Variant};
+use crate::ruleset::model::{ChainName, Hook, Ruleset, Variant};
 use crate::ruleset::nftables::OwnTable;
 use crate::ruleset::nftables::nat::NatTable;
 use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::plan::{Place, Transaction};
 use crate::ruleset::reading::{self, Reading, Tables, UnreadTables};
-use crate::ruleset::{Native, NotRead, Observation, Readable};
+use crate::ruleset::{
+    Layer, Layers, Native, NotRead, Observation, OwnChain, Readable, Reason, Unusable,
+};
 
 /// The firewall of this host.
 #[derive(Debug)]
@@ -118,7 +122,7 @@ impl Firewall {
         let own_table = nftables.as_ref().ok().and_then(Option::as_ref);
         let known = reading::nat_addresses(more, own_table, []);
         let nat = self.nat(&kernel, &known, &[]);
-        let families = self.finish_own(own);
+        let Own { families, unusable } = self.finish_own(own, &kernel, &known);
         let other: Vec<_> = others
             .into_iter()
             .map(|(family, started)| (other, family, finish_read(other, family, started)))
@@ -146,8 +150,33 @@ impl Firewall {
                 Ok(Native { tables, nat })
             }),
             families,
+            unusable,
             nftables,
             other,
+        }
+    }
+
+    /// Whether it is known, without any program, that no iptables table and no table of ours holds a
+    /// chain of ours: there is none by name, and no iptables-legacy table exists.
+    #[must_use]
+    pub fn holds_nothing(&self) -> bool {
+        let kernel = Kernel::read();
+        let no_own_table = matches!(kernel.own_table(), Ok(None));
+        let mut families = self.families.iter();
+        no_own_table && families.all(|&family| kernel.tables(family).hold_nothing())
+    }
+
+    /// Reads our nftables table and nothing else.
+    ///
+    /// # Errors
+    /// It could not be read, or the kernel has no nf_tables.
+    pub fn own_table(&self) -> Result<Option<OwnTable>, NotRead> {
+        let kernel = Kernel::read();
+        if kernel.has_nf_tables()? {
+            kernel.own_table()
+        } else {
+            let missing = io::Error::other("this kernel has no nf_tables");
+            Err(NotRead::new(Readable::NfTables, missing))
         }
     }
 
@@ -156,7 +185,11 @@ impl Firewall {
         let kernel = Kernel::read();
         let own = self.start_own(&kernel);
         seen.nftables = kernel.own_table();
-        seen.families = self.finish_own(own);
+        let own_table = seen.nftables.as_ref().ok().and_then(Option::as_ref);
+        let known = reading::nat_addresses(&[], own_table, []);
+        let own = self.finish_own(own, &kernel, &known);
+        seen.families = own.families;
+        seen.read_again(own.unusable);
     }
 
     /// Runs the transactions at the same time; those of iptables-legacy one after the other.
@@ -167,8 +200,13 @@ impl Firewall {
         // longer than the next one waits for the lock. So these run one after the other.
         let mut of_legacy = Vec::new();
         let mut of_nftables = None;
+        let mut named = Vec::new();
         for transaction in transactions {
             match transaction {
+                Transaction::Named(family, layer, chains) => {
+                    let result = nftables::remove_named(*family, layer.name(), chains);
+                    named.push((transaction.place(), result));
+                }
                 Transaction::Nftables(operations) => of_nftables = Some(operations),
                 Transaction::Iptables(variant, family, tables) => {
                     let input = render::transaction(*family, tables);
@@ -201,7 +239,7 @@ impl Firewall {
             });
             (place, result)
         });
-        of_iptables.chain(of_nftables).collect()
+        of_iptables.chain(of_nftables).chain(named).collect()
     }
 
     /// The command line that [`Self::run`] runs for the place. For nftables it is an equivalent one,
@@ -248,6 +286,9 @@ impl Firewall {
             if let Some(error) = &self.unknown {
                 return Err(Arc::clone(error));
             }
+            if let Some(iptables) = &self.iptables {
+                iptables.has_programs(family)?;
+            }
             let reading = kernel.tables(family).reading(self.variant());
             self.start_read(self.own_variant(), family, reading)
         };
@@ -255,14 +296,131 @@ impl Firewall {
         families.map(|&family| (family, start(family))).collect()
     }
 
+    /// Reads the started families. If iptables cannot list a family as a whole, its tables are read one
+    /// by one. `addresses` are those whose chains are looked up by name in a table that iptables cannot
+    /// show.
     fn finish_own(
         &self,
         started: Vec<(Family, Started)>,
-    ) -> Vec<(Family, Result<Ruleset, NotRead>)> {
-        let started = started.into_iter();
-        started
-            .map(|(family, started)| (family, finish_read(self.own_variant(), family, started)))
-            .collect()
+        kernel: &Kernel,
+        addresses: &[Address],
+    ) -> Own {
+        let mut own = Own::default();
+        let variant = self.own_variant();
+        for (family, started) in started {
+            if variant == Variant::Nft && self.iptables.is_some() {
+                let misplaced = kernel.chains().ok();
+                let misplaced = misplaced.and_then(|chains| reading::misplaced(chains, family));
+                own.unusable.extend(misplaced);
+            }
+            let ruleset = match started {
+                Ok(Some((programs, running))) => match programs.read(family, running) {
+                    Ok(ruleset) => Ok(ruleset),
+                    Err(error) => {
+                        info!("{error}; reading table by table");
+                        let (ruleset, unusable) =
+                            self.table_by_table(&programs, family, kernel, addresses);
+                        own.unusable.extend(unusable);
+                        Ok(ruleset)
+                    }
+                },
+                // The programs cannot be run. What the kernel lists by name is known all the same.
+                Err(error) if !matches!(*error, FirewallError::TablesInUse(_)) => {
+                    let help = error.help();
+                    let place = Readable::Iptables(variant, family);
+                    own.unusable.push(Unusable {
+                        family,
+                        layers: Layers::FILTER_AND_SECURITY,
+                        reason: Reason::NotRead(NotRead::new(place, error).help(help)),
+                        ours: self.ours(family, &Layer::OF_IPTABLES, kernel, addresses),
+                    });
+                    Ok(Ruleset::hidden(family))
+                }
+                started => finish_read(variant, family, started),
+            };
+            own.families.push((family, ruleset));
+        }
+        own
+    }
+
+    /// The tables of a family, read one by one, as far as iptables can show them, and the layers that it
+    /// cannot show.
+    fn table_by_table(
+        &self,
+        programs: &Iptables,
+        family: Family,
+        kernel: &Kernel,
+        addresses: &[Address],
+    ) -> (Ruleset, Vec<Unusable>) {
+        let mut ruleset = Ruleset::empty(family);
+        let mut unusable = Vec::new();
+        let variant = programs.variant();
+        for layer in Layer::OF_IPTABLES {
+            let read = match kernel.has_table(variant, family, layer.name()) {
+                Ok(false) => continue,
+                Ok(true) => programs.table(family, layer.name()),
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(table) => ruleset.tables.push(table),
+                Err(error) => {
+                    let help = error.help();
+                    let place = Readable::Table(variant, family, layer);
+                    ruleset.hidden.push(layer.name().to_owned());
+                    unusable.push(Unusable {
+                        family,
+                        layers: Layers::of(layer),
+                        reason: Reason::NotRead(NotRead::new(place, error).help(help)),
+                        ours: self.ours(family, &[layer], kernel, addresses),
+                    });
+                }
+            }
+        }
+        for table in reading::TABLES_OF_OTHERS {
+            // The kernel itself lists the tables of iptables-nft.
+            let read = match (variant, kernel.has_table(variant, family, table)) {
+                (_, Ok(false)) => continue,
+                (Variant::Legacy, _) => programs.table(family, table).ok(),
+                (Variant::Nft, _) => None,
+            };
+            match read {
+                Some(table) => ruleset.tables.push(table),
+                None => ruleset.hidden.push(table.to_owned()),
+            }
+        }
+        (ruleset, unusable)
+    }
+
+    /// Our chains in these tables, by name; `None` if they cannot be determined.
+    fn ours(
+        &self,
+        family: Family,
+        layers: &[Layer],
+        kernel: &Kernel,
+        addresses: &[Address],
+    ) -> Option<Vec<OwnChain>> {
+        let iptables = match &self.iptables {
+            Some(iptables) if iptables.variant() == Variant::Legacy => iptables,
+            _ => {
+                let chains = kernel.chains().ok()?;
+                return Some(reading::own_chains(chains, family, layers));
+            }
+        };
+        let mut ours = Vec::new();
+        for &layer in layers {
+            let has_table = kernel.has_table(Variant::Legacy, family, layer.name());
+            if !has_table.ok()? {
+                continue;
+            }
+            let of_family = addresses.iter().filter(|one| one.family() == family);
+            for &address in of_family {
+                for hook in Hook::ALL {
+                    let root = ChainName::root(hook, address);
+                    ours.extend(iptables.own_chains(family, layer, root).ok()?);
+                }
+            }
+        }
+        Some(ours)
     }
 
     fn start_read(&self, variant: Variant, family: Family, reading: Reading) -> Started {
@@ -291,6 +449,13 @@ impl Firewall {
         nftables::nat_tables(kernel.state()?, skip, addresses)
             .map_err(|error| NotRead::new(Readable::NfTables, error))
     }
+}
+
+/// What was read of the variant in use.
+#[derive(Default)]
+struct Own {
+    families: Vec<(Family, Result<Ruleset, NotRead>)>,
+    unusable: Vec<Unusable>,
 }
 
 fn finish_read(variant: Variant, family: Family, started: Started) -> Result<Ruleset, NotRead> {
@@ -340,6 +505,34 @@ impl Kernel {
             }
             Err(error) => Err(not_read(Arc::clone(error))),
         }
+    }
+
+    /// All chains.
+    fn chains(&self) -> Result<&[NativeChain], Arc<io::Error>> {
+        match &self.0 {
+            Ok(state) => Ok(&state.as_ref().unwrap_or(&EMPTY).chains),
+            Err(error) => Err(Arc::clone(error)),
+        }
+    }
+
+    /// Whether the variant has this table of the family.
+    fn has_table(
+        &self,
+        variant: Variant,
+        family: Family,
+        name: &str,
+    ) -> Result<bool, FirewallError> {
+        let has_table = match (variant, &self.0) {
+            (Variant::Legacy, _) => legacy_table_names(family)
+                .map(|names| names.iter().any(|known| known == name))
+                .map_err(Arc::new),
+            (Variant::Nft, Ok(state)) => {
+                let mut tables = state.as_ref().unwrap_or(&EMPTY).tables.iter();
+                Ok(tables.any(|table| table.is_of(family) && table.name == name))
+            }
+            (Variant::Nft, Err(error)) => Err(Arc::clone(error)),
+        };
+        has_table.map_err(FirewallError::TablesInUse)
     }
 
     /// The tables of the family.

@@ -15,7 +15,11 @@ use super::error::FirewallError;
 use super::program::{Output, ProgramError, Running, start};
 use crate::policy::Family;
 use crate::ruleset::iptables::parse;
-use crate::ruleset::model::{Ruleset, Variant};
+use crate::ruleset::model::{ChainName, Ruleset, Table, Variant};
+use crate::ruleset::{Layer, OwnChain};
+
+/// The time limit of `iptables-nft-save`.
+const SAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The additional time that a transaction gets for each id of an owner match: iptables looks it up as a
 /// name first, and a directory may answer slowly.
@@ -32,15 +36,16 @@ pub(super) struct RunningTransaction {
 pub(super) struct Iptables {
     variant: Variant,
     wait: u32,
-    families: Vec<(Family, Programs)>,
+    /// The programs of each family, or the name of the one that is missing.
+    families: Vec<(Family, Result<Programs, String>)>,
 }
 
 impl Iptables {
     /// Finds the programs of `variant` for the families. They wait at most `wait` seconds for the xtables
-    /// lock, at least one second.
+    /// lock, at least one second. The programs of some families may be missing.
     ///
     /// # Errors
-    /// A program is missing, or its variant is unknown.
+    /// The programs of all families are missing, or the variant of one is unknown.
     pub(super) fn find(
         variant: Variant,
         families: &[Family],
@@ -48,10 +53,22 @@ impl Iptables {
     ) -> Result<Self, FirewallError> {
         // iptables-legacy 1.8 waits without limit for `-w 0`, and without `-w`.
         let wait = wait.max(1);
-        let families = families
+        let find = |family| match programs::find(family, variant, wait) {
+            Ok(programs) => Ok((family, Ok(programs))),
+            Err(FirewallError::Missing { program, .. }) => Ok((family, Err(program))),
+            Err(error) => Err(error),
+        };
+        let families: Vec<(Family, Result<Programs, String>)> = families
             .iter()
-            .map(|&family| Ok((family, programs::find(family, variant, wait)?)))
+            .copied()
+            .map(find)
             .collect::<Result<_, FirewallError>>()?;
+        let has_any = families.iter().any(|(_, programs)| programs.is_ok());
+        if let [(_, Err(program)), ..] = families.as_slice()
+            && !has_any
+        {
+            return Err(programs::missing(program));
+        }
         Ok(Self {
             variant,
             wait,
@@ -80,7 +97,13 @@ impl Iptables {
     /// Starts to read all tables of the family.
     pub(super) fn start_read(&self, family: Family) -> Result<Running, FirewallError> {
         let save = &self.programs(family)?.save;
-        Ok(start(save, &["-c"], "", limit(self.wait))?)
+        let limit = match self.variant {
+            // It takes no lock. A longer run starts over again and again, because another tool changes
+            // the tables: then the tables that matter are read one by one.
+            Variant::Nft => SAVE_LIMIT,
+            Variant::Legacy => limit(self.wait),
+        };
+        Ok(start(save, &["-c"], "", limit)?)
     }
 
     /// Waits for the program of [`Self::start_read`], and parses its output.
@@ -185,11 +208,102 @@ impl Iptables {
         }
     }
 
+    /// Reads one table: `iptables -S` reads less than `iptables-save`, which reads all tables, and starts
+    /// over whenever another tool changes any of them. The table must exist.
+    ///
+    /// # Errors
+    /// iptables could not be run, or cannot show the table.
+    pub(super) fn table(&self, family: Family, table: &str) -> Result<Table, FirewallError> {
+        let programs = self.programs(family)?;
+        let program = programs.iptables.display().to_string();
+        let wait = self.wait.to_string();
+        let args = ["-w", &wait, "-t", table, "-S"];
+        let output = start(&programs.iptables, &args, "", limit(self.wait))?.finish()?;
+        if output.code != 0 {
+            return Err(FirewallError::Failed {
+                program: format!("{program} -t {table} -S"),
+                code: output.code,
+                stderr: output.stderr,
+            });
+        }
+        parse::listing(family, table, &output.stdout)
+            .map_err(|source| FirewallError::Unparsable { program, source })
+    }
+
+    /// Our chain of this name and those that it leads to, and whether our jump leads to it; empty if it
+    /// does not exist. The table must exist.
+    ///
+    /// # Errors
+    /// iptables could not be run, or reported neither the chain nor its absence.
+    pub(super) fn own_chains(
+        &self,
+        family: Family,
+        layer: Layer,
+        root: ChainName,
+    ) -> Result<Vec<OwnChain>, FirewallError> {
+        let programs = self.programs(family)?;
+        let ask = |arguments: &str| {
+            let arguments = format!("-w {} {arguments}", self.wait);
+            let reply = query(
+                &programs.iptables,
+                layer.name(),
+                &arguments,
+                limit(self.wait),
+            )?;
+            match reply.code {
+                Some(0) => Ok(Some(reply.stdout)),
+                // OTHER_PROBLEM (xtables.h), which is also the code of other failures.
+                Some(1)
+                    if reply.stderr.contains("by that name")
+                        || reply.stderr.contains("does a matching rule exist") =>
+                {
+                    Ok(None)
+                }
+                code => Err(FirewallError::Failed {
+                    program: format!("{} {arguments}", programs.iptables.display()),
+                    code: code.unwrap_or(-1),
+                    stderr: reply.stderr,
+                }),
+            }
+        };
+        let mut found: Vec<OwnChain> = Vec::new();
+        let mut next = vec![root];
+        while let Some(chain) = next.pop() {
+            if found.iter().any(|own| own.chain == chain) {
+                continue;
+            }
+            let Some(listing) = ask(&format!("-S {chain}"))? else {
+                continue;
+            };
+            let jump = format!("-C {} -d {} -j {chain}", chain.hook.chain(), chain.address);
+            found.push(OwnChain {
+                layer,
+                chain,
+                jump: chain.is_root() && ask(&jump)?.is_some(),
+            });
+            let names = listing
+                .split_whitespace()
+                .filter_map(|word| word.parse().ok());
+            next.extend(names.filter(|name: &ChainName| name.address == root.address));
+        }
+        Ok(found)
+    }
+
+    /// Checks that the programs of the family exist.
+    ///
+    /// # Errors
+    /// A program is missing.
+    pub(super) fn has_programs(&self, family: Family) -> Result<(), FirewallError> {
+        self.programs(family).map(|_| ())
+    }
+
     fn programs(&self, family: Family) -> Result<&Programs, FirewallError> {
         let of_family = self.families.iter().find(|(known, _)| *known == family);
-        of_family
-            .map(|(_, programs)| programs)
-            .ok_or_else(Self::missing)
+        match of_family {
+            Some((_, Ok(programs))) => Ok(programs),
+            Some((_, Err(program))) => Err(programs::missing(program)),
+            None => Err(Self::missing()),
+        }
     }
 }
 

@@ -74,11 +74,7 @@ pub enum LegacyTables {
 /// # Errors
 /// The list cannot be read, or `/proc/net` does not exist.
 pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
-    let path = match family {
-        Family::V4 => "/proc/net/ip_tables_names",
-        Family::V6 => "/proc/net/ip6_tables_names",
-    };
-    match std::fs::read_to_string(Path::new(path)) {
+    match std::fs::read_to_string(names_file(family)) {
         Ok(names) if names.trim().is_empty() => Ok(LegacyTables::None),
         Ok(_) => Ok(LegacyTables::InUse),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -88,6 +84,25 @@ pub fn legacy_tables(family: Family) -> io::Result<LegacyTables> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// The names of the existing iptables-legacy tables of the family.
+///
+/// # Errors
+/// As for [`legacy_tables`].
+pub fn legacy_table_names(family: Family) -> io::Result<Vec<String>> {
+    if legacy_tables(family)? != LegacyTables::InUse {
+        return Ok(Vec::new());
+    }
+    let names = std::fs::read_to_string(names_file(family))?;
+    Ok(names.lines().map(|name| name.trim().to_owned()).collect())
+}
+
+fn names_file(family: Family) -> &'static Path {
+    Path::new(match family {
+        Family::V4 => "/proc/net/ip_tables_names",
+        Family::V6 => "/proc/net/ip6_tables_names",
+    })
 }
 
 /// The text of the `os-release(5)` file; empty if it cannot be read.

@@ -10,14 +10,14 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
 };
 
-use crate::policy::Address;
+use crate::policy::{Address, Family};
 use crate::ruleset::model::ObservedRule;
 use crate::ruleset::netlink::attributes::{find, number, put_text};
 use crate::ruleset::netlink::{
     ACKNOWLEDGE, DUMP, INTERRUPTED, Message, OBJECT, REQUEST, messages, of_nftables, put_message,
 };
 use crate::ruleset::nftables::nat::{self, Contents, Elements, NatRule, NatTable, Set};
-use crate::ruleset::nftables::object::{self, NativeChain, NativeRule, NativeTable};
+use crate::ruleset::nftables::object::{self, Leads, NativeChain, NativeRule, NativeTable};
 use crate::ruleset::nftables::{TABLE, decode};
 use crate::ruleset::{NotRead, Readable};
 
@@ -187,6 +187,30 @@ fn contents(socket: &mut File, table: &NatTable, addresses: &[Address]) -> io::R
             contents.sets.insert(name, set.with(elements));
         }
     }
+}
+
+/// The rules of a table of one IP family that lead to other chains.
+///
+/// # Errors
+/// The kernel could not be read, returned something unknown, or other tools kept changing the tables.
+pub(super) fn leads(family: Family, table: &str) -> io::Result<Vec<Leads>> {
+    let mut socket = open()?.ok_or(Errno::EPROTONOSUPPORT)?;
+    // The kernel learns the size of the buffer.
+    read_generation(&mut socket)?;
+    let scope = Scope {
+        family: object::number_of(&[family]),
+        table: Some(table),
+        part: None,
+    };
+    let of_table = |object: &[u8]| {
+        let rule = NativeRule::read(object)?;
+        let of_table = rule.families == [family] && rule.table == table;
+        Some(of_table.then_some(Leads::read(object)?))
+    };
+    let rules = request_objects(&mut socket, libc::NFT_MSG_GETRULE, DUMP, scope, of_table)?;
+    // Older kernels return the rules of all tables.
+    let rules = rules.into_iter().flatten();
+    Ok(rules.filter(|rule| !rule.to.is_empty()).collect())
 }
 
 /// Reads the number of the last change; `None` if this kernel has no `nf_tables`.

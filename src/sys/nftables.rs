@@ -4,7 +4,8 @@ use std::io;
 
 use super::error::FirewallError;
 use super::netlink::{self, Refusal, State};
-use crate::policy::Address;
+use crate::policy::{Address, Family};
+use crate::ruleset::model::ChainName;
 use crate::ruleset::nftables::nat::{self, NatTable};
 use crate::ruleset::nftables::object::NativeChain;
 use crate::ruleset::nftables::{Operation, OwnTable, decode, encode, render};
@@ -52,6 +53,31 @@ pub(super) fn nat_tables(
         newer = Some(netlink::state()?.unwrap_or_default());
     }
     Err(netlink::always_changed())
+}
+
+/// Removes chains by name from a table of iptables-nft, with every rule that leads to them.
+///
+/// # Errors
+/// The table could not be read, or the kernel refused the transaction, and nothing is changed; or its
+/// reply is lost or unknown.
+pub(super) fn remove_named(
+    family: Family,
+    table: &str,
+    chains: &[ChainName],
+) -> Result<(), FirewallError> {
+    let names: Vec<String> = chains.iter().map(ToString::to_string).collect();
+    let leads = netlink::leads(family, table).map_err(FirewallError::Unanswered)?;
+    let leads: Vec<(String, u64)> = leads
+        .into_iter()
+        .filter(|rule| !names.contains(&rule.chain) && rule.to.iter().any(|to| names.contains(to)))
+        .map(|rule| (rule.chain, rule.handle))
+        .collect();
+    let reply = netlink::transact(&encode::removal(family, table, &leads, chains));
+    let reply = reply.map_err(FirewallError::Unanswered)?;
+    reply.map_err(|Refusal { errno, .. }| FirewallError::Refused {
+        what: format!("the removal of {} from table {table}", names.join(" and ")),
+        source: errno.into(),
+    })
 }
 
 /// Runs a transaction.

@@ -121,7 +121,14 @@ fn not_read(seen: &Observation, family: Family) -> Option<String> {
     let other = other.map(|(variant, of, ruleset)| (*variant, *of, ruleset));
     own.chain(other)
         .filter(|(variant, of, _)| *variant == Variant::Legacy && *of == family)
-        .find_map(|(.., ruleset)| Some(ruleset.as_ref().err()?.to_string()))
+        .find_map(|(variant, family, ruleset)| match ruleset {
+            Ok(ruleset) if ruleset.hidden.is_empty() => None,
+            Ok(ruleset) => Some(format!(
+                "iptables-{variant} cannot show the tables {} ({family})",
+                ruleset.hidden.join(", ")
+            )),
+            Err(error) => Some(error.to_string()),
+        })
 }
 
 fn by_nftables(

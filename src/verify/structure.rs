@@ -10,7 +10,7 @@ use crate::host::Host;
 use crate::policy::Address;
 use crate::ruleset::desired::desired;
 use crate::ruleset::model::Table;
-use crate::ruleset::{Layer, Layers, Lockdown, NotRead, Observation, compare};
+use crate::ruleset::{Layer, Layers, Lockdown, NotRead, Observation, Unusable, compare};
 
 /// Compares what the lockdown needs with what was observed, layer by layer.
 #[must_use]
@@ -53,7 +53,8 @@ fn of_address(
     }
     let wanted = lockdown.layers.of(family);
     findings.push(address_locked(&layers, wanted).about(address));
-    findings.push(backstop(&layers, wanted).about(address));
+    let unusable = seen.unusable(Layer::Filter, family);
+    findings.push(backstop(&layers, wanted, unusable).about(address));
     findings.push(nat(lockdown, seen, host, address));
     findings
 }
@@ -84,9 +85,18 @@ fn check_layer(
     };
     let table = match seen.table(layer, family) {
         Ok(table) => table,
-        Err(reason) if layers.has(layer) => return (None, vec![unknown(reason)]),
-        // Unread rules of a layer that is not used could only refuse more.
-        Err(reason) => return (Some(false), vec![unknown(reason).degraded()]),
+        // Whether the address is locked without this layer is a finding of its own.
+        Err(reason) if layers.has(layer) => {
+            return (None, vec![unusable_layer(unknown(reason).degraded())]);
+        }
+        // Unread rules of a layer that is not used could only refuse more. That the layer is
+        // missing is a finding on the backstop.
+        Err(reason) => {
+            let unusable = seen.unusable(layer, family);
+            let holds = unusable.is_none_or(|one| one.may_hold(address));
+            let finding = holds.then(|| unknown(reason).degraded());
+            return (Some(false), Vec::from_iter(finding));
+        }
     };
     if !layers.has(layer) {
         let stale = stale_rules(address, table).map(|finding| finding.within(layer));
@@ -109,6 +119,18 @@ fn check_layer(
     }
     let about = |finding: Finding| finding.about(address).within(layer);
     (Some(enforcing), findings.into_iter().map(about).collect())
+}
+
+/// The help for a layer of iptables that cannot be used, where there is no better one.
+const GIVE_UP_IPTABLES: &str = "fix that, then apply the lockdown again; or set \
+                                `layers = [\"nftables\"]` in the configuration";
+
+/// With what to do about it: the next `apply` uses other layers.
+fn unusable_layer(finding: Finding) -> Finding {
+    match &finding.help {
+        Some(_) => finding,
+        None => finding.help(GIVE_UP_IPTABLES),
+    }
 }
 
 fn owned_table() -> Finding {
@@ -164,13 +186,19 @@ fn address_locked(layers: &Enforcing, wanted: Layers) -> Finding {
     }
 }
 
-fn backstop(layers: &Enforcing, wanted: Layers) -> Finding {
+fn backstop(layers: &Enforcing, wanted: Layers, unusable: Option<&Unusable>) -> Finding {
     let check = Check::BackstopPresent;
     let behind: Vec<Layer> = wanted
         .iter()
         .filter(|&layer| layer != Layer::Filter)
         .collect();
-    if wanted == Layers::NFTABLES {
+    if wanted == Layers::NFTABLES
+        && let Some(unusable) = unusable
+    {
+        let message = format!("{wanted} is the only layer: {}", unusable.reason);
+        let help = unusable.reason.help().unwrap_or(GIVE_UP_IPTABLES);
+        Finding::fail(check, message).degraded().help(help)
+    } else if wanted == Layers::NFTABLES {
         let message = "none needed: only `nft flush ruleset` removes our own table";
         Finding::pass(check, message)
     } else if wanted.iter().count() == 1 {

@@ -1,9 +1,9 @@
 //! Whether anything is locked, and whether the expected lockdown is installed.
 
 use super::finding::{Check, Finding, Status};
-use crate::policy::Policy;
 use crate::policy::resolve::NotResolved;
-use crate::ruleset::{Installed, Layer, Layers, Lockdown, NotRead, Observation};
+use crate::policy::{Policy, Target};
+use crate::ruleset::{Installed, Layers, Lockdown, NotRead, Observation, Reason, Unusable};
 
 /// The findings on damaged chains, on unread rules, and on a host on which no address is locked.
 #[must_use]
@@ -19,8 +19,32 @@ pub fn nothing_locked(installed: &Installed, seen: &Observation) -> Vec<Finding>
     let check = Check::SomethingLocked;
     // An unread layer may hold a lockdown.
     let nothing_found = installed.lockdowns.is_empty();
+    // With a lockdown, an unread layer that may hold its addresses is judged with that lockdown.
+    let covered = |one: &Unusable| {
+        let lockdowns = &installed.lockdowns;
+        let ours = one.ours.as_deref();
+        !nothing_found
+            && ours.unwrap_or_default().iter().all(|own| {
+                let address = own.chain.address;
+                let targets = lockdowns.iter().map(|lockdown| &lockdown.policy.target);
+                targets
+                    .flat_map(Target::addresses)
+                    .any(|one| *one == address)
+            })
+    };
+    let covered: Vec<&Reason> = seen
+        .unusable
+        .iter()
+        .filter(|one| covered(one))
+        .map(|one| &one.reason)
+        .collect();
+    let is_covered = |reason: &NotRead| {
+        let mut covered = covered.iter();
+        covered.any(|one| matches!(one, Reason::NotRead(known) if known == reason))
+    };
     let unread = seen
-        .unread()
+        .unread_that_may_hold()
+        .filter(|reason| !is_covered(reason))
         .chain(seen.unread_of_other().filter(|_| nothing_found));
     findings.extend(unread.map(|reason| Finding::not_read(check, reason)));
     if findings.is_empty() && nothing_found {
@@ -92,8 +116,7 @@ pub fn as_asked(expected: &Policy, installed: Option<&Lockdown>, seen: &Observat
 fn not_known_to_be_open<'a>(expected: &Policy, seen: &'a Observation) -> Option<&'a NotRead> {
     let mut first = None;
     for address in expected.target.addresses() {
-        let mut layers = Layer::ALL.into_iter();
-        let unread = layers.find_map(|layer| seen.table(layer, address.family()).err())?;
+        let unread = seen.unread_for(*address)?;
         first.get_or_insert(unread);
     }
     first

@@ -424,6 +424,7 @@ fn nothing_in_force(parsed: Ruleset) -> bool {
     let seen = Observation {
         variant: Some(Variant::Nft),
         families: vec![(parsed.family, Ok(parsed))],
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(true),
         nftables: Ok(None),

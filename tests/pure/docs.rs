@@ -271,7 +271,8 @@ fn man_page(what: &str) -> String {
 fn the_man_page_of_the_configuration_has_every_key_and_a_configuration_as_example() {
     let page = lockdown(&["generate", "config-man"]);
     let page = page.expect_code(0).stdout;
-    for key in ip_lockdown::config::KEYS {
+    let host = ip_lockdown::config::HOST_KEYS;
+    for key in host.into_iter().chain(ip_lockdown::config::KEYS) {
         assert!(
             page.contains(&format!("\\fB{}\\fR = ", key.name)),
             "{}: {page}",

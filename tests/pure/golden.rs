@@ -70,6 +70,7 @@ fn host(seen: [&str; 2]) -> Observation {
         families: families
             .map(|(family, seen)| (family, Ok(parse::ruleset(family, seen).unwrap())))
             .collect(),
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(true),
         nftables: Ok(None),
@@ -111,7 +112,7 @@ fn in_nftables(policy: Policy) -> Vec<Operation> {
         .transactions()
         .find_map(|transaction| match transaction {
             Transaction::Nftables(operations) => Some(operations.clone()),
-            Transaction::Iptables(..) => None,
+            Transaction::Iptables(..) | Transaction::Named(..) => None,
         });
     operations.unwrap()
 }
@@ -430,7 +431,7 @@ fn over_a_stale_state() {
 #[test]
 fn removal() {
     let address: Address = "192.0.2.7".parse().unwrap();
-    let plan = plan::remove(&[address], false, &host([STALE, ""]));
+    let plan = plan::remove(&[address], false, &[], &host([STALE, ""]));
     let (_, text) = texts(&plan).remove(0);
     assert_golden(
         "removal",

@@ -27,6 +27,7 @@ fn host(variant: Option<Variant>, nf_tables: bool) -> Observation {
         families: Family::ALL
             .map(|family| (family, Ok(Ruleset::empty(family))))
             .to_vec(),
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(nf_tables),
         nftables: Ok(None),
@@ -239,26 +240,26 @@ fn the_order_of_places_never_leaves_two_lists() {
 }
 
 #[test]
-fn removal_keeps_the_backstop_until_iptables_is_done() {
+fn no_place_waits_for_another_to_be_removed() {
     let fresh = host(Some(Variant::Nft), true);
     let lockdowns = [lockdown(pair(0), Layers::FILTER_AND_NFTABLES)];
     let mut seen = after(&fresh, &plan::install(&lockdowns, &fresh));
     let addresses = [IMDS_V4, IMDS_V6];
     assert_eq!(
-        places(&plan::remove(&addresses, true, &seen)),
+        places(&plan::remove(&addresses, true, &[], &seen)),
         [vec![V4, V6]]
     );
-    // A table that cannot be read goes only with everything, and last.
+    // A table that cannot be read goes only with everything.
     seen.nftables = Err(not_read(Readable::OwnTable));
     assert_eq!(
-        places(&plan::remove(&addresses, true, &seen)),
-        [vec![V4, V6], vec![Place::Nftables]]
+        places(&plan::remove(&addresses, true, &[], &seen)),
+        [vec![V4, V6, Place::Nftables]]
     );
     assert_eq!(
-        places(&plan::remove(&addresses, false, &seen)),
+        places(&plan::remove(&addresses, false, &[], &seen)),
         [vec![V4, V6]]
     );
-    assert!(plan::remove(&[], false, &fresh).is_empty());
+    assert!(plan::remove(&[], false, &[], &fresh).is_empty());
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::path::Path;
 const ROOMS: [(&str, &[&str]); 12] = [
     ("exit_code", &[]),
     ("policy", &[]),
-    ("config", &["policy"]),
     ("probe", &["policy"]),
     ("ruleset", &["policy", "probe"]),
+    ("config", &["policy", "ruleset"]),
     ("host", &["policy", "ruleset"]),
     (
         "verify",

@@ -1,9 +1,9 @@
 //! The man page of the configuration, section 5 (file formats).
 
-use roff::{bold, italic, roman};
+use roff::{Roff, bold, italic, roman};
 
 use super::man::{paragraphs, title};
-use crate::config::KEYS;
+use crate::config::{HOST_KEYS, KEYS, Key};
 
 /// An example of a configuration.
 const EXAMPLE: &str = "\
@@ -11,6 +11,14 @@ const EXAMPLE: &str = "\
 address = \"169.254.169.254\"
 users = [\"root\", \"cwagent\", \"ec2-instance-connect\"]
 ";
+
+fn keys(page: &mut Roff, keys: &[Key]) {
+    for key in keys {
+        page.control("TP", []);
+        page.text([bold(key.name), roman(" = "), roman(key.form)]);
+        page.text([roman(key.meaning)]);
+    }
+}
 
 /// Returns ip-lockdown-config(5).
 pub(super) fn page() -> String {
@@ -40,12 +48,14 @@ pub(super) fn page() -> String {
              writable by nobody else. Otherwise the configuration is rejected.",
         ],
     );
+    page.control("SH", ["KEYS OF THE HOST"]);
+    page.text([roman(
+        "These keys stand above the first [[lockdown]]. The first file sets them; a later file cannot \
+         change them.",
+    )]);
+    keys(&mut page, &HOST_KEYS);
     page.control("SH", ["KEYS OF [[lockdown]]"]);
-    for key in KEYS {
-        page.control("TP", []);
-        page.text([bold(key.name), roman(" = "), roman(key.form)]);
-        page.text([roman(key.meaning)]);
-    }
+    keys(&mut page, &KEYS);
     page.control("SH", ["ERRORS"]);
     paragraphs(
         &mut page,

@@ -95,6 +95,35 @@ pub fn ruleset(family: Family, output: &str) -> Result<Ruleset, ParseError> {
     }
 }
 
+/// Reads the output of `iptables -S`, without counters, of one table.
+///
+/// # Errors
+/// A line that `iptables -S` would not print.
+pub fn listing(family: Family, table: &str, output: &str) -> Result<Table, ParseError> {
+    let (mut chains, mut rules) = (String::new(), String::new());
+    for (number, line) in logical_lines(output) {
+        let text = trimmed(&line);
+        let declared = match text.split_once(' ') {
+            Some(("-P", policy)) => Some(format!(":{policy} [0:0]\n")),
+            Some(("-N", name)) => Some(format!(":{name} - [0:0]\n")),
+            Some(("-A", _)) => None,
+            _ if text.is_empty() => continue,
+            _ => return Err(error(number, text, "is not a rule or chain")),
+        };
+        if let Some(chain) = declared {
+            chains.push_str(&chain);
+        } else {
+            rules.push_str(text);
+            rules.push('\n');
+        }
+    }
+    let saved = ruleset(family, &format!("*{table}\n{chains}{rules}COMMIT\n"))?;
+    let mut tables = saved.tables.into_iter();
+    tables
+        .next()
+        .ok_or_else(|| error(1, table, "is not a table"))
+}
+
 fn trimmed(line: &str) -> &str {
     line.trim_end_matches([' ', '\r'])
 }

@@ -7,11 +7,11 @@ use nix::libc;
 
 use super::Operation;
 use super::expression::{Answer, Comparison, Expression, Header, Meta};
-use super::object::Comment;
+use super::object::{self, Comment};
 use super::{PRIORITY, TABLE, render, written};
-use crate::policy::{Address, UidRange};
+use crate::policy::{Address, Family, UidRange};
 use crate::probe::{SOURCE_PORT, Transport};
-use crate::ruleset::model::{Counters, Hook, Rule, Verdict};
+use crate::ruleset::model::{ChainName, Counters, Hook, Rule, Verdict};
 use crate::ruleset::netlink::attributes::{nest, put, put_number, put_text};
 use crate::ruleset::netlink::{
     ACKNOWLEDGE, APPEND, BEGIN, CREATE, END, NFTABLES, REQUEST, add_flags, of_nftables, put_message,
@@ -37,13 +37,64 @@ pub fn transaction(operations: &[Operation]) -> Vec<u8> {
     batch.bytes
 }
 
-#[derive(Default)]
+/// The messages that delete rules by handle, each with its chain, then empty and delete chains, in
+/// a table of one IP family. They take effect at one instant or not at all.
+#[must_use]
+pub fn removal(
+    family: Family,
+    table: &str,
+    rules: &[(String, u64)],
+    chains: &[ChainName],
+) -> Vec<u8> {
+    let mut batch = Batch {
+        family: object::number_of(&[family]),
+        ..Batch::default()
+    };
+    batch.message(BEGIN, 0, |_| {});
+    for (chain, handle) in rules {
+        batch.change(libc::NFT_MSG_DELRULE, 0, |attributes| {
+            // NFTA_RULE_TABLE, _CHAIN, _HANDLE
+            put_text(attributes, 1, table);
+            put_text(attributes, 2, chain);
+            put(attributes, 3, &handle.to_be_bytes());
+        });
+    }
+    for chain in chains {
+        batch.change(libc::NFT_MSG_DELRULE, 0, |attributes| {
+            put_text(attributes, 1, table);
+            put_text(attributes, 2, &chain.to_string());
+        });
+    }
+    for chain in chains {
+        batch.change(libc::NFT_MSG_DELCHAIN, 0, |attributes| {
+            put_text(attributes, 1, table);
+            put_text(attributes, 3, &chain.to_string());
+        });
+    }
+    add_flags(&mut batch.bytes, batch.last, ACKNOWLEDGE);
+    batch.message(END, 0, |_| {});
+    batch.bytes
+}
+
 struct Batch {
     bytes: Vec<u8>,
+    /// The number of the family.
+    family: u8,
     /// The offset of the last message.
     last: usize,
     /// The number of messages.
     count: u32,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            family: INET,
+            last: 0,
+            count: 0,
+        }
+    }
 }
 
 impl Batch {
@@ -134,7 +185,7 @@ impl Batch {
                 let [high, low] = NFTABLES.to_be_bytes();
                 [0, 0, high, low]
             }
-            _ => [INET, 0, 0, 0],
+            _ => [self.family, 0, 0, 0],
         };
         let head = (kind, flags | REQUEST, self.count);
         put_message(&mut self.bytes, head, object, fill);

@@ -9,7 +9,7 @@ use super::PRIORITY;
 use super::expression::Expression;
 use crate::policy::Family;
 use crate::ruleset::netlink::OBJECT;
-use crate::ruleset::netlink::attributes::{find, number, text};
+use crate::ruleset::netlink::attributes::{find, long_number, number, text};
 
 /// A table of nf_tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +122,20 @@ impl NativeChain {
         (self.has_rules && early).then_some(stage)
     }
 
+    /// Whether it has the name of a built-in chain of iptables' table `filter` in which our jumps are,
+    /// and another type, hook or priority (NF_IP_PRI_FILTER).
+    #[must_use]
+    pub fn is_misplaced(&self) -> bool {
+        let hook = match &*self.name {
+            "FORWARD" => 2,
+            "OUTPUT" => 3,
+            _ => return false,
+        };
+        self.base
+            .as_ref()
+            .is_none_or(|base| base.kind != "filter" || base.hook != hook || base.priority != 0)
+    }
+
     /// Whether its name, type, hook and priority are those of a built-in chain of iptables-nft that
     /// packets pass before `filter` (linux/netfilter_ipv4.h).
     #[must_use]
@@ -191,6 +205,38 @@ impl Comment {
             }
             _ => Self::Other,
         }
+    }
+}
+
+/// A rule of nf_tables, as far as it leads to other chains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leads {
+    /// Its chain.
+    pub(crate) chain: String,
+    /// The number by which the kernel deletes it.
+    pub(crate) handle: u64,
+    /// The chains that it jumps or goes to.
+    pub(crate) to: Vec<String>,
+}
+
+impl Leads {
+    /// Reads a rule.
+    pub(crate) fn read(object: &[u8]) -> Option<Self> {
+        // NFTA_RULE_CHAIN, _HANDLE, _EXPRESSIONS
+        let attributes = object.get(OBJECT..)?;
+        let list = find(attributes, 4).unwrap_or_default();
+        let to = |expression| match expression {
+            Expression::Jump(to) | Expression::Goto(to) => Some(to),
+            _ => None,
+        };
+        Some(Self {
+            chain: text(find(attributes, 2)?),
+            handle: long_number(find(attributes, 3)?)?,
+            to: Expression::read_all(list)?
+                .into_iter()
+                .filter_map(to)
+                .collect(),
+        })
     }
 }
 

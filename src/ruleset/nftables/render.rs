@@ -9,7 +9,7 @@ use super::Operation;
 use super::{PRIORITY, TABLE, written};
 use crate::policy::Family;
 use crate::probe::SOURCE_PORT;
-use crate::ruleset::model::{Hook, Rule, Verdict, comment_of};
+use crate::ruleset::model::{ChainName, Hook, Rule, Verdict, comment_of};
 
 /// A transaction as the input of `nft -f -`: one line for each message of
 /// [`super::encode::transaction`]. Without operations, the empty string.
@@ -73,6 +73,31 @@ fn hook_of(hook: Hook) -> &'static str {
         Hook::Output => "output",
         Hook::Forward => "forward",
     }
+}
+
+/// The removal of chains, and of all rules that lead to them, from a table of iptables-nft. nft has
+/// no syntax that deletes a rule by its target.
+#[must_use]
+pub fn removal(family: Family, table: &str, chains: &[ChainName]) -> String {
+    let ip = match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    };
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for chain in chains {
+        let _ = writeln!(
+            text,
+            "# delete every rule of {ip} {table} that leads to {chain}"
+        );
+    }
+    for chain in chains {
+        let _ = writeln!(text, "flush chain {ip} {table} {chain}");
+    }
+    for chain in chains {
+        let _ = writeln!(text, "delete chain {ip} {table} {chain}");
+    }
+    text
 }
 
 /// A rule as nft writes it, without the values of counters.

@@ -73,6 +73,7 @@ mod tests {
         let seen = Observation {
             variant: None,
             families: Vec::new(),
+            unusable: Vec::new(),
             other: Vec::new(),
             nf_tables: Ok(true),
             nftables: Ok(None),

@@ -72,10 +72,54 @@ pub fn choose_layers(
     Ok(layers)
 }
 
+/// The layers of each family: with `auto`, a family whose layer `filter` cannot be used gets
+/// `nftables` alone.
+fn by_family(
+    choice: LayerChoice,
+    policy: &Policy,
+    layers: Layers,
+    seen: &Observation,
+) -> LayersByFamily {
+    let mut by_family = LayersByFamily::both(layers);
+    if choice == LayerChoice::Auto && may_be_alone(policy, seen) {
+        for family in Family::ALL {
+            if layers.need_iptables() && seen.unusable(Layer::Filter, family).is_some() {
+                by_family.set(family, Layers::NFTABLES);
+            }
+        }
+    }
+    by_family
+}
+
+/// Whether layer `nftables` can hold the policy without any other layer.
+fn may_be_alone(policy: &Policy, seen: &Observation) -> bool {
+    nftables_obstacle(policy).is_none() && matches!(seen.nf_tables, Ok(true))
+}
+
+/// The lockdown that layer `nftables` can hold before anything else is read; `None` if the choice
+/// or the policy does not permit this layer.
+#[must_use]
+pub fn first_lockdown(
+    policy: &Policy,
+    choice: LayerChoice,
+    has_iptables: bool,
+) -> Option<Lockdown> {
+    let layers = match choice {
+        LayerChoice::These(layers) => layers,
+        LayerChoice::Auto if has_iptables => Layers::FILTER_AND_NFTABLES,
+        LayerChoice::Auto => Layers::NFTABLES,
+    };
+    let holds = layers.has(Layer::Nftables) && nftables_obstacle(policy).is_none();
+    holds.then(|| Lockdown {
+        policy: policy.clone(),
+        layers: LayersByFamily::both(layers),
+    })
+}
+
 /// Why iptables cannot be used: its rules could not be read, else it is not installed.
 fn without_iptables(seen: &Observation, not_installed: CannotLock) -> CannotLock {
-    let mut families = seen.families.iter();
-    let unread = families.find_map(|(_, rules)| rules.as_ref().err());
+    let mut families = seen.known_families().into_iter();
+    let unread = families.find_map(|family| seen.table(Layer::Filter, family).err());
     unread.cloned().map_or(not_installed, CannotLock::NotRead)
 }
 
@@ -95,8 +139,9 @@ pub fn lockdown_for(
         let target = policy.target.clone();
         return Err(CannotLock::NoFamily(address.family(), target));
     }
+    let layers = choose_layers(choice, policy, seen)?;
     Ok(Lockdown {
-        layers: LayersByFamily::both(choose_layers(choice, policy, seen)?),
+        layers: by_family(choice, policy, layers, seen),
         policy: policy.clone(),
     })
 }
@@ -127,16 +172,25 @@ pub fn cut_off_halves(
         .iter()
         .filter(|lockdown| !targets.contains(&&lockdown.policy.target))
         .filter_map(|lockdown| {
-            Some(Lockdown {
-                policy: left(lockdown)?,
-                layers: lockdown.layers,
-            })
+            let policy = left(lockdown)?;
+            let mut layers = lockdown.layers;
+            if choice == LayerChoice::Auto && may_be_alone(&policy, seen) {
+                for family in Family::ALL {
+                    if layers.of(family).need_iptables()
+                        && seen.unusable(Layer::Filter, family).is_some()
+                    {
+                        layers.set(family, Layers::NFTABLES);
+                    }
+                }
+            }
+            Some(Lockdown { policy, layers })
         })
         .collect();
     let elsewhere = installed_elsewhere(seen).lockdowns;
     for policy in elsewhere.iter().filter_map(left) {
         if !policy.target.addresses().iter().any(covered) {
-            let layers = LayersByFamily::both(choose_layers(choice, &policy, seen)?);
+            let layers = choose_layers(choice, &policy, seen)?;
+            let layers = by_family(choice, &policy, layers, seen);
             halves.push(Lockdown { policy, layers });
         }
     }
@@ -162,6 +216,8 @@ pub struct Fallback {
     pub lockdowns: Vec<Lockdown>,
     /// What changed and why, for the log.
     pub reason: &'static str,
+    /// The family in which iptables is given up.
+    pub gave_up: Option<Family>,
 }
 
 /// What to try after a refusal; `None` to try the same lockdowns again.
@@ -173,6 +229,7 @@ pub fn fallback(
     seen: &Observation,
 ) -> Option<Fallback> {
     let mut lockdowns = lockdowns.to_vec();
+    let mut gave_up = None;
     let reason = match refused.place {
         Place::Nftables => {
             // A single refusal may come from a concurrent change by another tool.
@@ -186,7 +243,18 @@ pub fn fallback(
         }
         Place::Iptables(_, family) => {
             if refused.has_security != Some(false) {
-                return None;
+                if refused.times < 2 || !can_give_up(&lockdowns, choice, family, seen) {
+                    return None;
+                }
+                for lockdown in &mut lockdowns {
+                    lockdown.layers.set(family, Layers::NFTABLES);
+                }
+                gave_up = Some(family);
+                return Some(Fallback {
+                    lockdowns,
+                    reason: "iptables refuses layer filter; layer nftables is installed alone",
+                    gave_up,
+                });
             }
             for lockdown in &mut lockdowns {
                 if let Some(rest) = lockdown.layers.of(family).without(Layer::Security) {
@@ -196,7 +264,38 @@ pub fn fallback(
             "this kernel has no table `security`; layer filter is installed alone"
         }
     };
-    Some(Fallback { lockdowns, reason })
+    Some(Fallback {
+        lockdowns,
+        reason,
+        gave_up,
+    })
+}
+
+/// Whether layer `nftables` may replace all layers of the family. If iptables holds rules for an
+/// address, it keeps them, and its refusal is an error: two different lists would refuse everybody
+/// who is not on both.
+fn can_give_up(
+    lockdowns: &[Lockdown],
+    choice: LayerChoice,
+    family: Family,
+    seen: &Observation,
+) -> bool {
+    choice == LayerChoice::Auto
+        && lockdowns.iter().all(|lockdown| {
+            let mut addresses = lockdown.policy.target.addresses().iter();
+            lockdown.layers.of(family).has(Layer::Nftables)
+                && may_be_alone(&lockdown.policy, seen)
+                && addresses.all(|&address| !in_iptables(address, seen))
+        })
+}
+
+/// Whether iptables holds rules for the address, or may do so.
+fn in_iptables(address: Address, seen: &Observation) -> bool {
+    let mut layers = Layer::OF_IPTABLES.into_iter();
+    layers.any(|layer| match seen.table(layer, address.family()) {
+        Ok(table) => table.is_some_and(|table| table.locked_addresses().contains(&address)),
+        Err(_) => true,
+    })
 }
 
 /// Whether a refusal by the place may mean that the kernel lacks the table `security`.

@@ -18,17 +18,17 @@ use std::fmt;
 
 pub use self::attempts::Attempts;
 pub use self::choice::{
-    CannotLock, Fallback, Refused, choose_layers, cut_off_halves, fallback, lockdown_for,
-    may_lack_security,
+    CannotLock, Fallback, Refused, choose_layers, cut_off_halves, fallback, first_lockdown,
+    lockdown_for, may_lack_security,
 };
 pub use self::iptables::{edits, removal};
 pub use self::nftables::operations;
 pub use self::wanted::{Rejected, Wanted};
-use super::iptables::{TableEdits, render};
-use super::model::{Ruleset, Table, Variant};
-use super::nftables::Operation;
-use super::{Layer, Lockdown, Observation};
-use crate::policy::{Address, Family};
+use super::iptables::{Edit, TableEdits, render};
+use super::model::{ChainName, Rule, Ruleset, Spec, Table, Variant};
+use super::nftables::{Operation, OwnTable};
+use super::{Layer, Lockdown, NotRead, Observation, OwnChain, Reason};
+use crate::policy::{Address, Family, Target};
 
 /// A place that holds rules: the scope of one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +55,9 @@ pub enum Transaction {
     Iptables(Variant, Family, Vec<TableEdits>),
     /// Operations on our nftables table, in order.
     Nftables(Vec<Operation>),
+    /// Removes our chains, and the rules that lead to them, from a table of iptables-nft that
+    /// iptables cannot show: over netlink, by name.
+    Named(Family, Layer, Vec<ChainName>),
 }
 
 impl Transaction {
@@ -64,6 +67,7 @@ impl Transaction {
         match self {
             Self::Iptables(variant, family, _) => Place::Iptables(*variant, *family),
             Self::Nftables(_) => Place::Nftables,
+            Self::Named(family, ..) => Place::Iptables(Variant::Nft, *family),
         }
     }
 
@@ -73,6 +77,9 @@ impl Transaction {
         match self {
             Self::Iptables(_, family, tables) => render::transaction(*family, tables),
             Self::Nftables(operations) => super::nftables::render::transaction(operations),
+            Self::Named(family, layer, chains) => {
+                super::nftables::render::removal(*family, layer.name(), chains)
+            }
         }
     }
 
@@ -118,7 +125,7 @@ impl Plan {
 #[must_use]
 pub fn install(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
     let held = holds_any(lockdowns, seen);
-    let families = families_to_change(seen, held);
+    let families = families_to_change(lockdowns, seen, held);
     let of_iptables = per_family(seen, |ruleset| {
         // The backstop is installed before `filter`.
         let layers = Layer::OF_IPTABLES.into_iter().rev();
@@ -184,6 +191,9 @@ pub fn clear(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
             })
             .collect()
     });
+    transactions.extend(remove_by_name(seen, |layer, address| {
+        without(layer).contains(&address)
+    }));
     transactions.extend(remove_from_nftables(&without(Layer::Nftables), seen));
     let all: Vec<Address> = lockdowns
         .iter()
@@ -196,24 +206,102 @@ pub fn clear(lockdowns: &[Lockdown], seen: &Observation) -> Plan {
 }
 
 /// The plan that removes all our rules and chains for `addresses` from every layer and variant;
-/// with `everything`, also our nftables table if it could not be read.
+/// with `everything`, also our nftables table if it could not be read. From a table that iptables
+/// cannot show, and from those of iptables-nft in the families that `refused`, they are removed by
+/// name. Every place is a transaction of its own, and none depends on another.
 #[must_use]
-pub fn remove(addresses: &[Address], everything: bool, seen: &Observation) -> Plan {
-    let of_iptables = seen
-        .rulesets()
-        .filter_map(|(variant, ruleset)| {
-            Transaction::iptables(variant, ruleset.family, remove_all(addresses, ruleset))
-        })
-        .collect();
-    let of_nftables = match &seen.nftables {
+pub fn remove(
+    addresses: &[Address],
+    everything: bool,
+    refused: &[Family],
+    seen: &Observation,
+) -> Plan {
+    let mut transactions = Vec::new();
+    for (variant, ruleset) in seen.rulesets() {
+        let family = ruleset.family;
+        if variant == Variant::Nft && refused.contains(&family) {
+            transactions.extend(named(addresses, ruleset));
+        } else {
+            let edits = remove_all(addresses, ruleset);
+            transactions.extend(Transaction::iptables(variant, family, edits));
+        }
+    }
+    transactions.extend(remove_by_name(seen, |_, address| {
+        addresses.contains(&address)
+    }));
+    transactions.extend(match &seen.nftables {
         // The whole table can be deleted without reading it.
         Err(_) if everything => Some(Transaction::Nftables(vec![Operation::DeleteTable])),
-        // Rules that could not be read remain, and so does their backstop.
-        _ if seen.unread().next().is_some() => None,
         _ => remove_from_nftables(addresses, seen),
+    });
+    Plan::new([transactions])
+}
+
+/// The removal of our chains by name, from the tables that were read.
+fn named(addresses: &[Address], ruleset: &Ruleset) -> Vec<Transaction> {
+    let of_layer = |layer: Layer| {
+        let chains = ruleset.table(layer.name())?.own_chains();
+        let chains: Vec<ChainName> = chains
+            .map(|(chain, _)| chain)
+            .filter(|chain| addresses.contains(&chain.address))
+            .collect();
+        let named = Transaction::Named(ruleset.family, layer, chains.clone());
+        (!chains.is_empty()).then_some(named)
     };
-    // The backstop goes last: if iptables refuses the removal, it remains.
-    Plan::new([of_iptables, Vec::from_iter(of_nftables)])
+    Layer::OF_IPTABLES
+        .into_iter()
+        .filter_map(of_layer)
+        .collect()
+}
+
+/// The removal of our chains, as far as they are known, from the tables that iptables cannot show.
+fn remove_by_name(
+    seen: &Observation,
+    is_removed: impl Fn(Layer, Address) -> bool,
+) -> Vec<Transaction> {
+    let mut transactions = Vec::new();
+    for unusable in &seen.unusable {
+        for layer in unusable.layers.iter() {
+            if unusable.not_read(layer, unusable.family).is_none() {
+                continue;
+            }
+            let ours: Vec<OwnChain> = unusable
+                .ours
+                .iter()
+                .flatten()
+                .filter(|own| own.layer == layer && is_removed(layer, own.chain.address))
+                .copied()
+                .collect();
+            if ours.is_empty() {
+                continue;
+            }
+            transactions.extend(match seen.variant {
+                // iptables-legacy removes rules from a table that it cannot list.
+                Some(Variant::Legacy) => Transaction::iptables(
+                    Variant::Legacy,
+                    unusable.family,
+                    vec![TableEdits {
+                        table: layer.name().to_owned(),
+                        edits: removal_by_name(&ours),
+                    }],
+                ),
+                Some(Variant::Nft) | None => {
+                    let chains = ours.iter().map(|own| own.chain).collect();
+                    Some(Transaction::Named(unusable.family, layer, chains))
+                }
+            });
+        }
+    }
+    transactions
+}
+
+fn removal_by_name(ours: &[OwnChain]) -> Vec<Edit> {
+    let jumps = ours.iter().filter(|own| own.jump).map(|own| Edit::Delete {
+        chain: own.chain.hook.chain().to_owned(),
+        spec: Spec::Own(Rule::Jump(own.chain)),
+    });
+    let chains = ours.iter().map(|own| Edit::Remove { chain: own.chain });
+    jumps.chain(chains).collect()
 }
 
 fn remove_from_nftables(addresses: &[Address], seen: &Observation) -> Option<Transaction> {
@@ -259,6 +347,50 @@ fn per_family(seen: &Observation, edits: impl Fn(&Ruleset) -> Vec<TableEdits>) -
         .collect()
 }
 
+fn is_wanted(lockdowns: &[Lockdown], layer: Layer, family: Family) -> bool {
+    lockdowns.iter().any(|lockdown| {
+        let mut addresses = lockdown.policy.target.addresses().iter();
+        lockdown.layers.of(family).has(layer) && addresses.any(|one| one.family() == family)
+    })
+}
+
+/// What could not be read, and hinders the lockdowns: a layer that they use, or one that may hold
+/// another list.
+#[must_use]
+pub fn obstacles<'a>(lockdowns: &[Lockdown], seen: &'a Observation) -> Vec<&'a NotRead> {
+    let unused = seen.unusable.iter().filter(|one| {
+        let mut layers = one.layers.iter();
+        one.ours.is_some() && !layers.any(|layer| is_wanted(lockdowns, layer, one.family))
+    });
+    let unused: Vec<&Reason> = unused.map(|one| &one.reason).collect();
+    let is_unused = |reason: &NotRead| {
+        let mut unused = unused.iter();
+        unused.any(|one| matches!(one, Reason::NotRead(known) if known == reason))
+    };
+    seen.unread().filter(|&reason| !is_unused(reason)).collect()
+}
+
+/// The transaction that installs the lockdowns in our own nftables table, before anything slow is
+/// read; `None` if the table holds rules for any of their addresses.
+#[must_use]
+pub fn install_first(lockdowns: &[Lockdown], own: Option<&OwnTable>) -> Option<Transaction> {
+    let held = own.map(|own| own.table.locked_addresses());
+    let held = held.unwrap_or_default();
+    let targets = lockdowns.iter().map(|lockdown| &lockdown.policy.target);
+    if targets
+        .flat_map(Target::addresses)
+        .any(|one| held.contains(one))
+    {
+        return None;
+    }
+    let wanted: Vec<_> = lockdowns
+        .iter()
+        .flat_map(|lockdown| Family::ALL.map(|family| lockdown.wants(Layer::Nftables, family)))
+        .flatten()
+        .collect();
+    Transaction::nftables(operations(&wanted, &[], own))
+}
+
 /// Whether any layer that could be read has rules for the lockdowns' addresses.
 #[must_use]
 pub fn holds_any(lockdowns: &[Lockdown], seen: &Observation) -> bool {
@@ -275,10 +407,19 @@ pub fn holds_any(lockdowns: &[Lockdown], seen: &Observation) -> bool {
 /// The families in which rules may change. If addresses are already `held` and a layer of a family
 /// cannot be read, the other layers of this family keep their lists: with two different lists,
 /// everybody who is not on both would be refused.
-fn families_to_change(seen: &Observation, held: bool) -> Vec<Family> {
+///
+/// A layer that no lockdown uses, and whose chains of ours are known, is no obstacle: [`clear`]
+/// removes them by name.
+fn families_to_change(lockdowns: &[Lockdown], seen: &Observation, held: bool) -> Vec<Family> {
     let readable = |family| {
         let mut layers = Layer::ALL.into_iter();
-        layers.all(|layer| seen.table(layer, family).is_ok())
+        layers.all(|layer| {
+            seen.table(layer, family).is_ok()
+                || !is_wanted(lockdowns, layer, family)
+                    && seen
+                        .unusable(layer, family)
+                        .is_some_and(|one| one.ours.is_some())
+        })
     };
     seen.known_families()
         .into_iter()

@@ -57,6 +57,13 @@ impl Wanted {
         (wanted, rejected)
     }
 
+    /// Whether a lockdown of the policy is requested.
+    #[must_use]
+    pub fn covers(&self, policy: &Policy) -> bool {
+        let mut lockdowns = self.lockdowns.iter();
+        lockdowns.any(|lockdown| lockdown.policy == *policy)
+    }
+
     /// The halves that remain when the target is removed.
     ///
     /// # Errors
@@ -95,6 +102,7 @@ mod tests {
                 Family::V4,
                 Ok(crate::ruleset::model::Ruleset::empty(Family::V4)),
             )],
+            unusable: Vec::new(),
             other: Vec::new(),
             nf_tables: Ok(true),
             nftables: Ok(None),

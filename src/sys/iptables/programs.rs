@@ -97,7 +97,7 @@ pub(super) fn missing(program: &str) -> FirewallError {
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Reply {
     pub(super) code: Option<i32>,
-    stdout: String,
+    pub(super) stdout: String,
     pub(super) stderr: String,
 }
 

@@ -1,6 +1,6 @@
 //! The configuration: which owners and modes of files are accepted, and what `apply` and `verify` do with the entries.
 
-use lab::{IMDS, IMDS_V4, IMDS_V6, Lab, User};
+use lab::{Done, IMDS, IMDS_V4, IMDS_V6, Lab, User};
 
 use crate::hosts::{alone, legacy, nft};
 use crate::netns::support::{V4, lock, only_root, refused, served, verify};
@@ -353,4 +353,34 @@ fn drop_ins_that_are_hidden_or_called_otherwise_are_no_configuration() {
     }
     lock(&lab, &["apply"]);
     only_root(&lab);
+}
+
+on_every_host! {
+    fn layers_of_the_configuration_hold_for_every_command(lab) {
+        write(lab, CONFIG, &format!("layers = [\"nftables\"]\n{}", imds("\"root\"")));
+        let run = |words: &[&str], code| {
+            let mut command = lab.command(lab::lockdown_program());
+            Done::of(command.args(words)).expect_code(code)
+        };
+        for words in [&["apply"][..], &["verify"], &["apply", "--boot"], &[V4, "root"], &["verify", V4, "root"]] {
+            run(words, 0);
+            let rules = lab.sh("nft list ruleset").expect_code(0).stdout;
+            assert!(rules.contains("ip_lockdown"));
+            let status = run(&["status"], 0).stdout;
+            assert!(status.contains("layers      nftables"), "{status}");
+            only_root(lab);
+        }
+        // The command line overrides it.
+        if !lab.is_without_iptables() {
+            run(&["--layers=auto", "apply"], 0);
+            let status = run(&["status"], 0).stdout;
+            assert!(status.contains("filter and nftables"), "{status}");
+            run(&["verify"], 1);
+        }
+        // Without a usable configuration, a command that needs nothing else of it goes on.
+        write(lab, CONFIG, "layers = [\n");
+        let done = run(&[V4, "root"], 0);
+        assert!(done.stderr.contains("`layers` and `variant` of the configuration are not used"), "{done}");
+        only_root(lab);
+    }
 }

@@ -19,6 +19,7 @@ mod nat;
 mod native;
 mod next_boot;
 mod own_table;
+mod places;
 mod probes;
 mod remove;
 mod status;

@@ -30,6 +30,7 @@ impl Host {
                 .iter()
                 .map(|kernel| (kernel.family, Ok(kernel.observed())))
                 .collect(),
+            unusable: Vec::new(),
             other: Vec::new(),
             nf_tables: Ok(true),
             nftables: Ok(None),
@@ -109,7 +110,7 @@ impl Host {
 
     #[must_use]
     pub(crate) fn after_removal(&self, addresses: &[Address]) -> Self {
-        let plan = plan::remove(addresses, false, &self.observe());
+        let plan = plan::remove(addresses, false, &[], &self.observe());
         Self {
             families: self.after_plan(&plan).map(|mut steps| steps.pop().unwrap()),
         }

@@ -54,6 +54,7 @@ fn host(ruleset: Ruleset) -> Observation {
             (Family::V4, Ok(ruleset)),
             (Family::V6, Ok(Ruleset::empty(Family::V6))),
         ],
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(true),
         nftables: Ok(None),

@@ -29,6 +29,7 @@ pub fn iptables_save(bytes: &[u8]) {
     judged::observation(&Observation {
         variant: Some(Variant::Nft),
         families: families.into(),
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(true),
         nftables: Ok(None),

@@ -25,7 +25,7 @@ pub(crate) fn observation(seen: &Observation) {
     let _ = counted(&lockdown, seen);
     written(&plan::install(alone, seen));
     written(&plan::clear(alone, seen));
-    written(&plan::remove(&seen.locked_addresses(), true, seen));
+    written(&plan::remove(&seen.locked_addresses(), true, &[], seen));
 }
 
 /// The lockdown of the metadata service for root alone, in all layers.
@@ -47,6 +47,9 @@ fn written(plan: &Plan) {
                 let of_edits: usize = edits.map(lines).sum();
                 let expected = 2 * tables.len() + of_edits;
                 assert_eq!(text.lines().count(), expected, "{text}");
+            }
+            Transaction::Named(_, _, chains) => {
+                assert_eq!(text.lines().count(), 3 * chains.len(), "{text}");
             }
             Transaction::Nftables(operations) => {
                 assert!(!text.is_empty());

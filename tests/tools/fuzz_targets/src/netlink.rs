@@ -86,6 +86,7 @@ fn own_table(dump: &Dump) {
     judged::observation(&Observation {
         variant: Some(Variant::Nft),
         families: families.into(),
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(true),
         nftables: Ok(Some(own)),

@@ -54,6 +54,7 @@ fn own_table() -> Vec<u8> {
     let nothing = Observation {
         variant: Some(Variant::Nft),
         families: families.into(),
+        unusable: Vec::new(),
         other: Vec::new(),
         nf_tables: Ok(true),
         nftables: Ok(None),
@@ -66,7 +67,7 @@ fn own_table() -> Vec<u8> {
     let plan = plan::install(&[lockdown], &nothing);
     let own = plan.transactions().find_map(|one| match one {
         Transaction::Nftables(operations) => Some(encode::transaction(operations)),
-        Transaction::Iptables(..) => None,
+        Transaction::Iptables(..) | Transaction::Named(..) => None,
     });
     own.expect("a transaction for nftables")
 }
