@@ -168,7 +168,9 @@ pub(super) fn install_first(policies: &[Policy], choice: LayerChoice, firewall: 
     let has_iptables = firewall.variant().is_some();
     let lockdowns: Vec<Lockdown> = policies
         .iter()
-        .filter_map(|policy| plan::first_lockdown(policy, choice, has_iptables))
+        .filter_map(|policy| {
+            plan::first_lockdown(policy, choice, has_iptables, firewall.families())
+        })
         .collect();
     let Ok(own) = firewall.own_table() else {
         return false;

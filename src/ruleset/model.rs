@@ -285,17 +285,6 @@ impl Ruleset {
         }
     }
 
-    /// A ruleset of which iptables can show nothing.
-    #[must_use]
-    pub fn hidden(family: Family) -> Self {
-        Self {
-            hidden: ["filter", "security", "nat", "mangle", "raw"]
-                .map(str::to_owned)
-                .to_vec(),
-            ..Self::empty(family)
-        }
-    }
-
     /// The table with this name.
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&Table> {

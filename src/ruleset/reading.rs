@@ -97,6 +97,9 @@ pub fn has_chain_of_ours(chains: &[NativeChain], family: Family) -> bool {
         .any(|chain| chain.families == [family] && chain.name.parse::<ChainName>().is_ok())
 }
 
+/// The tables of iptables.
+pub const TABLES: [&str; 5] = ["filter", "security", "nat", "mangle", "raw"];
+
 /// The tables of iptables in which other tools may change destinations before our rules.
 pub const TABLES_OF_OTHERS: [&str; 3] = ["nat", "mangle", "raw"];
 

@@ -75,7 +75,7 @@ impl Unusable {
             layers: Layers::FILTER,
             reason: Reason::Refused {
                 message: format!("iptables refuses our rules: {error}"),
-                help: "install what iptables lacks, such as a kernel module, then apply the \
+                help: "provide what iptables lacks, such as a kernel module, then apply the \
                        lockdown again; or set `layers = [\"nftables\"]` in the configuration"
                     .to_owned(),
             },

@@ -100,6 +100,12 @@ impl Firewall {
         Ok(false)
     }
 
+    /// The families that the kernel has.
+    #[must_use]
+    pub fn families(&self) -> &[Family] {
+        &self.families
+    }
+
     /// Reads all families of the variant in use, our nftables table, and the other variant if it has
     /// tables. Changes nothing, and creates no legacy table.
     ///
@@ -125,7 +131,17 @@ impl Firewall {
         let Own { families, unusable } = self.finish_own(own, &kernel, &known);
         let other: Vec<_> = others
             .into_iter()
-            .map(|(family, started)| (other, family, finish_read(other, family, started)))
+            .map(|(family, started)| {
+                let read = finish_read(other, family, started);
+                // What the kernel lists by name is known all the same.
+                let read = match kernel.tables(family).ours {
+                    Ok(false) if other == Variant::Nft => {
+                        read.or_else(|_| Ok(kernel.hidden(other, family)))
+                    }
+                    _ => read,
+                };
+                (other, family, read)
+            })
             .collect();
         let rulesets = families.iter().map(|(_, ruleset)| ruleset);
         let rulesets = rulesets.chain(other.iter().map(|(.., ruleset)| ruleset));
@@ -334,7 +350,7 @@ impl Firewall {
                         reason: Reason::NotRead(NotRead::new(place, error).help(help)),
                         ours: self.ours(family, &Layer::OF_IPTABLES, kernel, addresses),
                     });
-                    Ok(Ruleset::hidden(family))
+                    Ok(kernel.hidden(variant, family))
                 }
                 started => finish_read(variant, family, started),
             };
@@ -533,6 +549,16 @@ impl Kernel {
             (Variant::Nft, Err(error)) => Err(Arc::clone(error)),
         };
         has_table.map_err(FirewallError::TablesInUse)
+    }
+
+    /// The rules of a variant that iptables cannot show.
+    fn hidden(&self, variant: Variant, family: Family) -> Ruleset {
+        let may_exist = |name: &&str| !matches!(self.has_table(variant, family, name), Ok(false));
+        let names = reading::TABLES.into_iter().filter(may_exist);
+        Ruleset {
+            hidden: names.map(str::to_owned).collect(),
+            ..Ruleset::empty(family)
+        }
     }
 
     /// The tables of the family.

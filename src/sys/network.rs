@@ -154,10 +154,8 @@ fn settings() -> io::Result<Vec<Setting>> {
     for (family, folder) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
         let folder = Path::new("/proc/sys/net").join(folder).join("conf");
         let interfaces = match std::fs::read_dir(&folder) {
-            // A kernel without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && family == Family::V6 => {
-                continue;
-            }
+            // A kernel without IPv6, or a sandbox without settings of the network.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             interfaces => interfaces?,
         };
         for interface in interfaces {

@@ -103,13 +103,18 @@ pub fn first_lockdown(
     policy: &Policy,
     choice: LayerChoice,
     has_iptables: bool,
+    families: &[Family],
 ) -> Option<Lockdown> {
     let layers = match choice {
         LayerChoice::These(layers) => layers,
         LayerChoice::Auto if has_iptables => Layers::FILTER_AND_NFTABLES,
         LayerChoice::Auto => Layers::NFTABLES,
     };
-    let holds = layers.has(Layer::Nftables) && nftables_obstacle(policy).is_none();
+    let exists = match policy.target.addresses() {
+        [address] => families.contains(&address.family()),
+        _ => true,
+    };
+    let holds = exists && layers.has(Layer::Nftables) && nftables_obstacle(policy).is_none();
     holds.then(|| Lockdown {
         policy: policy.clone(),
         layers: LayersByFamily::both(layers),

@@ -20,7 +20,7 @@ on_every_host! {
         lab.sh("nft 'table inet moment { chain o { type filter hook output priority 0; policy drop; }; }'")
             .expect_code(0);
         let done = lab.lockdown(&[V4, "root"]).expect_code(1);
-        assert!(done.stdout.contains("refused although allowed: uid 0"), "{done}");
+        assert!(done.stdout.contains("UDP to port 80 was refused, and TCP was not answered: uid 0"), "{done}");
     }
 
     fn one_user_is_served_and_all_others_are_refused_at_once(lab) {

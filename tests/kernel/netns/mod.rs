@@ -3,6 +3,7 @@
 
 mod addresses;
 mod apply;
+mod beside;
 mod boot;
 mod busy;
 pub(crate) mod config;

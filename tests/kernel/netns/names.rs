@@ -246,10 +246,8 @@ on_every_host! {
         lock(lab, &[V4, "root"]);
         lock(lab, &["remove"]);
         let before = state(lab);
-        let mut passwd = String::new();
-        for (name, uid, _) in NAMES {
-            passwd += &format!("{name}:x:{uid}:{uid}::/:/bin/sh\n");
-        }
+        let passwd = NAMES.map(|(name, uid, _)| format!("{name}:x:{uid}:{uid}::/:/bin/sh\n"));
+        let passwd = passwd.concat();
         lab.sh(&format!("cat >> /etc/passwd <<'PASSWD'\n{passwd}PASSWD\n")).expect_code(0);
         let names = NAMES.map(|(name, ..)| name);
         let listed = [&[V4, "--"], &names[..]].concat();
@@ -271,7 +269,7 @@ on_every_host! {
         let printed: Vec<&str> = subjects.iter().filter_map(|one| one["names"][0].as_str()).collect();
         assert_eq!(printed, names);
         let text = lock(lab, &["status"]).stdout;
-        assert!(text.contains(r#"CORP\svc (62000), svc@corp.example (62010), Jörg Müller (62020)"#), "{text}");
+        assert!(text.contains(r"CORP\svc (62000), svc@corp.example (62010), Jörg Müller (62020)"), "{text}");
         assert!(text.contains(r#"o'neill \"x\" (62050), a\u{1b}[2J,b (62060)"#), "{text}");
 
         // The same from a configuration.

@@ -11,10 +11,10 @@ const NOTE: &str = "note: the lockdown ends at the next boot";
 
 /// Locks the address to root, and expects a note about the next boot, or none, and this message of `verify`.
 #[track_caller]
-fn expect_told(lab: &Lab, code: i32, address: &str, noted: bool, message: &str) {
+fn expect_told(lab: &Lab, code: i32, address: &str, has_note: bool, message: &str) {
     let done = lab.lockdown(&[address, "root"]).expect_code(code);
     let notes = done.stdout.matches(NOTE).count();
-    assert_eq!(notes, usize::from(noted), "{done}");
+    assert_eq!(notes, usize::from(has_note), "{done}");
     let done = lab
         .lockdown(&["verify", address, "root", "-v"])
         .expect_code(code);

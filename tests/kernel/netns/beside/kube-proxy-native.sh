@@ -1,0 +1,2 @@
+# kube-proxy in nftables mode.
+nft -f ../../../pure/nat_corpus/kube-proxy.nft
