@@ -147,3 +147,20 @@ beside! {
     tailscale_native: "tailscale-native", No, [];
     ufw: "ufw", No, [];
 }
+
+on_both_variants! {
+    // Nobody reaches the address itself on such a host: requests go through systemd-imdsd, whose sockets have a mark.
+    fn a_route_that_prohibits_the_address_is_no_obstacle(lab) {
+        install(lab, "imdsd");
+        let before = foreign(lab);
+        for _ in 0..2 {
+            let done = lab.lockdown(&[V4, "root"]).expect_code(4);
+            assert!(done.stdout.contains("prohibit"), "{done}");
+            let done = lab.lockdown(&["verify"]).expect_code(4);
+            assert!(done.stdout.contains("prohibit"), "{done}");
+        }
+        assert_eq!(foreign(lab), before);
+        lab.lockdown(&["remove"]).expect_code(0);
+        assert_eq!(foreign(lab), before);
+    }
+}
