@@ -128,6 +128,10 @@ on_every_host! {
         }
         let done = lab.lockdown(&["--dry-run", POD_IDENTITY, "root"]).expect_code(2);
         assert_eq!(done.stdout, "", "{done}");
+        // An image build writes the configuration of other hosts.
+        lab.lockdown(&["enable", "--now", POD_IDENTITY, "root"]).expect_code(2);
+        let done = lab.lockdown(&["enable", POD_IDENTITY, "root"]);
+        assert!(done.stdout.contains("config.toml: written"), "{done}");
     }
 
     fn an_address_that_this_host_gets_later_fails(lab) {
