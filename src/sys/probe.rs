@@ -4,8 +4,8 @@
 //! No server has to answer. `sendto(2)` of a UDP datagram returns the verdict of the kernel (EPERM if
 //! a rule refuses the packet), and a connect that no rule refuses within 40 ms counts as not answered,
 //! if the service did not accept it. An ICMP error is a refusal if this host sent it (see
-//! [`icmp_error`]). For a listed user, a reset is one if a rule sends it (see
-//! [`is_reset_by_rule`]).
+//! `icmp_error`). For a listed user, a reset is one if a rule sends it (see
+//! `is_reset_by_rule`).
 //! Probes that must be refused are sent from [`SOURCE_PORT`], so that the rules count them separately. If
 //! such a probe is not refused, it is repeated from another port, and only that result counts.
 //! Without a route, an IPv4 probe is repeated through `lo`, where it meets the output rules as well.

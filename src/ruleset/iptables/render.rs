@@ -2,7 +2,7 @@
 //!
 //! Rules are written as `iptables-save` prints them (iptables 1.8), so that the text that is sent
 //! equals the text that is read back, with one exception: a transaction contains ids as ranges
-//! `FIRST:LAST`, see [`sent_ids`].
+//! `FIRST:LAST`, see `sent_ids`.
 
 use std::fmt::Write as _;
 
