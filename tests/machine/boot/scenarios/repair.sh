@@ -41,8 +41,7 @@ boot_1() {
 }
 
 cpu() {
-    local began now
-    began=$(property ip-lockdown-settle.service ExecMainStartTimestampMonotonic)
-    now=$(awk '{ printf "%d", $1 * 1000000 }' /proc/uptime)
-    echo "$(($(property ip-lockdown-settle.service CPUUsageNSec) / 1000000)) ms in $(((now - began) / 1000000)) s"
+    local began
+    began=$(date --date="$(property ip-lockdown-settle.service ExecMainStartTimestamp)" +%s)
+    echo "$(($(property ip-lockdown-settle.service CPUUsageNSec) / 1000000)) ms in $(($(date +%s) - began)) s"
 }
