@@ -173,6 +173,8 @@ guest_boot_kernel() {
     wait "$guest" || code=$?
     guest=
     ip link delete "ve-$name"
+    # debugfs sees nothing of what is only in the journal of the file system.
+    e2fsck -p "$place/disk" >/dev/null || true
     return "$code"
 }
 

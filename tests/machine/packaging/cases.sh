@@ -183,7 +183,8 @@ case_deb_without_iptables() {
     locked
     expect 0 dpkg --purge ip-lockdown
     open
-    # An image build there, with apt.
+    # An image build there, with an apt that does not find iptables.
+    rm -rf /etc/apt/sources.list /etc/apt/sources.list.d
     expect 0 env PACKAGE="$deb" USERS=root sh /packaging/packer/provision.sh
     locked
 }
