@@ -26,8 +26,9 @@ ip_lockdown() {
             mounted="$root/$directory $mounted"
         fi
     done
-    chroot "$root" /usr/sbin/ip-lockdown apply --boot --quiet ||
-        echo "ip-lockdown: exit code $?; ip-lockdown.service tries again" >&2
+    # 4: locked, but degraded.
+    chroot "$root" /usr/sbin/ip-lockdown apply --boot --quiet || [ $? = 4 ] ||
+        echo "ip-lockdown: apply --boot failed; ip-lockdown.service tries again" >&2
     for directory in $mounted; do
         umount "$directory"
     done

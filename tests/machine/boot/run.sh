@@ -2,7 +2,7 @@
 # An image build, and the boots that follow, of a real Debian with the package: does the lockdown survive what an
 # instance goes through? tests/machine/guest/guest.sh has the picture.
 #
-#   tests/machine/boot/run.sh PACKAGE.deb [SCENARIO]...     without a scenario: all of them
+#   tests/machine/boot/run.sh PACKAGE.deb [SCENARIO]...     without a scenario: all but those with slow=yes
 #
 # A scenario is a file in scenarios/. Its `build` is run in a chroot, as an image build does, where systemd is not
 # running. Each of boot_1, boot_2... is run in a boot of what was left by the step before. All of them make claims, of
@@ -22,7 +22,9 @@ guest_enter "$here/tests/machine/boot/run.sh" "$package" "$@"
 
 mapfile -t all < <(cd "$here/tests/machine/boot/scenarios" && printf '%s\n' *.sh)
 all=("${all[@]%.sh}")
-scenarios=("${@:-${all[@]}}")
+mapfile -t quick < <(cd "$here/tests/machine/boot/scenarios" && grep -L '^slow=yes$' -- *.sh)
+quick=("${quick[@]%.sh}")
+scenarios=("${@:-${quick[@]}}")
 for scenario in "${scenarios[@]}"; do
     [[ " ${all[*]} " = *" $scenario "* ]] || fail "there is no scenario $scenario; there are: ${all[*]}"
 done
