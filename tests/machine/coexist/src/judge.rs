@@ -120,7 +120,7 @@ fn left(expected: &Row, mended: &Mended, before: &Ruleset, found: &mut Vec<Strin
         }
     }
     let stands = mended.left.values().all(|state| *state == State::Stands);
-    let codes = [i32::from(!stands), 0, 0];
+    let codes = [i32::from(!stands), expected.code, expected.code];
     if mended.codes != codes {
         found.push(format!(
             "verify, apply, verify ended with {:?}, expected {codes:?}: {}",

@@ -31,6 +31,8 @@ pub(crate) struct Row {
     pub(crate) leaves: Leaves,
     /// Whether unlisted users may get through meanwhile.
     pub(crate) opens: bool,
+    /// The exit code of `apply` and of the `verify` after it.
+    pub(crate) code: i32,
     /// For readers.
     pub(crate) note: &'static str,
 }
@@ -89,6 +91,7 @@ const fn row(line: &'static str, leaves: Leaves) -> Row {
         does: Does::Run(line),
         leaves,
         opens: false,
+        code: 0,
         note: "",
     }
 }
@@ -107,10 +110,11 @@ const fn start(source: &'static Source) -> Row {
     }
 }
 
-/// A row in which every layer goes.
+/// A row in which every layer goes. nftables.service is active then, and would flush them again: degraded.
 const fn opens(line: &'static str) -> Row {
     Row {
         opens: true,
+        code: 4,
         ..row(line, NOTHING)
     }
 }
@@ -125,6 +129,7 @@ impl Row {
 pub(crate) const FIRST_APPLY: Row = Row {
     does: Does::FirstApply,
     leaves: NOTHING,
+    code: 0,
     opens: true,
     note: "",
 };
