@@ -114,7 +114,10 @@ pub fn first_lockdown(
         [address] => families.contains(&address.family()),
         _ => true,
     };
-    let holds = exists && layers.has(Layer::Nftables) && nftables_obstacle(policy).is_none();
+    // A choice that this host cannot have is refused later, and must change nothing.
+    let possible = has_iptables || !layers.need_iptables();
+    let holds =
+        exists && possible && layers.has(Layer::Nftables) && nftables_obstacle(policy).is_none();
     holds.then(|| Lockdown {
         policy: policy.clone(),
         layers: LayersByFamily::both(layers),

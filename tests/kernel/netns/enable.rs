@@ -341,14 +341,21 @@ fn a_missing_configuration_is_found_where_the_unit_is_enabled() {
     verify(&lab, 0, &[]);
 }
 
-#[test]
-fn a_flush_by_nftables_service_is_mended_only_where_the_unit_is_enabled() {
+/// A host whose nftables.service, which is enabled, flushes all rules.
+#[track_caller]
+fn with_flush_at_boot() -> Lab {
     let lab = with_units();
     lab.sh("echo 'flush ruleset' > /etc/nftables.conf
         printf '[Service]\\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\\n' > /etc/systemd/system/nftables.service
         mkdir -p /etc/systemd/system/sysinit.target.wants
         ln -sf ../nftables.service /etc/systemd/system/sysinit.target.wants/nftables.service")
         .expect_code(0);
+    lab
+}
+
+#[test]
+fn a_flush_by_nftables_service_is_mended_only_where_the_unit_is_enabled() {
+    let lab = with_flush_at_boot();
     lab.lockdown(&[V4, "root"]).expect_code(4);
     verify(&lab, 4, &[]).expect_failed("survives-nft-flush", "");
     lab.lockdown(&["enable", V4, "root"]).expect_code(0);
@@ -358,12 +365,7 @@ fn a_flush_by_nftables_service_is_mended_only_where_the_unit_is_enabled() {
 /// A drop-in that reloads our unit does nothing while the unit is not active.
 #[test]
 fn where_systemd_runs_a_flush_is_mended_only_by_an_active_unit() {
-    let lab = with_units();
-    lab.sh("echo 'flush ruleset' > /etc/nftables.conf
-        printf '[Service]\\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\\n' > /etc/systemd/system/nftables.service
-        mkdir -p /etc/systemd/system/sysinit.target.wants
-        ln -sf ../nftables.service /etc/systemd/system/sysinit.target.wants/nftables.service")
-        .expect_code(0);
+    let lab = with_flush_at_boot();
     lab.lockdown(&["enable", V4, "root"]).expect_code(0);
     lab.lockdown(&["apply"]).expect_code(0);
     // As if systemd ran: what systemctl shows of every unit is in a file.

@@ -5,9 +5,10 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use lab::saved::own_table;
 use lab::{Done, Ending, How, IMDS, Lab, User};
 
-use crate::hosts::{legacy, nft};
+use crate::hosts::{alone, legacy, nft};
 use crate::netns::support::{V4, V6, lock, only_root, refused, served, verify};
 
 /// What iptables-nft-save of some version cannot print, and ends with an error or without the table.
@@ -265,4 +266,18 @@ fn a_listing_that_starts_over_again_and_again_is_not_needed() {
     served(lab, &User::ALICE, &IMDS);
     verify(lab, 0, &[V4, "root", "alice"]);
     remove(lab);
+}
+
+#[test]
+fn layers_that_a_host_without_iptables_cannot_have_change_nothing() {
+    let lab = &alone();
+    let program = lab::lockdown_program();
+    let done = Done::of(
+        lab.command(program)
+            .args(["--layers=filter,nftables", V4, "root"]),
+    )
+    .expect_code(3);
+    assert!(done.stderr.contains("iptables is not installed"), "{done}");
+    assert_eq!(own_table(lab), "");
+    served(lab, &User::MALLORY, &IMDS);
 }
